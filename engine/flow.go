@@ -1,0 +1,112 @@
+package engine
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/qarion/qarion/internal/value"
+)
+
+// Limits of a flow.
+const (
+	MaxTasks       = 10_000
+	MaxFlowNesting = 32
+	MaxFlowFile    = 4 << 20 // bytes of the file
+)
+
+// DefaultRunTimeout is how long a run may take when its flow does not say.
+const DefaultRunTimeout = 86400 * time.Second
+
+// What happens to a run that starts while MaxActiveRuns others are open.
+const (
+	OverlapQueue  = "queue"  // it waits
+	OverlapSkip   = "skip"   // it is rejected
+	OverlapCancel = "cancel" // the oldest is cancelled
+)
+
+// Flow is the graph described in a file, as it stands in the ledger: after
+// defaults were merged and the dependencies completed (see Compile). It is
+// never changed once compiled.
+type Flow struct {
+	ID            FlowID        `json:"id"`
+	Name          string        `json:"name,omitempty"`
+	Description   string        `json:"description,omitempty"`
+	Namespace     string        `json:"namespace,omitempty"`
+	File          string        `json:"file,omitempty"` // where it was read, for messages
+	Variables     *value.Map    `json:"variables,omitempty"`
+	Timeout       time.Duration `json:"timeout"` // of a whole run
+	MaxActiveRuns int           `json:"max_active_runs,omitempty"`
+	OnOverlap     string        `json:"on_overlap,omitempty"`
+	Triggers      []TriggerSpec `json:"triggers,omitempty"`
+	Tasks         []Task        `json:"tasks"`
+}
+
+// TriggerSpec is one [[triggers]] block of a flow file.
+type TriggerSpec struct {
+	ID          string     `json:"id"`
+	Type        string     `json:"type"`
+	Enabled     bool       `json:"enabled"`
+	Description string     `json:"description,omitempty"`
+	Settings    *value.Map `json:"settings,omitempty"` // the keys of its type
+}
+
+// Task is one node of a flow.
+type Task struct {
+	ID          TaskID     `json:"id"`
+	Name        string     `json:"name,omitempty"`
+	Description string     `json:"description,omitempty"`
+	Type        string     `json:"type"`
+	Line        int        `json:"line,omitempty"` // in Flow.File
+	Properties  *value.Map `json:"properties,omitempty"`
+	Config      *value.Map `json:"config,omitempty"`
+
+	// Dependencies as written in the file; Compile replaces them by the union
+	// with the tasks whose values this one reads.
+	Dependencies []TaskID `json:"dependencies,omitempty"`
+
+	// The rest is filled by Compile from what the task type says, so that the
+	// fold can plan without knowing any task type.
+	Pulls         []TaskID `json:"pulls,omitempty"`     // tasks whose XCom value it reads
+	Responses     []TaskID `json:"responses,omitempty"` // tasks whose resp_ document it reads
+	Subtype       string   `json:"subtype,omitempty"`   // operation subtype, such as "get"
+	Unrepeatable  bool     `json:"unrepeatable,omitempty"`
+	OnInterrupted string   `json:"on_interrupted,omitempty"`
+	MaxAttempts   int      `json:"max_attempts,omitempty"` // first try included
+}
+
+// TemplateName is the task's id as it stands in template names: xcom_<name>.
+func (id TaskID) TemplateName() string { return strings.ReplaceAll(string(id), "-", "_") }
+
+// Encode returns the flow's canonical JSON and its content hash (32 hex
+// digits), which is the name of this flow version.
+func (f *Flow) Encode() (definition []byte, hash string, err error) {
+	definition, err = json.Marshal(f)
+	if err != nil {
+		return nil, "", fmt.Errorf("encode flow %s: %w", f.ID, err)
+	}
+	sum := sha256.Sum256(definition)
+	return definition, hex.EncodeToString(sum[:16]), nil
+}
+
+// DecodeFlow reads what Encode wrote.
+func DecodeFlow(definition []byte) (*Flow, error) {
+	f := new(Flow)
+	if err := json.Unmarshal(definition, f); err != nil {
+		return nil, fmt.Errorf("decode flow: %w", err)
+	}
+	return f, nil
+}
+
+// Task returns the task with the given id, or nil.
+func (f *Flow) Task(id TaskID) *Task {
+	for i := range f.Tasks {
+		if f.Tasks[i].ID == id {
+			return &f.Tasks[i]
+		}
+	}
+	return nil
+}

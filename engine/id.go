@@ -1,0 +1,108 @@
+package engine
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// The ids. Each becomes a subject token and a KV key, so each is checked once
+// where it enters (ParseFlowID, ParseTaskID, ParseRunID) and trusted after.
+type (
+	// FlowID names a flow: a letter or underscore, then at most 63 letters,
+	// digits, underscores and hyphens.
+	FlowID string
+	// TaskID names a task within its flow; the same pattern.
+	TaskID string
+	// RunID names one run: a ULID, 26 characters that sort by time.
+	RunID string
+)
+
+// MaxID is the longest flow or task id, in bytes.
+const MaxID = 64
+
+// ParseFlowID checks a flow id.
+func ParseFlowID(s string) (FlowID, error) { return FlowID(s), checkName("flow id", s) }
+
+// ParseTaskID checks a task id.
+func ParseTaskID(s string) (TaskID, error) { return TaskID(s), checkName("task id", s) }
+
+func checkName(what, s string) error {
+	if s == "" {
+		return fmt.Errorf("%w: %s is empty", ErrInvalid, what)
+	}
+	if len(s) > MaxID {
+		return fmt.Errorf("%w: %s %.20q... is longer than %d characters", ErrInvalid, what, s, MaxID)
+	}
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		letter := c == '_' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+		if !letter && (i == 0 || c != '-' && (c < '0' || c > '9')) {
+			return fmt.Errorf("%w: %s %q may have only letters, digits, _ and -, and starts with a letter or _", ErrInvalid, what, s)
+		}
+	}
+	return nil
+}
+
+// crockford is the alphabet of ULIDs (https://github.com/ulid/spec).
+const crockford = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+// ParseRunID checks a run id: 26 characters of Crockford's base 32.
+func ParseRunID(s string) (RunID, error) {
+	if len(s) == 26 && strings.Trim(s, crockford) == "" && s[0] <= '7' {
+		return RunID(s), nil
+	}
+	return "", fmt.Errorf("%w: %.40q is not a run id (26 characters such as 01M84BFBV1N8Q6D2T4XW9B7C5E)", ErrInvalid, s)
+}
+
+// NewRunID makes a run id from a time and randomness.
+func NewRunID(now time.Time) RunID {
+	var entropy [10]byte
+	rand.Read(entropy[:]) // never fails since Go 1.24
+	return runID(now, entropy)
+}
+
+// DeriveRunID makes the id of a run whose trigger was published straight into
+// the ledger: the same on every replay, since it depends only on where and when
+// the trigger stands there.
+func DeriveRunID(at time.Time, installation string, seq uint64) RunID {
+	h := sha256.New()
+	h.Write([]byte(installation))
+	h.Write(binary.BigEndian.AppendUint64(nil, seq))
+	return runID(at, [10]byte(h.Sum(nil)[:10]))
+}
+
+func runID(at time.Time, entropy [10]byte) RunID {
+	var id [16]byte
+	binary.BigEndian.PutUint64(id[:8], uint64(at.UnixMilli())<<16)
+	copy(id[6:], entropy[:])
+	return RunID(base32(id[:], 26))
+}
+
+// base32 writes the big-endian number b as n digits of Crockford's base 32.
+func base32(b []byte, n int) string {
+	out := make([]byte, n)
+	acc, bits, next := uint(0), 0, len(b)-1
+	for i := n - 1; i >= 0; i-- {
+		if bits < 5 && next >= 0 {
+			acc |= uint(b[next]) << bits
+			bits += 8
+			next--
+		}
+		out[i] = crockford[acc&31]
+		acc >>= 5
+		bits -= 5
+	}
+	return string(out)
+}
+
+// IdempotencyKey is the key that every attempt of a task in a run carries: 26
+// characters derived from installation, run, task and item, so that it is the
+// same over retries, restarts and reruns.
+func IdempotencyKey(installation string, run RunID, task TaskID, item int) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%s\x00%d", installation, run, task, item))
+	return base32(sum[:16], 26)
+}

@@ -1,0 +1,55 @@
+package engine
+
+import "context"
+
+// Pos is a place in the ledger: the sequence of a message and the index of a
+// record in its bundle. As a projection's position it is the index of a change.
+type Pos struct {
+	Seq uint64 `cbor:"1,keyasint"`
+	N   int    `cbor:"2,keyasint"`
+}
+
+// Before reports whether p comes before q.
+func (p Pos) Before(q Pos) bool { return p.Seq < q.Seq || p.Seq == q.Seq && p.N < q.N }
+
+// Entry is one message of the ledger: a bundle of records with one sequence.
+type Entry struct {
+	Seq     uint64
+	At      Micros // when it was stored
+	Records []Record
+}
+
+// Ledger is the truth: an ordered, durable sequence of records.
+type Ledger interface {
+	// Append returns when the record is as durable as configured. It groups
+	// what is waiting into one write, so call it from many goroutines. After
+	// an error the record may or may not be there; appending it again is safe,
+	// since the fold takes the first. ErrUnavailable: the store refuses now
+	// (full disk), try later. ErrInvalid: the record is too large.
+	Append(ctx context.Context, rec Record) (seq uint64, err error)
+	// Follow delivers entries in order, from the given sequence, until ctx
+	// ends (nil) or fn or the store fails. The scheduler calls it once.
+	Follow(ctx context.Context, from uint64, fn func(Entry) error) error
+	// Last is the newest sequence.
+	Last(ctx context.Context) (uint64, error)
+	// Read returns one record; ErrNotFound when it was purged.
+	Read(ctx context.Context, at Pos) (Record, error)
+	// Purge removes what stands before seq, apart from flow versions in keep
+	// (by hash), the newest version of each flow and the installation record.
+	Purge(ctx context.Context, before uint64, keep map[string]bool) error
+}
+
+// Checkpoints keeps snapshots of the fold, so that a start needs to fold only
+// what came after. The newest two are kept.
+type Checkpoints interface {
+	// Save stores a snapshot that covers the ledger up to seq.
+	Save(ctx context.Context, seq uint64, snapshot []byte) error
+	// Load returns the readable snapshots, newest first; at most two.
+	Load(ctx context.Context) ([]Checkpoint, error)
+}
+
+// Checkpoint is a snapshot that covers the ledger up to Seq.
+type Checkpoint struct {
+	Seq      uint64
+	Snapshot []byte
+}

@@ -1,0 +1,188 @@
+package engine
+
+import "time"
+
+// FormatVersion is the version of everything that is written to the ledger:
+// records, bundles and checkpoints. A node that meets a newer one stops.
+const FormatVersion = 1
+
+// Size limits of what enters a record, in bytes. What was cut says so.
+const (
+	MaxRecord          = 128 << 10
+	MaxTriggerPayload  = 256 << 10
+	MaxInlineValue     = 64 << 10 // larger XCom values go to the object store
+	MaxResponseDoc     = 24 << 10 // resp_<task>: 16 KiB of headers and the rest
+	MaxResponseHeaders = 16 << 10
+	MaxViolations      = 100
+	MaxURL             = 8 << 10
+	MaxHeaderValue     = 8 << 10
+	MaxErrorText       = 2 << 10
+	MaxExcerpt         = 4 << 10
+)
+
+// Micros is a point in time as microseconds since 1970 in UTC; 0 is "none".
+type Micros int64
+
+// At turns a time into Micros.
+func At(t time.Time) Micros {
+	if t.IsZero() {
+		return 0
+	}
+	return Micros(t.UnixMicro())
+}
+
+// Time turns Micros into a time; 0 gives the zero time.
+func (m Micros) Time() time.Time {
+	if m == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(int64(m)).UTC()
+}
+
+// Format writes the time as documents do; "" for none.
+func (m Micros) Format() string {
+	if m == 0 {
+		return ""
+	}
+	return FormatTime(m.Time())
+}
+
+// Record is one entry of the ledger: *InstallRecord, *FlowRecord,
+// *TriggerRecord, *SubmitRecord, *AttemptRecord, *ControlRecord or
+// *BadRecord. The ledger alone says what happened; its order says when.
+type Record interface{ record() }
+
+// InstallRecord is the first record of a ledger and names the installation.
+type InstallRecord struct {
+	ID      string `cbor:"1,keyasint"`
+	Version string `cbor:"2,keyasint"` // of the program that made it
+}
+
+// FlowRecord makes a flow version the newest one of its flow, or removes the
+// flow. An ad-hoc version serves only the runs that name it.
+type FlowRecord struct {
+	Flow       FlowID `cbor:"1,keyasint"`
+	Hash       string `cbor:"2,keyasint"`
+	Definition []byte `cbor:"3,keyasint,omitempty"` // what Flow.Encode wrote
+	Removed    bool   `cbor:"4,keyasint,omitempty"`
+	AdHoc      bool   `cbor:"5,keyasint,omitempty"`
+}
+
+// TriggerRecord is what any client published to qarion.trigger.<flow>. All of
+// it is untrusted.
+type TriggerRecord struct {
+	Flow    string
+	Headers map[string]string // Nats-Msg-Id and those that start with Qarion-
+	Payload []byte            // nil when larger than MaxTriggerPayload
+	Size    int
+}
+
+// SubmitRecord is a trigger that came through a node (service, command,
+// schedule, webhook), which chose the run id.
+type SubmitRecord struct {
+	Run           RunID  `cbor:"1,keyasint"`
+	Flow          FlowID `cbor:"2,keyasint"`
+	Version       string `cbor:"3,keyasint,omitempty"` // hash of an ad-hoc flow version; "" for the newest
+	Variables     []byte `cbor:"4,keyasint,omitempty"` // JSON object
+	BatchID       int64  `cbor:"5,keyasint,omitempty"`
+	HasBatchID    bool   `cbor:"6,keyasint,omitempty"`
+	ExecutionDate Micros `cbor:"7,keyasint,omitempty"`
+	TriggerType   string `cbor:"8,keyasint,omitempty"`
+	TriggerID     string `cbor:"9,keyasint,omitempty"`
+	DedupeID      string `cbor:"10,keyasint,omitempty"`
+}
+
+// AttemptKey names one attempt. Generation rises with a rerun or a resolve,
+// Attempt with each finished attempt, Dispatch with each postponement; the
+// fold accepts a record only if all three equal what it last gave out.
+type AttemptKey struct {
+	Run        RunID  `cbor:"1,keyasint"`
+	Task       TaskID `cbor:"2,keyasint"`
+	Item       int    `cbor:"3,keyasint,omitempty"`
+	Generation int    `cbor:"4,keyasint,omitempty"`
+	Attempt    int    `cbor:"5,keyasint"` // 1 is the first
+	Dispatch   int    `cbor:"6,keyasint,omitempty"`
+}
+
+// Outcome is how an attempt ended.
+type Outcome string
+
+// The outcomes.
+const (
+	OutcomeSuccess     Outcome = "success"
+	OutcomeFailed      Outcome = "failed"      // final: no attempt follows
+	OutcomeRetry       Outcome = "retry"       // failed, another attempt follows at NotBefore
+	OutcomeDeferred    Outcome = "deferred"    // nothing was sent; the same attempt at NotBefore
+	OutcomeStarted     Outcome = "started"     // an unrepeatable request is about to be sent
+	OutcomeInterrupted Outcome = "interrupted" // sent, and the answer is not known
+	OutcomeCancelled   Outcome = "cancelled"
+)
+
+// AttemptRecord is the one record of an attempt: how it went, what it leaves
+// for others and what the operation log shows.
+type AttemptRecord struct {
+	AttemptKey
+	Flow      FlowID   `cbor:"7,keyasint"`
+	Outcome   Outcome  `cbor:"8,keyasint"`
+	Start     Micros   `cbor:"9,keyasint"`
+	End       Micros   `cbor:"10,keyasint"`
+	NotBefore Micros   `cbor:"11,keyasint,omitempty"`
+	Parked    string   `cbor:"12,keyasint,omitempty"` // what a deferred task waits for
+	Class     string   `cbor:"13,keyasint,omitempty"`
+	Error     string   `cbor:"14,keyasint,omitempty"`
+	Value     []byte   `cbor:"15,keyasint,omitempty"` // XCom value, JSON text
+	Blob      *BlobRef `cbor:"16,keyasint,omitempty"` // instead of Value
+	Response  []byte   `cbor:"17,keyasint,omitempty"` // resp_<task>, JSON text
+	Details   []byte   `cbor:"18,keyasint,omitempty"` // Details, JSON text
+	Status    int      `cbor:"19,keyasint,omitempty"` // HTTP status of the answer
+	Reason    string   `cbor:"20,keyasint,omitempty"` // why the wait, or why none follows
+	Type      string   `cbor:"21,keyasint"`           // task type: "api_call"
+	Subtype   string   `cbor:"22,keyasint,omitempty"`
+	Worker    string   `cbor:"23,keyasint"`
+	BatchID   int64    `cbor:"24,keyasint,omitempty"`
+}
+
+// BlobRef points to a value in the object store.
+type BlobRef struct {
+	Name        string `cbor:"1,keyasint" json:"object"`
+	Size        int64  `cbor:"2,keyasint" json:"size"`
+	ContentType string `cbor:"3,keyasint,omitempty" json:"content_type"`
+}
+
+// ControlKind is what a ControlRecord asks for.
+type ControlKind string
+
+// The kinds of control.
+const (
+	ControlCancel    ControlKind = "cancel"    // end the run
+	ControlTimeout   ControlKind = "timeout"   // the run's time is up
+	ControlInterrupt ControlKind = "interrupt" // the outcome of a started call is lost
+	ControlResolve   ControlKind = "resolve"   // a person says how an interrupted task ended
+	ControlDamaged   ControlKind = "damaged"   // the run's flow version or records cannot be read
+)
+
+// ControlRecord is what a person or the clock decided about a run.
+type ControlRecord struct {
+	Kind   ControlKind `cbor:"1,keyasint"`
+	Run    RunID       `cbor:"2,keyasint"`
+	Task   TaskID      `cbor:"3,keyasint,omitempty"`
+	Key    AttemptKey  `cbor:"4,keyasint,omitempty"` // of the attempt meant by interrupt
+	As     string      `cbor:"5,keyasint,omitempty"` // resolve: success, failed, retry
+	Value  []byte      `cbor:"6,keyasint,omitempty"` // resolve as success: the XCom value
+	Reason string      `cbor:"7,keyasint,omitempty"`
+}
+
+// BadRecord stands for a message that could not be read. It changes nothing,
+// is counted and reported.
+type BadRecord struct {
+	Subject string
+	Problem string
+}
+
+func (*InstallRecord) record() {}
+func (*FlowRecord) record()    {}
+func (*TriggerRecord) record() {}
+func (*SubmitRecord) record()  {}
+func (*AttemptRecord) record() {}
+func (*ControlRecord) record() {}
+func (*BadRecord) record()     {}

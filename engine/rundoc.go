@@ -1,0 +1,76 @@
+package engine
+
+import (
+	"encoding/json"
+
+	"github.com/qarion/qarion/internal/value"
+)
+
+// RunDoc is the public document of a run: what run.get answers, what the
+// qarion_runs bucket holds and what `runs show --output json` prints. Times
+// are RFC 3339 in UTC with milliseconds.
+type RunDoc struct {
+	RunID         RunID          `json:"run_id"`
+	FlowID        FlowID         `json:"flow_id"`
+	FlowVersion   string         `json:"flow_version"`
+	File          string         `json:"file,omitempty"`
+	Status        Status         `json:"status"`
+	Final         bool           `json:"final"`
+	BatchID       int64          `json:"batch_id"`
+	ExecutionDate string         `json:"execution_date"`
+	TriggerType   string         `json:"trigger_type"`
+	TriggerID     string         `json:"trigger_id,omitempty"`
+	Variables     *value.Map     `json:"variables,omitempty"`
+	StartTime     string         `json:"start_time"`
+	EndTime       string         `json:"end_time,omitempty"`
+	DurationMS    float64        `json:"duration_ms"`
+	Counts        map[Status]int `json:"task_counts"` // status -> tasks
+	Calls         int            `json:"calls"`       // attempts made
+	Tasks         []TaskDoc      `json:"tasks"`       // past MaxRunDocTasks only those that did not simply succeed
+	Error         *RunError      `json:"error,omitempty"`
+	XCom          map[TaskID]any `json:"xcom,omitempty"` // only where asked for
+}
+
+// MaxRunDocTasks bounds the tasks that a run document lists.
+const MaxRunDocTasks = 1000
+
+// TaskDoc is one task of a RunDoc, in the order of the flow.
+type TaskDoc struct {
+	TaskID     TaskID       `json:"task_id"`
+	Status     Status       `json:"status"`
+	Operation  string       `json:"operation,omitempty"` // "get"
+	Attempts   int          `json:"attempts"`
+	StatusCode int          `json:"status_code,omitempty"` // of the last attempt
+	StartTime  string       `json:"start_time,omitempty"`  // of the first attempt
+	EndTime    string       `json:"end_time,omitempty"`
+	DurationMS float64      `json:"duration_ms,omitempty"`
+	NotBefore  string       `json:"not_before,omitempty"` // when the next attempt may start
+	Reason     string       `json:"reason,omitempty"`     // why it failed, waits or was skipped
+	History    []AttemptDoc `json:"history,omitempty"`    // every attempt, when there was more than one or it failed
+	Line       int          `json:"line,omitempty"`       // in the flow file
+}
+
+// AttemptDoc is one attempt of a task, in short.
+type AttemptDoc struct {
+	Attempt    int    `json:"attempt"`
+	Status     string `json:"status"`
+	StartTime  string `json:"start_time"`
+	EndTime    string `json:"end_time"`
+	StatusCode int    `json:"status_code,omitempty"`
+	Message    string `json:"message,omitempty"`
+	RetryAt    string `json:"retry_at,omitempty"`
+	Reason     string `json:"reason,omitempty"` // why the wait, or why no attempt followed
+}
+
+// RunError is the first failure of a run, with what a person needs to see why.
+type RunError struct {
+	TaskID          TaskID          `json:"task_id,omitempty"` // "" when the run itself ended (timeout)
+	Class           string          `json:"class"`
+	Message         string          `json:"message"`
+	Method          string          `json:"method,omitempty"`
+	URL             string          `json:"url,omitempty"`
+	StatusCode      int             `json:"status_code,omitempty"`
+	ResponseExcerpt string          `json:"response_excerpt,omitempty"`
+	Attempts        []AttemptDoc    `json:"attempts,omitempty"`
+	Details         json.RawMessage `json:"details,omitempty"` // operation_details of the last attempt
+}

@@ -1,0 +1,114 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/qarion/qarion/internal/jinja"
+)
+
+// TaskType is one kind of task, such as api_call. Prepare is called when a
+// flow is loaded and again, once per flow version, on every worker that runs
+// it; it checks everything that can be known without data and returns the
+// program to run, or every problem that it found.
+type TaskType interface {
+	Name() string // as written in a flow: "api_call"
+	Prepare(flow *Flow, task *Task) (Program, []Problem)
+}
+
+// Program is a prepared task: immutable, and used by many attempts at once.
+type Program interface {
+	// Needs says what the engine must know to plan the task.
+	Needs() Needs
+	// Execute makes exactly one attempt. It never sleeps for a retry: what
+	// should happen next stands in the output. ctx ends when the run is
+	// cancelled or the node stops; Execute then returns promptly.
+	Execute(ctx context.Context, in *TaskInput) TaskOutput
+}
+
+// Needs is what a program tells the engine when its flow is loaded.
+type Needs struct {
+	Subtype       string      // operation subtype in the operation log: "get"
+	Names         []NameUse   // every free name that its templates read
+	Pulls         []NameUse   // task ids it pulls explicitly (xcom_pull)
+	Credentials   []string    // ids of credentials it will ask for
+	Retry         RetryPolicy // when another attempt follows a failed one
+	Unrepeatable  bool        // a request whose outcome is unknown must not be sent again by itself
+	OnInterrupted string      // "", "retry" or "fail"; "" leaves an unknown outcome to a person
+}
+
+// NameUse is a name and the key where it stands, for messages.
+type NameUse struct {
+	Name string
+	Path []string // of keys below the task: "properties", "url"
+}
+
+// Problem is something wrong in a flow. Whoever knows the file adds the place.
+type Problem struct {
+	Task       TaskID   // "" for the flow itself
+	Path       []string // keys below the task (or the flow): "properties", "time_out"
+	Value      string   // the offending piece of text inside the value, to place the column; may be empty
+	Code       string   // short and stable: "unknown-property"
+	Message    string   // one lower-case line
+	Suggestion string   // the nearest right word, may be empty
+	Warning    bool     // true: the flow still runs
+}
+
+// TaskInput is what one attempt works with. It is a jinja.Vars: templates look
+// their names up in it, and a value is decoded when it is first asked for.
+type TaskInput struct {
+	Key           AttemptKey
+	Flow          *Flow
+	Task          *Task
+	Installation  string
+	BatchID       int64
+	ExecutionDate time.Time
+	Worker        string
+	Repeated      bool // the same attempt may have been sent before (after a crash)
+
+	values inputValues
+}
+
+var _ jinja.Vars = (*TaskInput)(nil)
+
+// TaskOutput is the outcome of one attempt: a success when Err is nil.
+type TaskOutput struct {
+	// Value is the XCom value as JSON text, nil when nothing is stored.
+	Value []byte
+	// Large, when set, replaces Value: a value of any size or kind of bytes
+	// that goes to the object store. The worker closes nothing; Data is whole.
+	Large *LargeValue
+	// Response is the resp_<task> document as JSON text, nil when there is none.
+	Response []byte
+	Details  Details
+	Err      *TaskError
+}
+
+// LargeValue is a value too large for a record, or not UTF-8.
+type LargeValue struct {
+	Data        []byte
+	ContentType string // "application/json" is parsed when read back
+}
+
+// TaskError is a failed attempt, in the terms the engine steers by.
+type TaskError struct {
+	Class   string // short and stable: "timeout", "status", "connect", "validation", "template", ...
+	Message string // one lower-case line without secrets
+
+	// Retryable: the task type's rules allow another attempt. Whether one
+	// follows is the engine's decision (RetryPolicy).
+	Retryable bool
+	// RetryAfter is the shortest wait before it; 0 when nobody asked for one.
+	RetryAfter time.Duration
+
+	// Defer postpones the task without spending an attempt: nothing was sent.
+	// DeferKey names what it waits for (a breaker); tasks with one key are
+	// released together.
+	Defer    time.Duration
+	DeferKey string
+
+	// Unknown: a request may have been sent and no answer is known.
+	Unknown bool
+}
+
+func (e *TaskError) Error() string { return e.Message }
