@@ -34,22 +34,17 @@ type Ledger interface {
 	Last(ctx context.Context) (uint64, error)
 	// Read returns one record; ErrNotFound when it was purged.
 	Read(ctx context.Context, at Pos) (Record, error)
-	// Purge removes what stands before seq, apart from flow versions in keep
-	// (by hash), the newest version of each flow and the installation record.
-	Purge(ctx context.Context, before uint64, keep map[string]bool) error
+	// Purge removes what stands before a sequence and is older than a time,
+	// apart from flow versions in keep (by hash), the newest version of each
+	// flow and the installation record.
+	Purge(ctx context.Context, before uint64, older Micros, keep map[string]bool) error
 }
 
 // Checkpoints keeps snapshots of the fold, so that a start needs to fold only
 // what came after. The newest two are kept.
 type Checkpoints interface {
-	// Save stores a snapshot that covers the ledger up to seq.
-	Save(ctx context.Context, seq uint64, snapshot []byte) error
+	// Save stores a snapshot; it covers the ledger up to its Seq.
+	Save(ctx context.Context, snapshot *Snapshot) error
 	// Load returns the readable snapshots, newest first; at most two.
-	Load(ctx context.Context) ([]Checkpoint, error)
-}
-
-// Checkpoint is a snapshot that covers the ledger up to Seq.
-type Checkpoint struct {
-	Seq      uint64
-	Snapshot []byte
+	Load(ctx context.Context) ([]*Snapshot, error)
 }

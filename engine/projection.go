@@ -29,9 +29,10 @@ type Change struct {
 	Attempt    *AttemptRecord // AttemptDone
 	Superseded bool           // AttemptDone: it came too late and changed nothing
 	Doc        *RunDoc        // RunStarted, RunDone, RunChanged
-	Ready      *ReadyTask     // TaskReady (a copy without values)
-	Reason     string         // RunRejected
-	Replay     bool           // the change is older than the view's newest start
+	Reason     string         // RunRejected, RunChanged
+	Replay     bool           // the change is older than this start of the node
+
+	given bool // AttemptDone: this process had given the attempt out
 }
 
 // ChangeKind says what a Change is; it is the <kind> of the event subject

@@ -47,4 +47,5 @@ type Delivery interface {
 	Done()       // every record of the bundle is in the ledger
 	InProgress() // a sign of life; the queue waits 15 s for one
 	Return()     // hand it back for another worker
+	Ignore()     // another delivery of the same bundle is being worked on
 }

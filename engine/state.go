@@ -31,22 +31,3 @@ func (s Status) Final() bool {
 	}
 	return false
 }
-
-// moves are the legal moves of a task. The fold takes no other, whatever a
-// record asks for.
-var moves = map[Status][]Status{
-	Pending:     {Ready, Skipped, Cancelled},
-	Ready:       {Ready, Running, Success, Failed, Interrupted, Cancelled},
-	Running:     {Ready, Success, Failed, Interrupted, Cancelled},
-	Interrupted: {Ready, Success, Failed, Cancelled},
-}
-
-// CanMove reports whether a task may go from s to next.
-func (s Status) CanMove(next Status) bool {
-	for _, m := range moves[s] {
-		if m == next {
-			return true
-		}
-	}
-	return false
-}

@@ -64,9 +64,22 @@ type TaskInput struct {
 	BatchID       int64
 	ExecutionDate time.Time
 	Worker        string
-	Repeated      bool // the same attempt may have been sent before (after a crash)
+	Again         bool      // the same attempt may have been sent before a crash
+	WaitingSince  time.Time // when it was first postponed; zero if it never was
 
-	values inputValues
+	values  inputValues
+	sending func(ctx context.Context) error
+}
+
+// Sending is called by a program right before a request leaves, once per
+// attempt. For a task that must not be repeated by itself it returns only when
+// the ledger holds that the request is about to be sent; with an error nothing
+// may be sent.
+func (in *TaskInput) Sending(ctx context.Context) error {
+	if in.sending == nil {
+		return nil
+	}
+	return in.sending(ctx)
 }
 
 var _ jinja.Vars = (*TaskInput)(nil)

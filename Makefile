@@ -1,0 +1,44 @@
+# Everything that is done to this project has a name here. `make check` is what
+# a change must pass; the long versions have names of their own.
+
+GO ?= go
+FUZZTIME ?= 10s
+
+.PHONY: check test race fmt vet lint rules fuzz soak bench demo build
+
+check: fmt vet lint race ## what every change passes
+
+build: ## the binary, with its version from the repository
+	$(GO) build -o bin/qarion ./cmd/qarion
+
+test: ## the tests, as the README has them
+	$(GO) test ./...
+
+race: ## the tests under the race detector
+	$(GO) test -race ./...
+
+fmt: ## fails when a file is not formatted
+	@out="$$(gofmt -l .)"; if [ -n "$$out" ]; then echo "not formatted:"; echo "$$out"; exit 1; fi
+
+vet:
+	$(GO) vet ./...
+
+lint: ## staticcheck, pinned
+	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.7.0 ./...
+
+fuzz: ## every fuzz target for FUZZTIME
+	@for pkg in $$($(GO) list ./...); do \
+	  dir=$$($(GO) list -f '{{.Dir}}' $$pkg); \
+	  for f in $$(grep -lE '^func Fuzz' $$dir/*_test.go 2>/dev/null | xargs -r grep -hoE '^func Fuzz[A-Za-z0-9_]+' | sed 's/func //' | sort -u); do \
+	    echo "== $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+	  done; \
+	done
+
+soak: ## the long crash loop: 200 kills
+	QARION_CRASH_KILLS=200 $(GO) test -count=1 -timeout 2h -run 'TestCrash' ./cmd/qarion
+
+bench: ## the figures that the documentation names
+	$(GO) run ./cmd/qarion bench
+
+demo:
+	$(GO) run ./cmd/qarion demo

@@ -1,0 +1,172 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/fxamacker/cbor/v2"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/qarion/qarion/engine"
+)
+
+// Bounds of a bundle, and how many may be on their way at once: with two, one
+// collects while the other is being written.
+const (
+	maxBundleRecords = 512
+	maxBundleBytes   = 512 << 10
+	bundlesInFlight  = 2
+	publishTimeout   = 5 * time.Second
+)
+
+// codeNoSpace is the server's error code for a store that is full.
+const codeNoSpace = 10023
+
+// bundler is group commit: what is appended while the previous bundle is being
+// written goes out as one message, so that one disk write and one sync cover
+// all of it.
+type bundler struct {
+	js      jetstream.JetStream
+	codec   *codec
+	subject string
+	in      chan pending
+	flights chan struct{}
+	ctx     context.Context // of the ledger's life: set once, ends the writer
+	wg      sync.WaitGroup
+}
+
+// pending is a record on its way into the ledger.
+type pending struct {
+	data []byte
+	done chan appended
+}
+
+type appended struct {
+	seq uint64
+	err error
+}
+
+func newBundler(ctx context.Context, js jetstream.JetStream, c *codec, subject string) *bundler {
+	b := &bundler{
+		js: js, codec: c, subject: subject, ctx: ctx,
+		in: make(chan pending, maxBundleRecords), flights: make(chan struct{}, bundlesInFlight),
+	}
+	b.wg.Go(b.run)
+	return b
+}
+
+// append returns when the record's bundle is stored.
+func (b *bundler) append(ctx context.Context, rec engine.Record) (uint64, error) {
+	data, err := cbor.Marshal(rec)
+	if err != nil {
+		return 0, fmt.Errorf("encode record: %w", err)
+	}
+	if len(data) > engine.MaxTriggerPayload+engine.MaxRecord {
+		return 0, fmt.Errorf("%w: record of %d bytes is too large", engine.ErrInvalid, len(data))
+	}
+	p := pending{data: data, done: make(chan appended, 1)}
+	select {
+	case b.in <- p:
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	case <-b.ctx.Done():
+		return 0, errClosed
+	}
+	select {
+	case r := <-p.done:
+		return r.seq, r.err
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	case <-b.ctx.Done():
+		return 0, errClosed
+	}
+}
+
+var errClosed = fmt.Errorf("%w: the ledger is closed", engine.ErrUnavailable)
+
+func (b *bundler) run() {
+	var next *pending // collected, but too large for the last bundle
+	for {
+		var batch []pending
+		size := 0
+		if next != nil {
+			batch, size, next = append(batch, *next), len(next.data), nil
+		} else {
+			select {
+			case p := <-b.in:
+				batch, size = append(batch, p), len(p.data)
+			case <-b.ctx.Done():
+				return
+			}
+		}
+		select {
+		case b.flights <- struct{}{}:
+		case <-b.ctx.Done():
+			return
+		}
+	collect:
+		for len(batch) < maxBundleRecords {
+			select {
+			case p := <-b.in:
+				if size+len(p.data) > maxBundleBytes {
+					next = &p
+					break collect
+				}
+				batch, size = append(batch, p), size+len(p.data)
+			default:
+				break collect
+			}
+		}
+		b.publish(batch)
+	}
+}
+
+// publish writes one bundle and tells everyone in it how it went.
+func (b *bundler) publish(batch []pending) {
+	records := make([]cbor.RawMessage, len(batch))
+	for i := range batch {
+		records[i] = batch[i].data
+	}
+	tell := func(r appended) {
+		for i := range batch {
+			batch[i].done <- r
+		}
+		<-b.flights
+	}
+	data, err := b.codec.bundle(records)
+	if err != nil {
+		tell(appended{err: err})
+		return
+	}
+	future, err := b.js.PublishMsgAsync(&nats.Msg{Subject: b.subject, Data: data})
+	if err != nil {
+		tell(appended{err: unavailable(err)})
+		return
+	}
+	b.wg.Go(func() {
+		select {
+		case ack := <-future.Ok():
+			tell(appended{seq: ack.Sequence})
+		case err := <-future.Err():
+			tell(appended{err: unavailable(err)})
+		case <-b.ctx.Done():
+		}
+	})
+}
+
+// unavailable turns a refused write into the engine's error for it, in words
+// that name the way out.
+func unavailable(err error) error {
+	var api *jetstream.APIError
+	if errors.As(err, &api) && api.ErrorCode == codeNoSpace {
+		return fmt.Errorf("%w: the store is full; free space on its disk", engine.ErrUnavailable)
+	}
+	if errors.Is(err, jetstream.ErrMaxBytesExceeded) || errors.Is(err, nats.ErrMaxPayload) {
+		return fmt.Errorf("%w: %w", engine.ErrInvalid, err)
+	}
+	return fmt.Errorf("%w: %w", engine.ErrUnavailable, err)
+}

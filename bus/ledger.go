@@ -1,0 +1,242 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/fxamacker/cbor/v2"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/qarion/qarion/engine"
+)
+
+// Ledger is the stream QARION_LEDGER. It implements engine.Ledger and
+// engine.Checkpoints.
+type Ledger struct {
+	js       jetstream.JetStream
+	stream   jetstream.Stream
+	codec    *codec
+	blobs    engine.Blobs
+	log      *slog.Logger
+	attempts *bundler
+	submits  *bundler
+	close    context.CancelFunc
+
+	mu    sync.Mutex
+	cache [readCache]cachedEntry // recently read entries: the values of one bundle are often read together
+	next  int
+}
+
+var (
+	_ engine.Ledger      = (*Ledger)(nil)
+	_ engine.Checkpoints = (*Ledger)(nil)
+)
+
+const readCache = 16
+
+type cachedEntry struct {
+	seq     uint64
+	records []engine.Record
+}
+
+// LedgerConfig is how a ledger is opened.
+type LedgerConfig struct {
+	Node    string       // subject token of this node
+	Version string       // of the program, written into every bundle
+	Blobs   engine.Blobs // for flow definitions that are too large for a record
+}
+
+// Ledger opens the ledger on the bus.
+func (b *Bus) Ledger(ctx context.Context, cfg LedgerConfig) (*Ledger, error) {
+	stream, err := ensureStream(ctx, b.js, ledgerConfig())
+	if err != nil {
+		return nil, err
+	}
+	c, err := newCodec(cfg.Version)
+	if err != nil {
+		return nil, err
+	}
+	life, end := context.WithCancel(context.Background())
+	l := &Ledger{js: b.js, stream: stream, codec: c, blobs: cfg.Blobs, log: b.log, close: end}
+	l.attempts = newBundler(life, b.dataJS, c, subjectAttempt+cfg.Node)
+	l.submits = newBundler(life, b.dataJS, c, subjectSubmit+cfg.Node)
+	return l, nil
+}
+
+// Close ends the writers; what was not acknowledged by then gets an error.
+func (l *Ledger) Close() {
+	l.close()
+	l.attempts.wg.Wait()
+	l.submits.wg.Wait()
+}
+
+// Append implements engine.Ledger.
+func (l *Ledger) Append(ctx context.Context, rec engine.Record) (uint64, error) {
+	switch rec := rec.(type) {
+	case *engine.AttemptRecord:
+		return l.attempts.append(ctx, rec)
+	case *engine.SubmitRecord:
+		return l.submits.append(ctx, rec)
+	case *engine.ControlRecord:
+		return l.write(ctx, subjectControl+string(rec.Run), rec, nil)
+	case *engine.InstallRecord:
+		return l.write(ctx, subjectInstall, rec, nil)
+	case *engine.FlowRecord:
+		m, err := l.flowMessage(ctx, rec)
+		if err != nil {
+			return 0, err
+		}
+		return l.write(ctx, subjectFlow+string(rec.Flow), m, nats.Header{headerHash: {rec.Hash}})
+	}
+	return 0, fmt.Errorf("%w: a %T is not written by the engine", engine.ErrInvalid, rec)
+}
+
+// headerHash names the flow version in a flow record's message, for the purge.
+const headerHash = "Qarion-Flow-Hash"
+
+// write publishes one record as a bundle of its own.
+func (l *Ledger) write(ctx context.Context, subject string, rec any, header nats.Header) (uint64, error) {
+	raw, err := cbor.Marshal(rec)
+	if err != nil {
+		return 0, fmt.Errorf("encode record: %w", err)
+	}
+	data, err := l.codec.bundle([]cbor.RawMessage{raw})
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	ack, err := l.js.PublishMsg(ctx, &nats.Msg{Subject: subject, Data: data, Header: header})
+	if err != nil {
+		return 0, unavailable(err)
+	}
+	return ack.Sequence, nil
+}
+
+// flowMessage compresses a definition; a large one goes to the object store
+// before the record that names it exists.
+func (l *Ledger) flowMessage(ctx context.Context, rec *engine.FlowRecord) (*flowMessage, error) {
+	m := &flowMessage{FlowRecord: *rec}
+	m.Definition = nil
+	if len(rec.Definition) == 0 {
+		return m, nil
+	}
+	m.Compressed = l.codec.zip.EncodeAll(rec.Definition, nil)
+	if len(m.Compressed) > maxFlowInline {
+		m.Object = flowObject + rec.Hash
+		if err := l.blobs.Put(ctx, m.Object, m.Compressed); err != nil {
+			return nil, fmt.Errorf("store the definition of flow %s: %w", rec.Flow, err)
+		}
+		m.Compressed = nil
+	}
+	return m, nil
+}
+
+// flowObject is where definitions stand in the object store.
+const flowObject = "flows/"
+
+// Follow implements engine.Ledger.
+func (l *Ledger) Follow(ctx context.Context, from uint64, fn func(engine.Entry) error) error {
+	err := readInOrder(ctx, l.stream, from, func(m jetstream.Msg, meta *jetstream.MsgMetadata) error {
+		entry, err := l.entry(ctx, m, meta)
+		if err != nil {
+			return err
+		}
+		return fn(entry)
+	})
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+func (l *Ledger) entry(ctx context.Context, m jetstream.Msg, meta *jetstream.MsgMetadata) (engine.Entry, error) {
+	records, err := l.codec.records(m)
+	if err != nil {
+		return engine.Entry{}, err
+	}
+	l.complete(ctx, m.Subject(), m.Data(), records)
+	for _, rec := range records {
+		if b, ok := rec.(*engine.BadRecord); ok {
+			l.log.Warn("a ledger record cannot be read and is skipped", "subject", b.Subject, "seq", meta.Sequence.Stream, engine.LogErr, b.Problem)
+		}
+	}
+	return engine.Entry{Seq: meta.Sequence.Stream, At: engine.At(meta.Timestamp), Records: records}, nil
+}
+
+// complete fetches flow definitions that stand in the object store.
+func (l *Ledger) complete(ctx context.Context, subject string, data []byte, records []engine.Record) {
+	for i, rec := range records {
+		f, ok := rec.(*engine.FlowRecord)
+		if !ok || f.Removed || len(f.Definition) > 0 {
+			continue
+		}
+		def, err := l.fetchDefinition(ctx, f.Hash)
+		if err != nil {
+			records[i] = &engine.BadRecord{Subject: subject, Problem: fmt.Sprintf("definition of flow %s, version %s: %v", f.Flow, f.Hash, err)}
+			continue
+		}
+		f.Definition = def
+	}
+}
+
+func (l *Ledger) fetchDefinition(ctx context.Context, hash string) ([]byte, error) {
+	packed, err := l.blobs.Get(ctx, flowObject+hash, maxDefinition)
+	if err != nil {
+		return nil, err
+	}
+	return l.codec.unzip.DecodeAll(packed, nil)
+}
+
+// Last implements engine.Ledger.
+func (l *Ledger) Last(ctx context.Context) (uint64, error) {
+	info, err := l.stream.Info(ctx)
+	if err != nil {
+		return 0, unavailable(err)
+	}
+	return info.State.LastSeq, nil
+}
+
+// Read implements engine.Ledger.
+func (l *Ledger) Read(ctx context.Context, at engine.Pos) (engine.Record, error) {
+	records, ok := l.cached(at.Seq)
+	if !ok {
+		m, err := l.stream.GetMsg(ctx, at.Seq)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return nil, fmt.Errorf("%w: ledger record %d.%d was purged", engine.ErrNotFound, at.Seq, at.N)
+		}
+		if err != nil {
+			return nil, unavailable(err)
+		}
+		if records, err = l.codec.read(m.Subject, m.Header, m.Data); err != nil {
+			return nil, err
+		}
+		l.remember(at.Seq, records)
+	}
+	if at.N < 0 || at.N >= len(records) {
+		return nil, fmt.Errorf("%w: ledger record %d.%d", engine.ErrNotFound, at.Seq, at.N)
+	}
+	return records[at.N], nil
+}
+
+func (l *Ledger) cached(seq uint64) ([]engine.Record, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range l.cache {
+		if c.seq == seq && c.seq != 0 {
+			return c.records, true
+		}
+	}
+	return nil, false
+}
+
+func (l *Ledger) remember(seq uint64, records []engine.Record) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cache[l.next%readCache] = cachedEntry{seq, records}
+	l.next++
+}

@@ -1,0 +1,69 @@
+package bus
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/qarion/qarion/engine"
+)
+
+// Lock is the exclusive hold on a data directory. The embedded server does not
+// guard its store: two servers on one directory would give out the same
+// sequences.
+type Lock struct{ file *os.File }
+
+// lockRetry is how often a held lock is tried again.
+const lockRetry = 50 * time.Millisecond
+
+// LockDir takes the lock of a data directory, making the directory if need be,
+// and waits for it up to the given time. ErrConflict: another process holds it.
+func LockDir(dir string, wait time.Duration) (*Lock, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the data directory: %w", err)
+	}
+	path := filepath.Join(dir, "lock")
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the lock file: %w", err)
+	}
+	for end := time.Now().Add(wait); ; time.Sleep(lockRetry) {
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) || time.Now().After(end) {
+			holder := readPID(f)
+			f.Close()
+			if errors.Is(err, syscall.EWOULDBLOCK) {
+				return nil, fmt.Errorf("%w: data directory %s is in use by another process%s", engine.ErrConflict, dir, holder)
+			}
+			return nil, fmt.Errorf("lock %s: %w", path, err)
+		}
+	}
+	if err := f.Truncate(0); err == nil {
+		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+		if err != nil {
+			f.Close()
+			return nil, fmt.Errorf("write %s: %w", path, err)
+		}
+	}
+	return &Lock{f}, nil
+}
+
+func readPID(f *os.File) string {
+	b := make([]byte, 20)
+	n, _ := f.ReadAt(b, 0)
+	if pid := strings.TrimSpace(string(b[:n])); pid != "" {
+		return " (pid " + pid + ")"
+	}
+	return ""
+}
+
+// Close gives the directory back.
+func (l *Lock) Close() error { return l.file.Close() }

@@ -1,0 +1,237 @@
+package bus
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/qarion/qarion/engine"
+)
+
+// Defaults of Config.
+const (
+	DefaultListen       = "127.0.0.1:4222"
+	DefaultSyncInterval = 2 * time.Minute // where sync is not "always"
+	diskReserve         = 256 << 20       // bytes of the disk that the store leaves free
+	maxPayload          = 1 << 20
+	startTimeout        = 20 * time.Second
+)
+
+// userEngine may do everything and is known only to this process and to the
+// commands that can read serve.json; userPublic is everybody else on loopback.
+const (
+	userEngine = "qarion"
+	userPublic = "public"
+)
+
+// Config is how a bus is opened. A zero field means its default.
+type Config struct {
+	Dir          string        // of the JetStream store
+	Listen       string        // host:port for clients; "" opens no port, ":0" of a host picks one
+	SyncInterval time.Duration // 0: every write reaches the disk before it is acknowledged
+	Node         string        // this node's name, a subject token; default "local"
+	Log          *slog.Logger
+}
+
+// Access is how a command reaches the server with full rights.
+type Access struct {
+	URL      string `json:"url"`
+	User     string `json:"user"`
+	Password string `json:"password"`
+}
+
+// Bus is an embedded NATS server with the engine's own connections to it.
+type Bus struct {
+	cfg      Config
+	log      *slog.Logger
+	server   *server.Server
+	password string
+
+	control *nats.Conn // the ledger's reader, the scheduler's publishes
+	data    *nats.Conn // the worker's records
+	js      jetstream.JetStream
+	dataJS  jetstream.JetStream
+}
+
+// Open starts the embedded server and connects to it. The caller holds the
+// data directory's lock.
+func Open(ctx context.Context, cfg Config) (*Bus, error) {
+	if cfg.Node == "" {
+		cfg.Node = "local"
+	}
+	b := &Bus{cfg: cfg, log: engine.Logger(cfg.Log), password: rand.Text()}
+	opts, err := b.options()
+	if err != nil {
+		return nil, err
+	}
+	if b.server, err = server.NewServer(opts); err != nil {
+		return nil, fmt.Errorf("set up the NATS server: %w", err)
+	}
+	b.server.SetLoggerV2(&serverLog{b.log}, false, false, false)
+	b.server.Start()
+	if !b.server.ReadyForConnections(startTimeout) {
+		b.Close()
+		return nil, fmt.Errorf("%w: the NATS server was not ready within %s", engine.ErrUnavailable, startTimeout)
+	}
+	if err := b.connect(); err != nil {
+		b.Close()
+		return nil, err
+	}
+	return b, nil
+}
+
+func (b *Bus) options() (*server.Options, error) {
+	if err := os.MkdirAll(b.cfg.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the store directory: %w", err)
+	}
+	store, err := storeLimit(b.cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	opts := &server.Options{
+		ServerName: "qarion-" + b.cfg.Node,
+		DontListen: b.cfg.Listen == "",
+		NoSigs:     true, NoLog: true,
+		JetStream: true, StoreDir: b.cfg.Dir, JetStreamMaxStore: store, JetStreamMaxMemory: 1 << 30,
+		SyncAlways: b.cfg.SyncInterval == 0, SyncInterval: b.cfg.SyncInterval,
+		MaxPayload: maxPayload,
+		NoAuthUser: userPublic,
+		Users: []*server.User{
+			{Username: userEngine, Password: b.password},
+			{Username: userPublic, Password: rand.Text(), Permissions: publicPermissions()},
+		},
+	}
+	if opts.SyncAlways {
+		opts.SyncInterval = DefaultSyncInterval
+	}
+	if b.cfg.Listen == "" {
+		return opts, nil
+	}
+	host, port, err := net.SplitHostPort(b.cfg.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("%w: listen address %q: want host:port such as %s", engine.ErrInvalid, b.cfg.Listen, DefaultListen)
+	}
+	if opts.Port, err = strconv.Atoi(port); err != nil {
+		return nil, fmt.Errorf("%w: listen address %q: the port is not a number", engine.ErrInvalid, b.cfg.Listen)
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return nil, fmt.Errorf("%w: %s is not a loopback address, and clients would need no login: set [nats] listen to %s", engine.ErrDenied, b.cfg.Listen, DefaultListen)
+	}
+	opts.Host = host
+	if opts.Port == 0 {
+		opts.Port = server.RANDOM_PORT
+	}
+	// A taken port would end the whole process inside the server: ask first.
+	l, err := net.Listen("tcp", b.cfg.Listen)
+	if err != nil {
+		if errors.Is(err, syscall.EADDRINUSE) {
+			return nil, fmt.Errorf("%w: address %s is in use by another program", engine.ErrConflict, b.cfg.Listen)
+		}
+		return nil, fmt.Errorf("listen on %s: %w", b.cfg.Listen, err)
+	}
+	l.Close()
+	return opts, nil
+}
+
+// storeLimit is what the store may take: what it has, and what is free on its
+// disk but for a reserve. Within it the server refuses clearly and recovers by
+// itself; a disk that is really full leaves its files broken.
+func storeLimit(dir string) (int64, error) {
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(dir, &fs); err != nil {
+		return 0, fmt.Errorf("look at the disk of %s: %w", dir, err)
+	}
+	free := int64(fs.Bavail) * fs.Bsize
+	return max(free+dirSize(dir)-diskReserve, 16<<20), nil
+}
+
+func dirSize(dir string) (size int64) {
+	_ = filepath.WalkDir(dir, func(_ string, d os.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			if info, err := d.Info(); err == nil {
+				size += info.Size()
+			}
+		}
+		return nil
+	})
+	return size
+}
+
+func (b *Bus) connect() (err error) {
+	if b.control, err = b.Connect("engine"); err != nil {
+		return err
+	}
+	if b.data, err = b.Connect("worker"); err != nil {
+		return err
+	}
+	if b.js, err = jetstream.New(b.control, jetstream.WithPublishAsyncTimeout(publishTimeout)); err != nil {
+		return err
+	}
+	b.dataJS, err = jetstream.New(b.data, jetstream.WithPublishAsyncTimeout(publishTimeout))
+	return err
+}
+
+// Connect opens one more in-process connection with full rights.
+func (b *Bus) Connect(name string) (*nats.Conn, error) {
+	nc, err := nats.Connect("", nats.InProcessServer(b.server), nats.Name("qarion "+name),
+		nats.UserInfo(userEngine, b.password), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond))
+	if err != nil {
+		return nil, fmt.Errorf("connect to the embedded NATS server: %w", err)
+	}
+	return nc, nil
+}
+
+// JetStream is the engine's own JetStream context.
+func (b *Bus) JetStream() jetstream.JetStream { return b.js }
+
+// Conn is the engine's own connection.
+func (b *Bus) Conn() *nats.Conn { return b.control }
+
+// Access is how commands reach this server; the URL is "" when it listens
+// nowhere.
+func (b *Bus) Access() Access {
+	a := Access{User: userEngine, Password: b.password}
+	if b.cfg.Listen != "" {
+		a.URL = "nats://" + b.server.Addr().String()
+	}
+	return a
+}
+
+// Close ends the connections and the server; what was acknowledged is on disk.
+func (b *Bus) Close() {
+	for _, nc := range []*nats.Conn{b.control, b.data} {
+		if nc != nil {
+			nc.Close()
+		}
+	}
+	b.server.Shutdown()
+	b.server.WaitForShutdown()
+}
+
+// serverLog passes what the server has to say to the operator's log; its
+// notices are detail here.
+type serverLog struct{ log *slog.Logger }
+
+func (l *serverLog) Noticef(f string, v ...any) { l.log.Debug("nats: " + fmt.Sprintf(f, v...)) }
+func (l *serverLog) Warnf(f string, v ...any) {
+	if !strings.HasPrefix(f, "Plaintext passwords") { // random, and new with every start
+		l.log.Warn("nats: " + fmt.Sprintf(f, v...))
+	}
+}
+func (l *serverLog) Fatalf(f string, v ...any) { l.log.Error("nats: " + fmt.Sprintf(f, v...)) }
+func (l *serverLog) Errorf(f string, v ...any) { l.log.Error("nats: " + fmt.Sprintf(f, v...)) }
+func (l *serverLog) Debugf(f string, v ...any) {}
+func (l *serverLog) Tracef(f string, v ...any) {}

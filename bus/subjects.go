@@ -1,0 +1,32 @@
+package bus
+
+import "github.com/qarion/qarion/engine"
+
+// Subjects of the ledger.
+const (
+	subjectInstall    = "qarion.install"
+	subjectFlow       = "qarion.flow."       // <flow>
+	subjectTrigger    = "qarion.trigger."    // <flow>, published by any client
+	subjectSubmit     = "qarion.submit."     // <node>
+	subjectAttempt    = "qarion.attempt."    // <worker>
+	subjectControl    = "qarion.control."    // <run>
+	subjectCheckpoint = "qarion.checkpoint." // <ledger sequence>.<part>
+)
+
+// Subjects of READY.
+const (
+	subjectReady = "qarion.ready." // <pool>
+	subjectLead  = "qarion.lead."  // <term>
+	defaultPool  = "default"
+)
+
+// Subjects of the events.
+const (
+	SubjectLog   = "qarion.log."   // <flow>.<task>: one operation per attempt
+	SubjectEvent = "qarion.event." // <flow>.<kind>
+	noFlow       = "_"             // stands for the flow where there is none
+)
+
+// TriggerSubject is where any client starts a run of a flow by publishing a
+// JSON object of variables.
+func TriggerSubject(flow engine.FlowID) string { return subjectTrigger + string(flow) }

@@ -1,0 +1,126 @@
+package engine
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/qarion/qarion/internal/value"
+)
+
+// The headers of a trigger message. Any other that starts with Qarion- is
+// refused, so that a mistyped one is not silently ignored.
+const (
+	HeaderBatchID       = "Qarion-Batch-Id"
+	HeaderExecutionDate = "Qarion-Execution-Date"
+	HeaderTriggerID     = "Qarion-Trigger-Id"
+	HeaderTriggerType   = "Qarion-Trigger-Type"
+	HeaderMsgID         = "Nats-Msg-Id"
+)
+
+// maxTriggerText bounds trigger ids, types and caller keys, in bytes.
+const maxTriggerText = 256
+
+// contextNames are the names of the template context that no variable may take.
+var contextNames = []string{"batch_id", "execution_date", "flow_id", "node_id", "run_id", "attempt"}
+
+// ReservedName reports whether a name belongs to the template context, so that
+// no variable may have it.
+func ReservedName(name string) bool {
+	for _, c := range contextNames {
+		if name == c {
+			return true
+		}
+	}
+	return strings.HasPrefix(name, "xcom_") || strings.HasPrefix(name, "resp_")
+}
+
+// submitOf reads a trigger that a client published, into the form that a node
+// would have submitted. All of it is untrusted.
+func submitOf(t *TriggerRecord, id RunID) (*SubmitRecord, error) {
+	flow, err := ParseFlowID(t.Flow)
+	if err != nil {
+		return nil, err
+	}
+	s := &SubmitRecord{Run: id, Flow: flow, TriggerType: "nats"}
+	if t.Size > MaxTriggerPayload {
+		return nil, fmt.Errorf("payload of %d bytes is larger than %d", t.Size, MaxTriggerPayload)
+	}
+	s.Variables = t.Payload
+	for _, name := range slices.Sorted(maps.Keys(t.Headers)) { // sorted: the same reason on every replay
+		if err := s.setHeader(name, t.Headers[name]); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+func (s *SubmitRecord) setHeader(name, v string) error {
+	if len(v) > maxTriggerText {
+		return fmt.Errorf("header %s is longer than %d bytes", name, maxTriggerText)
+	}
+	switch name {
+	case HeaderBatchID:
+		n, err := strconv.ParseInt(v, 10, 64)
+		if err != nil {
+			return fmt.Errorf("header %s: %q is not an integer", name, v)
+		}
+		s.BatchID, s.HasBatchID = n, true
+	case HeaderExecutionDate:
+		t, err := time.Parse(time.RFC3339Nano, v)
+		if err != nil {
+			return fmt.Errorf("header %s: %q is not an RFC 3339 time such as 2026-01-31T06:00:00Z", name, v)
+		}
+		s.ExecutionDate = At(t)
+	case HeaderTriggerID:
+		s.TriggerID = v
+	case HeaderTriggerType:
+		s.TriggerType = v
+	case HeaderMsgID:
+		s.DedupeID = v
+	default:
+		if strings.HasPrefix(strings.ToLower(name), "qarion-") {
+			return fmt.Errorf("unknown header %s (there are %s, %s, %s, %s)", name,
+				HeaderBatchID, HeaderExecutionDate, HeaderTriggerID, HeaderTriggerType)
+		}
+	}
+	return nil
+}
+
+// checkVariables refuses variables that a run of the flow could not use: not a
+// JSON object, a reserved name, or another type than the declared default.
+func checkVariables(f *Flow, data []byte) error {
+	data = bytes.TrimSpace(data)
+	if len(data) == 0 || string(data) == "{}" {
+		return nil
+	}
+	v, err := value.ParseJSON(data)
+	if err != nil {
+		return fmt.Errorf("payload is not JSON: %w", err)
+	}
+	vars, ok := v.(*value.Map)
+	if !ok {
+		return fmt.Errorf("payload is a JSON %s, want an object of variables such as {\"customer\": 7}", value.TypeName(v))
+	}
+	for name, got := range vars.All() {
+		if ReservedName(name) {
+			return fmt.Errorf("variable %q: the name is reserved", name)
+		}
+		def, declared := f.Variables.Get(name)
+		if declared && !passesFor(got, def) {
+			return fmt.Errorf("variable %q: got %s, want %s as its default in the flow", name, value.TypeName(got), value.TypeName(def))
+		}
+	}
+	return nil
+}
+
+// passesFor reports whether a value may stand in for a default: the same type,
+// or an integer for a float. A null default takes anything.
+func passesFor(got, def any) bool {
+	g, d := value.TypeName(got), value.TypeName(def)
+	return g == d || def == nil || g == "int" && d == "float"
+}

@@ -1,0 +1,279 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// Defaults of Config.
+const (
+	DefaultSlots           = 64
+	DefaultGrace           = 25 * time.Second
+	DefaultRetention       = 30 * 24 * time.Hour
+	DefaultCheckpointEvery = 20_000 // records
+)
+
+// Config is what an Engine works with. A zero field means its default.
+type Config struct {
+	Ledger      Ledger
+	Checkpoints Checkpoints
+	ReadyQueue  ReadyQueue
+	Blobs       Blobs
+	Projections []Projection // the last one publishes events: it hears of a run's end when the others have shown it
+	TaskTypes   []TaskType
+
+	Worker          string        // this worker's name, a subject token
+	Version         string        // of the program, written into what it stores
+	Slots           int           // attempts at a time
+	Grace           time.Duration // for calls in flight when the engine stops
+	Retention       time.Duration // of closed runs in the ledger
+	CheckpointEvery int           // records between two checkpoints
+	OnlyOwn         bool          // execute only runs that this engine starts
+
+	Now   func() time.Time          // for what gets recorded
+	NewID func(now time.Time) RunID // of runs and installations
+	Log   *slog.Logger
+
+	programs     *programs
+	installation func() string
+}
+
+func (c *Config) setDefaults() {
+	if c.Slots <= 0 {
+		c.Slots = DefaultSlots
+	}
+	if c.Grace <= 0 {
+		c.Grace = DefaultGrace
+	}
+	if c.Retention <= 0 {
+		c.Retention = DefaultRetention
+	}
+	if c.CheckpointEvery <= 0 {
+		c.CheckpointEvery = DefaultCheckpointEvery
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.NewID == nil {
+		c.NewID = NewRunID
+	}
+	if c.Worker == "" {
+		c.Worker = "local"
+	}
+	c.Log = Logger(c.Log)
+}
+
+// Engine runs flows: it folds the ledger, gives tasks to its worker, and keeps
+// the projections up to date.
+type Engine struct {
+	cfg     Config
+	log     *slog.Logger
+	started time.Time
+	waiters *waiters
+	worker  *worker
+	closer  *closer
+	sched   *scheduler
+	views   *projector
+
+	ready chan struct{}
+	abort chan struct{}
+	stop  sync.Once
+
+	id            string // of the installation
+	checkpointed  uint64
+	checkpointing sync.Mutex
+}
+
+// New prepares an engine; nothing runs before Run.
+func New(cfg Config) (*Engine, error) {
+	cfg.setDefaults()
+	if cfg.Ledger == nil || cfg.Checkpoints == nil || cfg.ReadyQueue == nil || cfg.Blobs == nil {
+		return nil, fmt.Errorf("%w: an engine needs a ledger, checkpoints, a ready queue and an object store", ErrInvalid)
+	}
+	e := &Engine{log: cfg.Log, started: cfg.Now(), waiters: newWaiters(), ready: make(chan struct{}), abort: make(chan struct{})}
+	cfg.programs = newPrograms(cfg.TaskTypes)
+	cfg.installation = func() string { return e.id }
+	e.cfg = cfg
+	e.worker, e.closer = newWorker(&e.cfg), newCloser(&e.cfg)
+	e.worker.ask = e
+	return e, nil
+}
+
+// Ready is closed when the engine has folded all that was there at its start
+// and takes work.
+func (e *Engine) Ready() <-chan struct{} { return e.ready }
+
+// Abort ends the grace period of a stop: calls in flight are cut off now.
+func (e *Engine) Abort() { e.stop.Do(func() { close(e.abort) }) }
+
+// Run runs the engine until ctx ends, then stops it in good order: nothing new
+// starts, calls in flight get the grace period, and what is known is written
+// down. It returns after everything that it started has ended.
+func (e *Engine) Run(ctx context.Context) error {
+	base, stopAll := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer stopAll(nil)
+	target, err := e.open(base)
+	if err != nil {
+		return err
+	}
+	var all sync.WaitGroup
+	spawn := func(name string, fn func() error) {
+		all.Go(func() {
+			if err := fn(); err != nil && base.Err() == nil {
+				stopAll(fmt.Errorf("%s: %w", name, err))
+			}
+		})
+	}
+	from := e.sched.state.Seq + 1
+	spawn("follow the ledger", func() error { return e.follow(base, from) })
+	spawn("project", func() error { return e.views.run(base) })
+	spawn("write control records", func() error { return e.closer.run(base) })
+	spawn("schedule", func() error {
+		return e.sched.loop(base, target, func() { close(e.ready) })
+	})
+	spawn("keep house", func() error { return e.keepHouse(base) })
+
+	select {
+	case <-e.ready:
+		err = e.work(ctx, base)
+	case <-ctx.Done():
+	case <-base.Done():
+	}
+	if base.Err() == nil {
+		err = errors.Join(err, e.settle(base))
+	}
+	failed := context.Cause(base)
+	stopAll(nil)
+	all.Wait()
+	return errors.Join(failed, err)
+}
+
+// work runs the worker until ctx ends or the engine has failed, and waits for
+// its calls in flight, at most for the grace period.
+func (e *Engine) work(ctx, base context.Context) error {
+	calls, cutOff := context.WithCancelCause(base)
+	defer cutOff(nil)
+	take, stop := context.WithCancel(ctx)
+	defer stop()
+	defer context.AfterFunc(base, stop)()
+	done := make(chan error, 1)
+	go func() { done <- e.worker.run(take, calls) }()
+	select {
+	case err := <-done:
+		return err
+	case <-take.Done():
+	}
+	e.sched.tell(base, func() { e.sched.draining = true })
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(e.cfg.Grace):
+	case <-e.abort:
+	case <-base.Done():
+	}
+	cutOff(errStopped)
+	return <-done
+}
+
+// settle waits, for a moment, until fold and views have everything, and writes
+// a checkpoint, so that the next start has little to do.
+func (e *Engine) settle(base context.Context) error {
+	ctx, cancel := context.WithTimeout(base, 3*time.Second)
+	defer cancel()
+	last, err := e.cfg.Ledger.Last(ctx)
+	if err == nil {
+		err = e.sched.reached(ctx, last)
+	}
+	if err == nil {
+		err = e.checkpoint(ctx)
+	}
+	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		e.log.Warn("stopped without a checkpoint; the next start folds more", LogErr, err)
+	}
+	return nil
+}
+
+// follow hands the ledger's entries to the scheduler.
+func (e *Engine) follow(ctx context.Context, from uint64) error {
+	return e.cfg.Ledger.Follow(ctx, from, func(entry Entry) error {
+		select {
+		case e.sched.inbox <- entry:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+}
+
+// open loads the newest checkpoint that no view is behind of, and returns the
+// ledger's last sequence. A new ledger gets its installation record.
+func (e *Engine) open(ctx context.Context) (target uint64, err error) {
+	views, behind, err := e.positions(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if target, err = e.cfg.Ledger.Last(ctx); err != nil {
+		return 0, fmt.Errorf("read the ledger's end: %w", err)
+	}
+	if target == 0 {
+		install := &InstallRecord{ID: string(e.cfg.NewID(e.cfg.Now())), Version: e.cfg.Version}
+		if target, err = e.cfg.Ledger.Append(ctx, install); err != nil {
+			return 0, fmt.Errorf("write the installation record: %w", err)
+		}
+	}
+	state, err := e.restore(ctx, behind)
+	if err != nil {
+		return 0, err
+	}
+	for _, v := range state.versions {
+		e.cfg.programs.add(v.graph)
+	}
+	e.id, e.checkpointed = state.Installation, state.Seq
+	e.views = newProjector(views, e.log, e.waiters.shown)
+	e.sched = newScheduler(&e.cfg, state, e.views, e.waiters, e.worker, e.closer)
+	return target, nil
+}
+
+// positions asks every view how far it is.
+func (e *Engine) positions(ctx context.Context) (views []view, behind Pos, err error) {
+	behind = Pos{Seq: 1<<63 - 1}
+	for _, p := range e.cfg.Projections {
+		at, err := p.Position(ctx)
+		if err != nil {
+			return nil, Pos{}, fmt.Errorf("read the position of %s: %w", p.Name(), err)
+		}
+		if at.Before(behind) {
+			behind = at
+		}
+		views = append(views, view{Projection: p, from: at})
+	}
+	return views, behind, nil
+}
+
+// restore returns the state of the newest usable checkpoint. When every one is
+// newer than the slowest view, the oldest is taken: what came before it may
+// have been purged, and the view is told so in the log.
+func (e *Engine) restore(ctx context.Context, behind Pos) (*State, error) {
+	snaps, err := e.cfg.Checkpoints.Load(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("load checkpoints: %w", err)
+	}
+	for _, snap := range snaps {
+		if snap.Seq > behind.Seq {
+			continue
+		}
+		state, err := Restore(snap)
+		if err == nil {
+			return state, nil
+		}
+		if errors.Is(err, ErrInvalid) && snap.Format > FormatVersion {
+			return nil, err
+		}
+		e.log.Warn("a checkpoint cannot be used; starting from an older one", LogErr, err)
+	}
+	return NewState(), nil
+}

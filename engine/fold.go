@@ -1,0 +1,286 @@
+package engine
+
+import (
+	"fmt"
+	"time"
+)
+
+// State is everything that the ledger says about what is open: the newest flow
+// versions, the open runs and the caller keys of the last day. Apply is the
+// only way to change it, and it is pure: the same records in the same order
+// give the same state and the same effects, on every node and every replay.
+// A State belongs to one goroutine.
+type State struct {
+	Seq          uint64 // last entry applied
+	Installation string
+	Bad          int // records that could not be read
+
+	flows    map[FlowID]*flowState
+	versions map[string]*version
+	runs     map[RunID]*run
+	seen     dedupe
+}
+
+// flowState is what is known of one flow.
+type flowState struct {
+	current string // hash of the newest version; "" when removed
+	batch   int64  // the last batch id given out
+	active  []RunID
+	queue   []RunID // runs that wait behind max_active_runs
+}
+
+// version is a flow version in use: the newest of its flow, or one that open
+// runs started with.
+type version struct {
+	graph *Graph
+	runs  int
+}
+
+// Effect is what follows from a record. The scheduler carries effects out in
+// order; they hold no decision that is not in the state.
+type Effect struct {
+	Kind   EffectKind
+	Change *Change // Show
+	Run    RunID   // Emit, End, Known
+	Task   int     // Emit: index in the flow
+	Known  RunID   // Known: the run that the same caller key has started
+	Graph  *Graph  // Version
+
+	run *run
+}
+
+// EffectKind says what an Effect asks for.
+type EffectKind int
+
+// The kinds of effect.
+const (
+	Show    EffectKind = iota // hand a change to the projections
+	Emit                      // give the task to a worker, not before its time
+	End                       // the run is ending: stop its calls, close what is not in flight
+	Known                     // the submitted run is an earlier one
+	Version                   // a flow version came into use
+)
+
+// NewState is the state before the first record.
+func NewState() *State {
+	return &State{flows: map[FlowID]*flowState{}, versions: map[string]*version{}, runs: map[RunID]*run{}}
+}
+
+// step is the application of one entry.
+type step struct {
+	*State
+	pos     Pos
+	at      Micros
+	shown   int
+	effects []Effect
+}
+
+// Apply folds one entry into the state and returns its effects.
+func (s *State) Apply(e Entry) []Effect {
+	st := step{State: s, at: e.At}
+	for n, rec := range e.Records {
+		st.pos = Pos{Seq: e.Seq, N: n}
+		st.apply(rec)
+	}
+	s.Seq = e.Seq
+	return st.effects
+}
+
+func (s *step) apply(rec Record) {
+	switch rec := rec.(type) {
+	case *InstallRecord:
+		if s.Installation == "" {
+			s.Installation = rec.ID
+		}
+	case *FlowRecord:
+		s.flow(rec)
+	case *TriggerRecord:
+		id := DeriveRunID(s.at.Time(), s.Installation, s.pos.Seq)
+		if submit, err := submitOf(rec, id); err != nil {
+			s.reject(id, rec.Flow, err.Error())
+		} else {
+			s.submit(submit)
+		}
+	case *SubmitRecord:
+		s.submit(rec)
+	case *AttemptRecord:
+		s.attempt(rec)
+	case *ControlRecord:
+		s.control(rec)
+	case *BadRecord:
+		s.Bad++
+	}
+}
+
+// show hands a change to the projections. Its position is the ledger sequence
+// and the number of the change in it.
+func (s *step) show(c *Change) {
+	c.Pos, c.At = Pos{Seq: s.pos.Seq, N: s.shown}, s.at
+	s.shown++
+	s.effects = append(s.effects, Effect{Kind: Show, Change: c})
+}
+
+// flow takes a flow version: the newest one, an ad-hoc one, or a removal.
+func (s *step) flow(rec *FlowRecord) {
+	fs := s.flowState(rec.Flow)
+	if rec.Removed {
+		s.replace(fs, "")
+		return
+	}
+	if s.versions[rec.Hash] == nil {
+		f, err := DecodeFlow(rec.Definition)
+		if err != nil || f.ID != rec.Flow {
+			s.Bad++
+			return
+		}
+		s.versions[rec.Hash] = &version{graph: NewGraph(f, rec.Hash)}
+		s.effects = append(s.effects, Effect{Kind: Version, Graph: s.versions[rec.Hash].graph})
+	}
+	if !rec.AdHoc {
+		s.replace(fs, rec.Hash)
+	}
+}
+
+func (s *State) flowState(id FlowID) *flowState {
+	fs := s.flows[id]
+	if fs == nil {
+		fs = &flowState{}
+		s.flows[id] = fs
+	}
+	return fs
+}
+
+// replace makes another version the newest; the old one goes when no run uses
+// it.
+func (s *State) replace(fs *flowState, hash string) {
+	old := fs.current
+	fs.current = hash
+	if v := s.versions[old]; v != nil && v.runs == 0 && old != hash {
+		delete(s.versions, old)
+	}
+}
+
+func (s *step) reject(id RunID, flow, reason string) {
+	s.show(&Change{Kind: RunRejected, Run: id, Flow: FlowID(flow), Reason: reason})
+}
+
+// submit opens a run with the flow version that holds at this point of the
+// ledger, or refuses it.
+func (s *step) submit(rec *SubmitRecord) {
+	v, err := s.runnable(rec)
+	if err != nil {
+		s.reject(rec.Run, string(rec.Flow), err.Error())
+		return
+	}
+	if rec.DedupeID != "" {
+		if known, ok := s.seen.find(rec.Flow, rec.DedupeID, s.at); ok {
+			s.effects = append(s.effects, Effect{Kind: Known, Run: rec.Run, Known: known})
+			return
+		}
+	}
+	if s.runs[rec.Run] != nil {
+		return // the same bundle, written twice
+	}
+	fs := s.flowState(rec.Flow)
+	f := v.graph.Flow
+	full := f.MaxActiveRuns > 0 && len(fs.active) >= f.MaxActiveRuns
+	if full && f.OnOverlap == OverlapSkip {
+		s.reject(rec.Run, string(rec.Flow), fmt.Sprintf("%d of max_active_runs = %d runs are active and on_overlap is \"skip\"", len(fs.active), f.MaxActiveRuns))
+		return
+	}
+	if rec.DedupeID != "" {
+		s.seen.add(rec.Flow, rec.DedupeID, rec.Run, s.at)
+	}
+	r := s.open(rec, v, fs)
+	switch {
+	case !full:
+		s.start(r, fs)
+	case f.OnOverlap == OverlapCancel:
+		s.end(s.runs[fs.active[0]], Cancelled, "cancelled", "a newer run of "+string(f.ID)+" started (on_overlap = \"cancel\")")
+		s.start(r, fs)
+	default:
+		fs.queue = append(fs.queue, r.id)
+	}
+}
+
+// runnable finds the flow version of a submission and checks its variables.
+func (s *step) runnable(rec *SubmitRecord) (*version, error) {
+	hash := rec.Version
+	if hash == "" {
+		if fs := s.flows[rec.Flow]; fs != nil {
+			hash = fs.current
+		}
+	}
+	v := s.versions[hash]
+	if v == nil || v.graph.Flow.ID != rec.Flow {
+		return nil, s.unknownFlow(rec.Flow)
+	}
+	return v, checkVariables(v.graph.Flow, rec.Variables)
+}
+
+func (s *State) unknownFlow(id FlowID) error {
+	if s.flows[id] != nil {
+		return fmt.Errorf("flow %q was removed", id)
+	}
+	var known []string
+	for name, fs := range s.flows {
+		if fs.current != "" {
+			known = append(known, string(name))
+		}
+	}
+	if near := Nearest(string(id), known); near != "" {
+		return fmt.Errorf("no flow %q (did you mean %q?)", id, near)
+	}
+	return fmt.Errorf("no flow %q", id)
+}
+
+func (s *step) open(rec *SubmitRecord, v *version, fs *flowState) *run {
+	g := v.graph
+	v.runs++
+	r := &run{
+		id: rec.Run, graph: g, status: Pending, accepted: s.at, seq: s.pos.Seq,
+		batch: rec.BatchID, execution: rec.ExecutionDate,
+		triggerType: rec.TriggerType, triggerID: rec.TriggerID,
+		tasks: make([]taskState, len(g.Flow.Tasks)), open: len(g.Flow.Tasks),
+	}
+	if !rec.HasBatchID {
+		r.batch = fs.batch + 1
+	}
+	fs.batch = max(fs.batch, r.batch)
+	if r.execution == 0 {
+		r.execution = s.at
+	}
+	if len(rec.Variables) <= keepVariables {
+		r.variables = rec.Variables
+	} else {
+		r.variablesAt = s.pos
+	}
+	for i := range r.tasks {
+		r.tasks[i] = taskState{status: Pending, waiting: len(g.parents[i]), reading: g.readers[i]}
+	}
+	s.runs[r.id] = r
+	return r
+}
+
+func (s *step) start(r *run, fs *flowState) {
+	fs.active = append(fs.active, r.id)
+	r.status = Running
+	r.deadline = s.at + Micros(r.graph.Flow.Timeout/time.Microsecond)
+	s.show(&Change{Kind: RunStarted, Run: r.id, Flow: r.graph.Flow.ID, Doc: r.doc(Running, 0, false)})
+	r.roots(func(i int) { s.release(r, i) })
+	s.effects = append(s.effects, Effect{Kind: Emit, Run: r.id, Task: -1, run: r}) // sets the run's timer
+}
+
+// release makes a pending task ready for its first attempt.
+func (s *step) release(r *run, i int) {
+	r.tasks[i].status = Ready
+	r.tasks[i].attempt = 1
+	r.inFlight++
+	s.show(&Change{Kind: TaskReady, Run: r.id, Flow: r.graph.Flow.ID, Task: r.graph.Flow.Tasks[i].ID})
+	s.emit(r, i)
+}
+
+func (s *step) emit(r *run, i int) {
+	r.tasks[i].emitted = false
+	s.effects = append(s.effects, Effect{Kind: Emit, Run: r.id, Task: i, run: r})
+}

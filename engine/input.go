@@ -1,0 +1,142 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/qarion/qarion/internal/jinja"
+	"github.com/qarion/qarion/internal/value"
+)
+
+// MaxTemplateValue is the largest XCom value that a template may read, in
+// bytes.
+const MaxTemplateValue = 10 << 20
+
+// inputValues is where a TaskInput finds its values: as they came with the
+// ready task, decoded when first asked for.
+type inputValues struct {
+	variables []byte
+	parsed    *value.Map
+	inputs    []ReadyInput
+	cache     map[string]any
+	load      func(ctx context.Context, in ReadyInput) (val, response []byte, err error)
+}
+
+// NewTaskInput is an input made by hand, for rendering without a run and for
+// tests: variables override the flow's defaults, xcom holds values by task.
+func NewTaskInput(f *Flow, task *Task, variables *value.Map, xcom map[TaskID]any) *TaskInput {
+	in := &TaskInput{Flow: f, Task: task}
+	in.Key.Task, in.Key.Attempt = task.ID, 1
+	in.values.parsed = variables
+	in.values.cache = map[string]any{}
+	for id, v := range xcom {
+		in.values.cache["xcom_"+id.TemplateName()] = v
+	}
+	return in
+}
+
+// Lookup returns a name of the template context with its origin.
+func (in *TaskInput) Lookup(ctx context.Context, name string) (jinja.Var, bool, error) {
+	switch name {
+	case "batch_id":
+		return jinja.Var{Value: in.BatchID, Origin: value.Trigger}, true, nil
+	case "execution_date":
+		return jinja.Var{Value: in.ExecutionDate.UTC().Format("2006-01-02T15:04:05Z07:00"), Origin: value.Trigger}, true, nil
+	case "flow_id":
+		return jinja.Var{Value: string(in.Flow.ID), Origin: value.Engine}, true, nil
+	case "node_id":
+		return jinja.Var{Value: string(in.Task.ID), Origin: value.Engine}, true, nil
+	case "run_id":
+		return jinja.Var{Value: string(in.Key.Run), Origin: value.Engine}, true, nil
+	case "attempt":
+		return jinja.Var{Value: int64(in.Key.Attempt), Origin: value.Engine}, true, nil
+	}
+	if strings.HasPrefix(name, "xcom_") || strings.HasPrefix(name, "resp_") {
+		v, ok, err := in.upstream(ctx, name)
+		return jinja.Var{Value: v, Origin: value.Response}, ok, err
+	}
+	return in.variable(name)
+}
+
+func (in *TaskInput) variable(name string) (jinja.Var, bool, error) {
+	v := &in.values
+	if v.parsed == nil && len(v.variables) > 0 {
+		v.parsed = new(value.Map)
+		if err := v.parsed.UnmarshalJSON(v.variables); err != nil {
+			return jinja.Var{}, false, fmt.Errorf("read the run's variables: %w", err)
+		}
+	}
+	if given, ok := v.parsed.Get(name); ok {
+		return jinja.Var{Value: given, Origin: value.Trigger}, true, nil
+	}
+	def, ok := in.Flow.Variables.Get(name)
+	return jinja.Var{Value: def, Origin: value.Variable}, ok, nil
+}
+
+// upstream returns xcom_<task> or resp_<task>.
+func (in *TaskInput) upstream(ctx context.Context, name string) (any, bool, error) {
+	if v, ok := in.values.cache[name]; ok {
+		return v, true, nil
+	}
+	kind, task := name[:5], name[5:]
+	for _, input := range in.values.inputs {
+		if input.Task.TemplateName() != task {
+			continue
+		}
+		v, ok, err := in.decode(ctx, input, kind == "resp_")
+		if err != nil {
+			return nil, false, fmt.Errorf("read %s: %w", name, err)
+		}
+		if ok {
+			if in.values.cache == nil {
+				in.values.cache = make(map[string]any, 2)
+			}
+			in.values.cache[name] = v
+		}
+		return v, ok, nil
+	}
+	return nil, false, nil
+}
+
+func (in *TaskInput) decode(ctx context.Context, input ReadyInput, response bool) (any, bool, error) {
+	val, resp := input.Value, input.Response
+	if input.At.Seq != 0 {
+		var err error
+		if val, resp, err = in.values.load(ctx, input); err != nil {
+			return nil, false, err
+		}
+	}
+	text := val
+	if response {
+		text = resp
+	}
+	if len(text) == 0 {
+		return nil, false, nil
+	}
+	v, err := value.ParseJSON(text)
+	if err != nil {
+		return nil, false, err
+	}
+	if m, ok := v.(*value.Map); ok && response {
+		m.Set("attempts", int64(input.Attempts))
+	}
+	return v, true, nil
+}
+
+// XCom returns the value that an upstream task left; ok is false when it left
+// none.
+func (in *TaskInput) XCom(ctx context.Context, task TaskID) (v any, ok bool, err error) {
+	return in.upstream(ctx, "xcom_"+task.TemplateName())
+}
+
+// Names lists the names of the context, for messages.
+func (in *TaskInput) Names() []string {
+	names := append([]string(nil), contextNames...)
+	names = append(names, in.Flow.Variables.Keys()...)
+	names = append(names, in.values.parsed.Keys()...)
+	for _, input := range in.values.inputs {
+		names = append(names, "xcom_"+input.Task.TemplateName())
+	}
+	return names
+}

@@ -1,0 +1,94 @@
+package engine
+
+import (
+	"fmt"
+	"sync"
+)
+
+// programs holds the prepared tasks of every flow version in use. A task is
+// prepared when it is first run and then shared by all attempts.
+type programs struct {
+	types map[string]TaskType
+
+	mu       sync.RWMutex
+	versions map[string]*programSet
+}
+
+type programSet struct {
+	graph *Graph
+	tasks []preparedTask
+}
+
+type preparedTask struct {
+	once sync.Once
+	prog *taskProgram
+	err  error
+}
+
+// taskProgram is a prepared task with its place.
+type taskProgram struct {
+	Program
+	Retry RetryPolicy
+	flow  *Flow
+	task  *Task
+}
+
+func newPrograms(types []TaskType) *programs {
+	p := &programs{types: map[string]TaskType{}, versions: map[string]*programSet{}}
+	for _, t := range types {
+		p.types[t.Name()] = t
+	}
+	return p
+}
+
+func (p *programs) add(g *Graph) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.versions[g.Hash] == nil {
+		p.versions[g.Hash] = &programSet{graph: g, tasks: make([]preparedTask, len(g.Flow.Tasks))}
+	}
+}
+
+// retain forgets the versions that are no longer in use.
+func (p *programs) retain(keep map[string]bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for hash := range p.versions {
+		if !keep[hash] {
+			delete(p.versions, hash)
+		}
+	}
+}
+
+// get returns the program of a task. ErrInvalid: this node cannot run it (an
+// unknown task type, or rules that have become stricter).
+func (p *programs) get(hash string, id TaskID) (*taskProgram, error) {
+	p.mu.RLock()
+	set := p.versions[hash]
+	p.mu.RUnlock()
+	if set == nil {
+		return nil, fmt.Errorf("%w: flow version %s", ErrNotFound, hash)
+	}
+	i, ok := set.graph.index[id]
+	if !ok {
+		return nil, fmt.Errorf("%w: task %s in flow version %s", ErrNotFound, id, hash)
+	}
+	t := &set.tasks[i]
+	t.once.Do(func() { t.prog, t.err = p.prepare(set.graph.Flow, i) })
+	return t.prog, t.err
+}
+
+func (p *programs) prepare(f *Flow, i int) (*taskProgram, error) {
+	task := &f.Tasks[i]
+	kind := p.types[task.Type]
+	if kind == nil {
+		return nil, fmt.Errorf("%w: unknown task type %q", ErrInvalid, task.Type)
+	}
+	prog, problems := kind.Prepare(f, task)
+	for _, pr := range problems {
+		if !pr.Warning {
+			return nil, fmt.Errorf("%w: %s", ErrInvalid, pr.Message)
+		}
+	}
+	return &taskProgram{Program: prog, Retry: prog.Needs().Retry, flow: f, task: task}, nil
+}

@@ -1,0 +1,423 @@
+package engine
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+)
+
+// maxBundle is how many tasks travel in one READY message under load.
+const maxBundle = 32
+
+// scheduler follows the ledger, folds it, and carries out the effects. One
+// goroutine (loop) owns the state and everything in this struct; others reach
+// it by ask.
+type scheduler struct {
+	cfg    *Config
+	log    *slog.Logger
+	state  *State
+	inbox  chan Entry
+	asks   chan func()
+	views  *projector
+	calls  *waiters
+	worker *worker
+	stops  *closer // writes the records of tasks that a cancel met before their call
+
+	current  bool // folded up to where the ledger ended at start: effects go out
+	timers   timers
+	parking  *parking
+	due      []taskPlace // may start now
+	emitted  int         // given out, no record yet
+	own      map[RunID]bool
+	waiting  []seqWaiter
+	since    int // records since the last checkpoint
+	saving   bool
+	draining bool
+}
+
+// seqWaiter is somebody who waits until the fold has reached a sequence.
+type seqWaiter struct {
+	seq  uint64
+	done chan struct{}
+}
+
+func newScheduler(cfg *Config, state *State, views *projector, calls *waiters, w *worker, stops *closer) *scheduler {
+	return &scheduler{
+		cfg: cfg, log: Logger(cfg.Log), state: state, views: views, calls: calls, worker: w, stops: stops,
+		inbox: make(chan Entry, 256), asks: make(chan func(), 64),
+		parking: newParking(cfg.Slots), own: map[RunID]bool{},
+	}
+}
+
+// loop runs until ctx ends. target is the ledger's last sequence at start: up
+// to there effects are only collected.
+func (s *scheduler) loop(ctx context.Context, target uint64, caughtUp func()) error {
+	clock := time.NewTimer(time.Hour)
+	defer clock.Stop()
+	for {
+		if !s.current && s.state.Seq >= target {
+			s.current = true
+			s.resume()
+			caughtUp()
+		}
+		s.fire()
+		s.dispatch(ctx)
+		s.sleepUntilNext(clock)
+		select {
+		case <-ctx.Done():
+			return nil
+		case e := <-s.inbox:
+			if err := s.take(e); err != nil {
+				return err
+			}
+		case ask := <-s.asks:
+			ask()
+		case <-clock.C:
+		}
+	}
+}
+
+// take folds an entry, and whatever else has arrived by now, so that the tasks
+// that follow go out together.
+func (s *scheduler) take(e Entry) error {
+	for n := 0; ; n++ {
+		s.fold(e)
+		if n == cap(s.inbox) {
+			return nil
+		}
+		select {
+		case e = <-s.inbox:
+		default:
+			return nil
+		}
+	}
+}
+
+func (s *scheduler) fold(e Entry) {
+	effects := s.state.Apply(e)
+	s.since += len(e.Records)
+	for i := range effects {
+		s.carryOut(&effects[i])
+	}
+	kept := s.waiting[:0]
+	for _, w := range s.waiting {
+		if w.seq <= s.state.Seq {
+			close(w.done)
+		} else {
+			kept = append(kept, w)
+		}
+	}
+	s.waiting = kept
+}
+
+func (s *scheduler) carryOut(e *Effect) {
+	switch e.Kind {
+	case Show:
+		s.show(e.Change)
+	case Version:
+		s.cfg.programs.add(e.Graph)
+	case Known:
+		s.calls.started(e.Run, startResult{known: e.Known})
+	case Emit:
+		if s.current {
+			s.plan(e.run, e.Task)
+		}
+	case End:
+		s.worker.cancelRun(e.Run)
+		if s.current {
+			s.closeIdle(e.run)
+		}
+	}
+}
+
+func (s *scheduler) show(c *Change) {
+	switch c.Kind {
+	case RunStarted:
+		s.calls.started(c.Run, startResult{doc: c.Doc})
+	case RunRejected:
+		s.calls.started(c.Run, startResult{refused: c.Reason})
+	case AttemptDone:
+		if !c.Superseded {
+			s.recorded(c)
+		}
+	case RunDone:
+		delete(s.own, c.Run)
+	}
+	c.Replay = !s.current
+	s.views.add(c)
+}
+
+// recorded frees the place of a task that was given out.
+func (s *scheduler) recorded(c *Change) {
+	if c.given {
+		s.emitted--
+	}
+	if name, more := s.parking.recorded(c.Attempt.AttemptKey, c.Attempt.Outcome); more {
+		s.unpark(name, false)
+	}
+}
+
+// resume plans everything that is open, once the fold has reached the present:
+// what was in flight when the process died is given out again, or, where a
+// repeat is not safe, becomes interrupted.
+func (s *scheduler) resume() {
+	for _, r := range s.state.runs {
+		if s.cfg.OnlyOwn && !s.own[r.id] {
+			continue
+		}
+		if r.ending != "" {
+			s.closeIdle(r)
+		}
+		s.plan(r, -1)
+		for i := range r.tasks {
+			t := &r.tasks[i]
+			switch {
+			case r.status == Pending || t.status != Ready && t.status != Running:
+			case t.started:
+				s.stops.lost(r.key(i), t.begin)
+			default:
+				t.again = true
+				s.plan(r, i)
+			}
+		}
+	}
+}
+
+// plan sets a run's timer (task -1), or gives a ready task its place: due now,
+// at its time, or parked with others.
+func (s *scheduler) plan(r *run, task int) {
+	if s.cfg.OnlyOwn && !s.own[r.id] {
+		return
+	}
+	if task < 0 {
+		if r.deadline != 0 && r.ending == "" {
+			s.timers.add(timer{at: r.deadline, run: r.id, task: -1})
+		}
+		return
+	}
+	t := &r.tasks[task]
+	if t.status != Ready || t.started {
+		return
+	}
+	place := taskPlace{run: r, task: task, key: r.key(task)}
+	switch {
+	case r.ending != "":
+		s.stops.cancelled(place.key, r)
+	case t.parked != "":
+		at := s.parking.park(t.parked, place, t.notBefore)
+		s.timers.add(timer{at: at, run: r.id, task: task, key: place.key})
+	case t.notBefore > s.now():
+		s.timers.add(timer{at: t.notBefore, run: r.id, task: task, key: place.key})
+	default:
+		s.due = append(s.due, place)
+	}
+}
+
+// fire looks at every timer whose time has come.
+func (s *scheduler) fire() {
+	now := s.now()
+	for {
+		t, ok := s.timers.due(now)
+		if !ok {
+			return
+		}
+		r := s.state.runs[t.run]
+		if r == nil {
+			continue
+		}
+		if t.task < 0 {
+			if r.ending == "" && r.interrupted == 0 && r.deadline <= now {
+				s.stops.timeout(r)
+			}
+			continue
+		}
+		place := taskPlace{run: r, task: t.task, key: t.key}
+		if !place.open() {
+			continue
+		}
+		if name := r.tasks[t.task].parked; name != "" {
+			s.unpark(name, false)
+			continue
+		}
+		s.due = append(s.due, place)
+	}
+}
+
+// unpark lets the next tasks of a spot go; those that remain look again when
+// one of them is recorded.
+func (s *scheduler) unpark(name string, force bool) {
+	for _, place := range s.parking.take(name, s.now(), force) {
+		if place.open() {
+			s.due = append(s.due, place)
+		} else if _, more := s.parking.recorded(place.key, OutcomeCancelled); more {
+			s.unpark(name, force)
+		}
+	}
+}
+
+// open reports whether the place still waits to be given out.
+func (p taskPlace) open() bool {
+	t := &p.run.tasks[p.task]
+	return t.status == Ready && !t.emitted && p.run.ending == "" && p.run.key(p.task) == p.key
+}
+
+// dispatch gives out what is due. While slots are free each task travels
+// alone, so that none sits behind a slow one; a backlog travels in bundles.
+func (s *scheduler) dispatch(ctx context.Context) {
+	if len(s.due) == 0 || s.draining || !s.current {
+		return
+	}
+	free := s.cfg.Slots - s.emitted
+	size := 1
+	if len(s.due) > free {
+		size = min(maxBundle, max(1, len(s.due)/s.cfg.Slots))
+	}
+	var bundle []ReadyTask
+	var sent *emission
+	for _, place := range s.due {
+		if !place.open() {
+			continue
+		}
+		if bundle == nil {
+			bundle, sent = make([]ReadyTask, 0, size), &emission{at: s.cfg.Now()}
+		}
+		t := &place.run.tasks[place.task]
+		t.emitted, t.sent = true, sent
+		s.emitted++
+		bundle = append(bundle, place.run.readyTask(place.task))
+		if len(bundle) == size {
+			s.push(ctx, bundle, sent)
+			bundle = nil
+		}
+	}
+	if bundle != nil {
+		s.push(ctx, bundle, sent)
+	}
+	s.due = s.due[:0]
+}
+
+// emission is what the scheduler remembers of one READY message.
+type emission struct {
+	at  time.Time
+	seq atomic.Uint64 // in the queue; 0 until stored
+}
+
+func (s *scheduler) push(ctx context.Context, bundle []ReadyTask, sent *emission) {
+	s.cfg.ReadyQueue.Push(ctx, bundle, func(seq uint64, err error) {
+		if err != nil {
+			s.log.Warn("ready tasks were not stored and are emitted again", LogErr, err)
+			return
+		}
+		sent.seq.Store(seq)
+	})
+}
+
+// readyTask is what a worker needs for the next attempt of a task. Small
+// values travel along; of others only the place.
+func (r *run) readyTask(i int) ReadyTask {
+	t := &r.tasks[i]
+	rt := ReadyTask{
+		AttemptKey: r.key(i), Flow: r.graph.Flow.ID, Version: r.graph.Hash, BatchID: r.batch,
+		ExecutionDate: r.execution, Variables: r.variables, VariablesAt: r.variablesAt,
+		Again: t.again, Waited: t.waited,
+	}
+	task := &r.graph.Flow.Tasks[i]
+	if len(task.Pulls) == 0 && len(task.Responses) == 0 {
+		return rt
+	}
+	budget := maxInline
+	rt.Inputs = make([]ReadyInput, 0, len(task.Pulls))
+	seen := make(map[TaskID]bool, len(task.Pulls))
+	for _, reads := range [][]TaskID{task.Pulls, task.Responses} {
+		for _, id := range reads {
+			if p, ok := r.graph.index[id]; ok && !seen[id] {
+				seen[id] = true
+				rt.Inputs = append(rt.Inputs, r.tasks[p].input(id, &budget))
+			}
+		}
+	}
+	return rt
+}
+
+// maxInline bounds the upstream values in one ready task, in bytes.
+const maxInline = 4 << 10
+
+func (t *taskState) input(id TaskID, budget *int) ReadyInput {
+	in := ReadyInput{Task: id, Attempts: t.attempt, None: !t.hasValue}
+	size := len(t.value) + len(t.response)
+	if size > 0 && size <= *budget {
+		*budget -= size
+		in.Value, in.Response = t.value, t.response
+		return in
+	}
+	in.At = t.at
+	return in
+}
+
+// closeIdle writes the records of an ending run's tasks that no worker has in
+// its hands, so that the run can end.
+func (s *scheduler) closeIdle(r *run) {
+	for i := range r.tasks {
+		t := &r.tasks[i]
+		if (t.status == Ready || t.status == Running) && !t.emitted {
+			s.stops.cancelled(r.key(i), r)
+		}
+	}
+}
+
+func (s *scheduler) now() Micros { return At(s.cfg.Now()) }
+
+// sleepUntilNext sets the clock to the earliest timer.
+func (s *scheduler) sleepUntilNext(clock *time.Timer) {
+	d := time.Hour
+	if len(s.timers) > 0 {
+		d = max(0, time.Duration(s.timers[0].at-s.now())*time.Microsecond)
+	}
+	clock.Reset(d)
+}
+
+// tell hands a function to the loop; it is lost when the loop has ended.
+func (s *scheduler) tell(ctx context.Context, fn func()) {
+	select {
+	case s.asks <- fn:
+	case <-ctx.Done():
+	}
+}
+
+// ask runs a function in the loop and waits for it.
+func (s *scheduler) ask(ctx context.Context, fn func()) error {
+	done := make(chan struct{})
+	select {
+	case s.asks <- func() { fn(); close(done) }:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// reached waits until the fold has applied a sequence.
+func (s *scheduler) reached(ctx context.Context, seq uint64) error {
+	w := seqWaiter{seq: seq, done: make(chan struct{})}
+	err := s.ask(ctx, func() {
+		if s.state.Seq >= seq {
+			close(w.done)
+		} else {
+			s.waiting = append(s.waiting, w)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	select {
+	case <-w.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,206 @@
+package engine
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"testing"
+)
+
+// simSeeds is how many random histories one test run walks through.
+const simSeeds = 500
+
+// sim is a world in which records arrive in random order, twice, late, or not
+// at all until a restart, and in which the fold must still end every run.
+type sim struct {
+	*history
+	rng     *rand.Rand
+	log     []Entry // the ledger
+	out     map[AttemptKey]bool
+	success map[string]int // run/task -> effective successes
+	calls   map[string]int
+}
+
+func TestFold_SimulationEndsEveryRunTheSameOnEveryReplay(t *testing.T) {
+	for seed := range uint64(simSeeds) {
+		s := &sim{rng: rand.New(rand.NewPCG(seed, 1)), out: map[AttemptKey]bool{}, success: map[string]int{}, calls: map[string]int{}}
+		s.history = newHistory(t)
+		s.play(seed)
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+}
+
+func (s *sim) play(seed uint64) {
+	flow := s.randomFlow()
+	def, hash, _ := flow.Encode()
+	s.append(&FlowRecord{Flow: flow.ID, Hash: hash, Definition: def})
+	for i := range 3 {
+		s.append(&SubmitRecord{Run: RunID(fmt.Sprintf("01M84BFBV1N8Q6D2T4XW9B7C%02d", i)), Flow: flow.ID})
+	}
+	for range 2000 {
+		if len(s.state.runs) == 0 {
+			break
+		}
+		s.step()
+	}
+	if len(s.state.runs) != 0 {
+		s.t.Errorf("seed %d: %d runs never ended", seed, len(s.state.runs))
+	}
+	for key, n := range s.success {
+		if n > 1 {
+			s.t.Errorf("seed %d: %s succeeded %d times", seed, key, n)
+		}
+	}
+	s.replay(seed)
+}
+
+func (s *sim) randomFlow() *Flow {
+	var lines []string
+	n := 1 + s.rng.IntN(8)
+	for i := range n {
+		line := fmt.Sprintf("t%d:", i)
+		for j := range i {
+			if s.rng.IntN(3) == 0 {
+				line += fmt.Sprintf(" t%d", j)
+			}
+		}
+		lines = append(lines, line)
+	}
+	return flowOf("f", lines...)
+}
+
+// append writes to the ledger and holds the step against the legal moves.
+func (s *sim) append(recs ...Record) {
+	before := s.taskStates()
+	s.add(recs...)
+	s.log = append(s.log, Entry{Seq: s.seq, At: s.now, Records: recs})
+	for key, now := range s.taskStates() {
+		if was, ok := before[key]; ok && was != now && !slices.Contains(moves[was], now) {
+			s.t.Errorf("%s moved from %s to %s", key, was, now)
+		}
+	}
+	for _, e := range s.last {
+		switch {
+		case e.Kind == Emit && e.Task >= 0:
+			s.out[e.run.key(e.Task)] = true
+		case e.Kind == Show && e.Change.Kind == AttemptDone && !e.Change.Superseded && e.Change.Attempt.Outcome == OutcomeSuccess:
+			s.success[string(e.Change.Run)+"/"+string(e.Change.Task)]++
+		}
+	}
+}
+
+func (s *sim) taskStates() map[string]Status {
+	out := map[string]Status{}
+	for id, r := range s.state.runs {
+		for i := range r.tasks {
+			out[string(id)+"/"+string(r.graph.Flow.Tasks[i].ID)] = r.tasks[i].status
+		}
+	}
+	return out
+}
+
+// step lets one random thing happen: an attempt ends, a bundle is written
+// twice, the process dies and comes back, somebody cancels.
+func (s *sim) step() {
+	keys := make([]AttemptKey, 0, len(s.out))
+	for k := range s.out {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, func(a, b AttemptKey) int {
+		return slices.Compare([]byte(a.OperationID()), []byte(b.OperationID()))
+	})
+	switch {
+	case s.rng.IntN(60) == 0:
+		s.restart()
+		return
+	case s.rng.IntN(80) == 0:
+		s.append(&ControlRecord{Kind: ControlCancel, Run: RunID(fmt.Sprintf("01M84BFBV1N8Q6D2T4XW9B7C%02d", s.rng.IntN(3)))})
+		return
+	}
+	if len(keys) == 0 {
+		s.restart()
+		return
+	}
+	k := keys[s.rng.IntN(len(keys))]
+	recs := []Record{s.ended(k)}
+	if s.rng.IntN(4) == 0 {
+		recs = append(recs, recs[0])
+	}
+	if s.rng.IntN(5) != 0 { // otherwise the READY message is delivered again
+		delete(s.out, k)
+	}
+	s.append(recs...)
+}
+
+func (s *sim) ended(k AttemptKey) *AttemptRecord {
+	outcomes := []Outcome{OutcomeSuccess, OutcomeSuccess, OutcomeSuccess, OutcomeRetry, OutcomeDeferred, OutcomeFailed}
+	rec := &AttemptRecord{AttemptKey: k, Flow: "f", Start: s.now + Micros(s.rng.IntN(1000)), Outcome: outcomes[s.rng.IntN(len(outcomes))]}
+	if k.Attempt > 5 || k.Dispatch > 5 {
+		rec.Outcome = OutcomeSuccess
+	}
+	rec.End = rec.Start + 1
+	return rec
+}
+
+// restart forgets everything but the ledger, folds it again, now and then from
+// a snapshot, and gives out what is ready.
+func (s *sim) restart() {
+	state := NewState()
+	from := 0
+	if s.rng.IntN(2) == 0 && len(s.log) > 1 {
+		from = s.rng.IntN(len(s.log))
+		for _, e := range s.log[:from] {
+			state.Apply(e)
+		}
+		snap, err := state.Snapshot("test")
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if state, err = Restore(snap); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	for _, e := range s.log[from:] {
+		state.Apply(e)
+	}
+	s.state = state
+	s.out = map[AttemptKey]bool{}
+	for _, r := range state.runs {
+		for i := range r.tasks {
+			switch {
+			case r.tasks[i].status != Ready:
+			case r.ending != "":
+				s.append(&AttemptRecord{AttemptKey: r.key(i), Flow: "f", Outcome: OutcomeCancelled, Start: s.now, End: s.now})
+			default:
+				s.out[r.key(i)] = true
+			}
+		}
+	}
+}
+
+// replay folds the ledger once more and demands the same changes, in the same
+// words.
+func (s *sim) replay(seed uint64) {
+	trace := func() (out []string) {
+		state := NewState()
+		for _, e := range s.log {
+			for _, eff := range state.Apply(e) {
+				if eff.Kind == Show {
+					b, err := json.Marshal(eff.Change.Doc)
+					if err != nil {
+						s.t.Fatal(err)
+					}
+					out = append(out, fmt.Sprint(eff.Change.Pos, eff.Change.Kind, eff.Change.Run, eff.Change.Task, string(b)))
+				}
+			}
+		}
+		return out
+	}
+	if a, b := trace(), trace(); !reflect.DeepEqual(a, b) {
+		s.t.Errorf("seed %d: two replays differ", seed)
+	}
+}

@@ -1,0 +1,99 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"sync"
+)
+
+// waiters are the callers that wait for a run to be accepted or to end.
+type waiters struct {
+	mu     sync.Mutex
+	starts map[RunID]chan startResult
+	ends   map[RunID][]chan *RunDoc
+}
+
+// startResult is what the fold made of a submitted run: it opened it (doc),
+// it knew the caller's key already (known), or it refused.
+type startResult struct {
+	doc     *RunDoc
+	known   RunID
+	refused string
+}
+
+func newWaiters() *waiters {
+	return &waiters{starts: map[RunID]chan startResult{}, ends: map[RunID][]chan *RunDoc{}}
+}
+
+// expectStart registers for the outcome of a submission, before it is written.
+func (w *waiters) expectStart(id RunID) (result <-chan startResult, forget func()) {
+	ch := make(chan startResult, 1)
+	w.mu.Lock()
+	w.starts[id] = ch
+	w.mu.Unlock()
+	return ch, func() {
+		w.mu.Lock()
+		delete(w.starts, id)
+		w.mu.Unlock()
+	}
+}
+
+func (w *waiters) started(id RunID, r startResult) {
+	w.mu.Lock()
+	ch := w.starts[id]
+	delete(w.starts, id)
+	w.mu.Unlock()
+	if ch != nil {
+		ch <- r
+	}
+}
+
+// expectEnd registers for the end of a run, or for the moment in which it
+// waits for a person.
+func (w *waiters) expectEnd(id RunID) (end <-chan *RunDoc, forget func()) {
+	ch := make(chan *RunDoc, 1)
+	w.mu.Lock()
+	w.ends[id] = append(w.ends[id], ch)
+	w.mu.Unlock()
+	return ch, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		list := w.ends[id]
+		for i, c := range list {
+			if c == ch {
+				w.ends[id] = append(list[:i:i], list[i+1:]...)
+				break
+			}
+		}
+		if len(w.ends[id]) == 0 {
+			delete(w.ends, id)
+		}
+	}
+}
+
+// shown tells those who wait that every view has the change.
+func (w *waiters) shown(c *Change) {
+	if c.Kind != RunDone && (c.Kind != RunChanged || c.Doc.Status != Interrupted) {
+		return
+	}
+	w.mu.Lock()
+	list := w.ends[c.Run]
+	delete(w.ends, c.Run)
+	w.mu.Unlock()
+	for _, ch := range list {
+		ch <- c.Doc
+	}
+}
+
+// await waits for the outcome of a submission.
+func await(ctx context.Context, result <-chan startResult, req StartRequest) (startResult, error) {
+	select {
+	case <-ctx.Done():
+		return startResult{}, fmt.Errorf("wait for the run of %s to be accepted: %w", req.Flow, context.Cause(ctx))
+	case r := <-result:
+		if r.refused != "" {
+			return r, fmt.Errorf("%w: %s", ErrInvalid, r.refused)
+		}
+		return r, nil
+	}
+}

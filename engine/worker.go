@@ -1,0 +1,307 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// signOfLife is how often a worker tells the queue that it still holds a task.
+const signOfLife = 5 * time.Second
+
+// rememberCancelled is how long a worker knows that a run is ending, for the
+// tasks of it that are still on their way.
+const rememberCancelled = time.Hour
+
+// errStopped ends attempts that the node's stop cuts off; errCancelled those
+// of a run that is ending.
+var (
+	errStopped   = errors.New("the node is stopping")
+	errCancelled = errors.New("the run is ending")
+)
+
+// worker takes ready tasks and makes their attempts, each in a slot.
+type worker struct {
+	cfg   *Config
+	log   *slog.Logger
+	ask   stillOpen
+	slots chan struct{}
+	busy  atomic.Int64
+
+	mu        sync.Mutex
+	calls     map[AttemptKey]context.CancelCauseFunc
+	held      map[Delivery]struct{}
+	cancelled map[RunID]time.Time
+	wg        sync.WaitGroup
+}
+
+// stillOpen is the scheduler's word on a task that was delivered a second time.
+type stillOpen interface {
+	// stillOpen folds up to the ledger's end and says whether the attempt is
+	// open, and whether its request was already about to be sent.
+	stillOpen(ctx context.Context, key AttemptKey) (open, started bool, err error)
+}
+
+func newWorker(cfg *Config) *worker {
+	return &worker{
+		cfg: cfg, log: Logger(cfg.Log), slots: make(chan struct{}, cfg.Slots),
+		calls: map[AttemptKey]context.CancelCauseFunc{}, held: map[Delivery]struct{}{}, cancelled: map[RunID]time.Time{},
+	}
+}
+
+// run takes tasks until ctx ends; then no new one starts, and calls ending
+// cuts off those that are being made. It returns when all have ended.
+func (w *worker) run(ctx, calls context.Context) error {
+	alive := time.NewTicker(signOfLife)
+	defer alive.Stop()
+	stopped := make(chan error, 1)
+	go func() {
+		stopped <- w.cfg.ReadyQueue.Pull(ctx, 2*w.cfg.Slots, func(d Delivery) { w.deliver(ctx, calls, d) })
+	}()
+	for {
+		select {
+		case err := <-stopped:
+			w.wg.Wait()
+			return err
+		case <-alive.C:
+			w.signs()
+		}
+	}
+}
+
+// signs tells the queue that what is held is being worked on.
+func (w *worker) signs() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for d := range w.held {
+		d.InProgress()
+	}
+	for run, at := range w.cancelled {
+		if time.Since(at) > rememberCancelled {
+			delete(w.cancelled, run)
+		}
+	}
+}
+
+// deliver takes one bundle. The queue hears of it when every task in it has
+// its record in the ledger.
+func (w *worker) deliver(ctx, calls context.Context, d Delivery) {
+	tasks := d.Tasks()
+	if d.Redelivered() && w.holdsAny(tasks) {
+		d.Ignore() // a slow call is not a lost one: the first delivery will answer
+		return
+	}
+	w.mu.Lock()
+	w.held[d] = struct{}{}
+	w.mu.Unlock()
+	w.wg.Go(func() {
+		var all sync.WaitGroup
+		var undone atomic.Bool
+		for i := range tasks {
+			select {
+			case w.slots <- struct{}{}:
+			case <-ctx.Done():
+				undone.Store(true)
+				continue
+			}
+			all.Go(func() {
+				if !w.attempt(calls, &tasks[i], d.Redelivered()) {
+					undone.Store(true)
+				}
+			})
+		}
+		all.Wait()
+		w.mu.Lock()
+		delete(w.held, d)
+		w.mu.Unlock()
+		if undone.Load() {
+			d.Return()
+		} else {
+			d.Done()
+		}
+	})
+}
+
+func (w *worker) holdsAny(tasks []ReadyTask) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i := range tasks {
+		if w.calls[tasks[i].AttemptKey] != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// cancelRun ends the calls of a run that is ending and keeps those that are
+// still on their way from being made.
+func (w *worker) cancelRun(id RunID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cancelled[id] = time.Now()
+	for key, cancel := range w.calls {
+		if key.Run == id {
+			cancel(errCancelled)
+		}
+	}
+}
+
+// attempt makes one attempt in the slot that it was given, and gives the slot
+// back before the record is written. It reports whether the task is done with:
+// false hands it back to the queue.
+func (w *worker) attempt(calls context.Context, rt *ReadyTask, redelivered bool) bool {
+	release := sync.OnceFunc(func() { <-w.slots })
+	defer release()
+	ctx, cancel := context.WithCancelCause(calls)
+	defer cancel(nil)
+	if !w.enter(rt, cancel) {
+		return true // the same attempt is being made already
+	}
+	defer w.leave(rt)
+	if redelivered {
+		if proceed, ok := w.second(ctx, rt); !proceed {
+			return ok
+		}
+	}
+	w.busy.Add(1)
+	rec := w.make(ctx, rt)
+	w.busy.Add(-1)
+	release()
+	if rec == nil {
+		return false
+	}
+	// The record outlives the stop that may have ended the call: losing it
+	// would mean making the call again.
+	save, done := context.WithCancel(context.WithoutCancel(calls))
+	defer done()
+	defer context.AfterFunc(calls, func() { time.AfterFunc(saveGrace, done) })()
+	return appendPatiently(save, w.cfg.Ledger, w.log, rec) == nil
+}
+
+// saveGrace is how long a record may take to be stored while the node stops.
+const saveGrace = 3 * time.Second
+
+func (w *worker) enter(rt *ReadyTask, cancel context.CancelCauseFunc) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.calls[rt.AttemptKey] != nil {
+		return false
+	}
+	w.calls[rt.AttemptKey] = cancel
+	if _, ending := w.cancelled[rt.Run]; ending {
+		cancel(errCancelled)
+	}
+	return true
+}
+
+func (w *worker) leave(rt *ReadyTask) {
+	w.mu.Lock()
+	delete(w.calls, rt.AttemptKey)
+	w.mu.Unlock()
+}
+
+// second asks about a task that was delivered before, perhaps to a worker that
+// is gone. ok is what attempt reports when it does not proceed.
+func (w *worker) second(ctx context.Context, rt *ReadyTask) (proceed, ok bool) {
+	open, started, err := w.ask.stillOpen(ctx, rt.AttemptKey)
+	switch {
+	case err != nil:
+		return false, false
+	case !open:
+		return false, true
+	case started:
+		rec := &ControlRecord{
+			Kind: ControlInterrupt, Run: rt.Run, Task: rt.Task, Key: rt.AttemptKey,
+			Reason: "outcome unknown: may have been sent by a worker that is gone, no answer recorded",
+		}
+		return false, appendPatiently(ctx, w.cfg.Ledger, w.log, rec) == nil
+	}
+	rt.Again = true
+	return true, true
+}
+
+// make runs the task's program and turns its output into the attempt's record;
+// nil when the stop of the node cut it off and it may be made again.
+func (w *worker) make(ctx context.Context, rt *ReadyTask) *AttemptRecord {
+	rec := &AttemptRecord{
+		AttemptKey: rt.AttemptKey, Flow: rt.Flow, Start: At(w.cfg.Now()), Worker: w.cfg.Worker, BatchID: rt.BatchID,
+	}
+	if context.Cause(ctx) == errCancelled {
+		rec.Outcome, rec.Class, rec.Error, rec.End = OutcomeCancelled, "cancelled", "cancelled before it was sent", rec.Start
+		return rec
+	}
+	in, prog, err := w.prepare(ctx, rt)
+	if err != nil {
+		rec.End = At(w.cfg.Now())
+		rec.fail(&TaskError{Class: "input", Message: err.Error()}, "")
+		return rec
+	}
+	rec.Type, rec.Subtype = in.Task.Type, in.Task.Subtype
+	var sent Micros
+	in.sending = func(ctx context.Context) error {
+		if !in.Task.Unrepeatable || sent != 0 {
+			return nil
+		}
+		sent = At(w.cfg.Now())
+		return w.announce(ctx, rec, sent)
+	}
+	out := execute(ctx, prog.Program, in)
+	rec.End = At(w.cfg.Now())
+	stopped := ctx.Err() != nil
+	if stopped && out.Err != nil && !errors.Is(context.Cause(ctx), errCancelled) && !(in.Task.Unrepeatable && out.Err.Unknown) {
+		return nil
+	}
+	w.fill(ctx, rec, &out, prog.Retry)
+	return rec
+}
+
+// announce writes that an unrepeatable request is about to be sent.
+func (w *worker) announce(ctx context.Context, rec *AttemptRecord, at Micros) error {
+	started := &AttemptRecord{
+		AttemptKey: rec.AttemptKey, Flow: rec.Flow, Outcome: OutcomeStarted, Start: at, End: at,
+		Type: rec.Type, Subtype: rec.Subtype, Worker: rec.Worker, BatchID: rec.BatchID,
+	}
+	if _, err := w.cfg.Ledger.Append(ctx, started); err != nil {
+		return fmt.Errorf("record that the request is about to be sent: %w", err)
+	}
+	return nil
+}
+
+// execute runs a program; a panic in it is a permanent failure of the task,
+// not of the node.
+func execute(ctx context.Context, p Program, in *TaskInput) (out TaskOutput) {
+	defer func() {
+		if r := recover(); r != nil {
+			out = TaskOutput{Err: &TaskError{Class: "panic", Message: fmt.Sprintf("the task type panicked: %v", r)}}
+		}
+	}()
+	return p.Execute(ctx, in)
+}
+
+// prepare finds the task's program and collects its input.
+func (w *worker) prepare(ctx context.Context, rt *ReadyTask) (*TaskInput, *taskProgram, error) {
+	prog, err := w.cfg.programs.get(rt.Version, rt.Task)
+	if err != nil {
+		return nil, nil, err
+	}
+	in := &TaskInput{
+		Key: rt.AttemptKey, Flow: prog.flow, Task: prog.task, Installation: w.cfg.installation(),
+		BatchID: rt.BatchID, ExecutionDate: rt.ExecutionDate.Time(), Worker: w.cfg.Worker,
+		Again: rt.Again, WaitingSince: rt.Waited.Time(),
+	}
+	in.values.variables, in.values.inputs, in.values.load = rt.Variables, rt.Inputs, w.load
+	if rt.VariablesAt.Seq != 0 {
+		if in.values.variables, err = w.loadVariables(ctx, rt.VariablesAt); err != nil {
+			return nil, nil, err
+		}
+	}
+	return in, prog, nil
+}
+
+// random draws from [0, 1) for jitter.
+func random() float64 { return rand.Float64() }

@@ -1,0 +1,183 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/qarion/qarion/internal/value"
+)
+
+// fill turns a program's output into the rest of the attempt's record: the
+// outcome, what happens next, the value for others and the details.
+func (w *worker) fill(ctx context.Context, rec *AttemptRecord, out *TaskOutput, retry RetryPolicy) {
+	rec.Status = out.Details.StatusCode
+	if out.Err == nil {
+		rec.Outcome, rec.Response = OutcomeSuccess, out.Response
+		if err := w.keepValue(ctx, rec, out); err != nil {
+			out.Err = &TaskError{Class: "store", Message: "store the value: " + err.Error(), Retryable: true}
+		}
+	}
+	if out.Err != nil {
+		w.failed(ctx, rec, out, retry)
+	}
+	details, err := json.Marshal(&out.Details)
+	if err != nil {
+		details = []byte("{}")
+	}
+	rec.Details = details
+	if size := rec.size(); size > MaxRecord {
+		*rec = AttemptRecord{
+			AttemptKey: rec.AttemptKey, Flow: rec.Flow, Start: rec.Start, End: rec.End, Status: rec.Status,
+			Type: rec.Type, Subtype: rec.Subtype, Worker: rec.Worker, BatchID: rec.BatchID,
+		}
+		rec.fail(&TaskError{Class: "record", Message: fmt.Sprintf("record too large: %d bytes, at most %d", size, MaxRecord)}, "")
+	}
+}
+
+// failed decides what follows a failed attempt.
+func (w *worker) failed(ctx context.Context, rec *AttemptRecord, out *TaskOutput, retry RetryPolicy) {
+	e := out.Err
+	out.Details.ErrorClass = e.Class
+	rec.Value, rec.Blob, rec.Response = nil, nil, nil
+	switch {
+	case context.Cause(ctx) == errCancelled:
+		rec.Outcome, rec.Class, rec.Error = OutcomeCancelled, "cancelled", "cancelled: "+cut(e.Message, MaxErrorText)
+	case e.Unknown && ctx.Err() != nil:
+		rec.Outcome, rec.Class, rec.Error = OutcomeInterrupted, "interrupted",
+			"outcome unknown: may have been sent at "+rec.Start.Format()+", no answer recorded"
+	case e.Defer > 0:
+		rec.Outcome, rec.Class, rec.Error = OutcomeDeferred, e.Class, cut(e.Message, MaxErrorText)
+		rec.NotBefore, rec.Parked = At(w.cfg.Now().Add(e.Defer)), cut(e.DeferKey, 512)
+	default:
+		rec.fail(e, out.Details.NotRetried)
+		w.planRetry(rec, out, retry)
+	}
+}
+
+// planRetry makes a retry of a failure, if the task type's rules and the
+// flow's policy allow one.
+func (w *worker) planRetry(rec *AttemptRecord, out *TaskOutput, retry RetryPolicy) {
+	if !out.Err.Retryable {
+		return
+	}
+	delay, ok := retry.Next(rec.Attempt, random())
+	if !ok {
+		if retry.Count > 0 {
+			rec.Reason = "no retries left"
+		}
+		return
+	}
+	if after := out.Err.RetryAfter; after > delay {
+		delay, out.Details.RetryReason = after, "Retry-After"
+	}
+	rec.Outcome, rec.NotBefore = OutcomeRetry, At(w.cfg.Now().Add(delay))
+	out.Details.RetryAt = rec.NotBefore.Format()
+	rec.Reason = out.Details.RetryReason
+}
+
+// fail marks the record as a failure after which nothing follows.
+func (rec *AttemptRecord) fail(e *TaskError, why string) {
+	rec.Outcome, rec.Class, rec.Error, rec.Reason = OutcomeFailed, e.Class, cut(e.Message, MaxErrorText), cut(why, 256)
+}
+
+// keepValue puts the value into the record, or into the object store when it
+// is large or not text. The object is acknowledged before the record that
+// names it exists.
+func (w *worker) keepValue(ctx context.Context, rec *AttemptRecord, out *TaskOutput) error {
+	large := out.Large
+	if large == nil && len(out.Value) > MaxInlineValue {
+		large = &LargeValue{Data: out.Value, ContentType: "application/json"}
+	}
+	if large == nil {
+		rec.Value = out.Value
+		return nil
+	}
+	k := rec.AttemptKey
+	ref := &BlobRef{
+		Name: fmt.Sprintf("%s/%s/%d/%d.%d.%d", k.Run, k.Task, k.Item, k.Generation, k.Attempt, k.Dispatch),
+		Size: int64(len(large.Data)), ContentType: large.ContentType,
+	}
+	if err := w.cfg.Blobs.Put(ctx, ref.Name, large.Data); err != nil {
+		return err
+	}
+	rec.Blob = ref
+	return nil
+}
+
+// load reads an upstream value that did not travel with the task: from the
+// ledger, and from the object store where the record says so.
+func (w *worker) load(ctx context.Context, in ReadyInput) (val, response []byte, err error) {
+	rec, err := w.cfg.Ledger.Read(ctx, in.At)
+	if err != nil {
+		return nil, nil, err
+	}
+	switch rec := rec.(type) {
+	case *AttemptRecord:
+		if rec.Blob == nil {
+			return rec.Value, rec.Response, nil
+		}
+		data, err := w.cfg.Blobs.Get(ctx, rec.Blob.Name, MaxTemplateValue)
+		if err != nil {
+			return nil, nil, err
+		}
+		return BlobJSON(data, rec.Blob.ContentType), rec.Response, nil
+	case *ControlRecord: // resolved as a success by a person
+		return rec.Value, nil, nil
+	}
+	return nil, nil, fmt.Errorf("%w: the record at %d.%d holds no value", ErrNotFound, in.At.Seq, in.At.N)
+}
+
+// BlobJSON is the JSON text of a value from the object store: JSON as it is,
+// anything else as a string.
+func BlobJSON(data []byte, contentType string) []byte {
+	if contentType == "application/json" && json.Valid(data) {
+		return data
+	}
+	return value.AppendString(make([]byte, 0, len(data)+2), string(data))
+}
+
+func (w *worker) loadVariables(ctx context.Context, at Pos) ([]byte, error) {
+	rec, err := w.cfg.Ledger.Read(ctx, at)
+	if err != nil {
+		return nil, fmt.Errorf("read the run's variables: %w", err)
+	}
+	switch rec := rec.(type) {
+	case *SubmitRecord:
+		return rec.Variables, nil
+	case *TriggerRecord:
+		return rec.Payload, nil
+	}
+	return nil, fmt.Errorf("%w: the run's variables at %d.%d", ErrNotFound, at.Seq, at.N)
+}
+
+// size is about what the record takes in the ledger, in bytes.
+func (rec *AttemptRecord) size() int {
+	return 512 + len(rec.Value) + len(rec.Response) + len(rec.Details) + len(rec.Error) + len(rec.Reason) + len(rec.Parked)
+}
+
+// OperationID names an attempt in the operation log.
+func (k AttemptKey) OperationID() string {
+	b := make([]byte, 0, 64)
+	b = append(append(append(b, k.Run...), '.'), k.Task...)
+	for _, n := range [...]int{k.Item, k.Generation, k.Attempt, k.Dispatch} {
+		b = strconv.AppendInt(append(b, '.'), int64(n), 10)
+	}
+	return string(b)
+}
+
+// cut shortens a text to at most n bytes and says so.
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	const more = "... (cut)"
+	s = s[:n-len(more)]
+	for !utf8.ValidString(s) && len(s) > 0 {
+		s = s[:len(s)-1]
+	}
+	return strings.ToValidUTF8(s, "") + more
+}

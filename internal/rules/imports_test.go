@@ -1,0 +1,80 @@
+// Package rules holds the rules of the house as tests.
+package rules
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/qarion/qarion/"
+
+// floors: a package may import what stands below it, never what stands beside
+// it or above. Packages that are not named belong to the floor of their parent.
+var floors = map[string]int{
+	"internal/value":    0,
+	"internal/jinja":    1,
+	"engine":            2,
+	"engine/flowfile":   3,
+	"bus":               3,
+	"kvstore":           3,
+	"apicall":           3,
+	"wasmhooks":         3,
+	"metadata":          3,
+	"web":               3,
+	"flows":             3,
+	"cmd/qarion":        4,
+	"internal/testkit":  5, // for external tests only
+	"internal/rules":    5,
+	"engine/enginetest": 5,
+}
+
+func TestImportsPointDown(t *testing.T) {
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}}:{{join .Imports " "}}`, module+"...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	for line := range strings.Lines(string(out)) {
+		name, imports, _ := strings.Cut(strings.TrimSpace(line), ":")
+		pkg := strings.TrimPrefix(name, module)
+		floor, ok := floorOf(pkg)
+		if !ok {
+			t.Errorf("package %s has no floor: name it here and in docs/architecture.md", pkg)
+			continue
+		}
+		for _, imp := range strings.Fields(imports) {
+			checkImport(t, pkg, floor, imp)
+		}
+	}
+}
+
+func checkImport(t *testing.T, pkg string, floor int, imp string) {
+	other, ours := strings.CutPrefix(imp, module)
+	if !ours {
+		if floor == floors["engine"] && strings.Contains(strings.Split(imp, "/")[0], ".") {
+			t.Errorf("%s imports %s: the engine knows no technology, only the standard library", pkg, imp)
+		}
+		return
+	}
+	below, ok := floorOf(other)
+	if !ok || other == pkg || strings.HasPrefix(other, pkg+"/") || strings.HasPrefix(pkg, other+"/") {
+		return
+	}
+	if below >= floor {
+		t.Errorf("%s imports %s: arrows point down, and never sideways", pkg, other)
+	}
+}
+
+// floorOf finds the floor of a package or of the nearest parent that has one.
+func floorOf(pkg string) (int, bool) {
+	for {
+		if f, ok := floors[pkg]; ok {
+			return f, true
+		}
+		i := strings.LastIndexByte(pkg, '/')
+		if i < 0 {
+			return 0, false
+		}
+		pkg = pkg[:i]
+	}
+}

@@ -1,0 +1,198 @@
+// Package testkit is what tests of several packages share: an engine on a real
+// embedded NATS server in a temporary directory, a task type that does what a
+// test says, and a logger into the test's output.
+package testkit
+
+import (
+	"context"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/qarion/qarion/bus"
+	"github.com/qarion/qarion/engine"
+)
+
+// Node is an engine on an embedded bus. Stop and start it again to see what
+// survives.
+type Node struct {
+	Dir    string
+	Bus    *bus.Bus
+	Ledger *bus.Ledger
+	Engine *engine.Engine
+
+	stop context.CancelFunc
+	done chan error
+}
+
+// NodeConfig is how a Node is started.
+type NodeConfig struct {
+	Dir    string // default: a directory that goes with the test
+	Listen string // default: no port
+	Sync   bool   // true: every write reaches the disk first
+	Slots  int
+	Types  []engine.TaskType
+	Views  func(b *bus.Bus) []engine.Projection
+	Change func(*engine.Config)
+}
+
+// StartNode starts an engine and stops it when the test ends.
+func StartNode(t testing.TB, cfg NodeConfig) *Node {
+	t.Helper()
+	if cfg.Dir == "" {
+		cfg.Dir = t.TempDir()
+	}
+	ctx := t.Context()
+	log := Logger(t)
+	busCfg := bus.Config{Dir: filepath.Join(cfg.Dir, "nats"), Listen: cfg.Listen, SyncInterval: bus.DefaultSyncInterval, Log: log}
+	if cfg.Sync {
+		busCfg.SyncInterval = 0
+	}
+	b, err := bus.Open(ctx, busCfg)
+	must(t, err)
+	blobs := &Blobs{}
+	ledger, err := b.Ledger(ctx, bus.LedgerConfig{Node: "test", Version: "test", Blobs: blobs})
+	must(t, err)
+	ready, err := b.ReadyQueue(ctx)
+	must(t, err)
+	ec := engine.Config{
+		Ledger: ledger, Checkpoints: ledger, ReadyQueue: ready, Blobs: blobs, TaskTypes: cfg.Types,
+		Slots: cfg.Slots, Version: "test", Worker: "test", Log: log, Grace: 5 * time.Second,
+	}
+	if cfg.Views != nil {
+		ec.Projections = cfg.Views(b)
+	}
+	if cfg.Change != nil {
+		cfg.Change(&ec)
+	}
+	e, err := engine.New(ec)
+	must(t, err)
+	run, stop := context.WithCancel(context.WithoutCancel(ctx))
+	n := &Node{Dir: cfg.Dir, Bus: b, Ledger: ledger, Engine: e, stop: stop, done: make(chan error, 1)}
+	go func() { n.done <- e.Run(run) }()
+	t.Cleanup(func() { n.Stop(t) })
+	select {
+	case <-e.Ready():
+	case err := <-n.done:
+		n.done <- err
+		t.Fatalf("the engine did not start: %v", err)
+	}
+	return n
+}
+
+// Stop stops the engine in good order and closes the bus. A second call does
+// nothing.
+func (n *Node) Stop(t testing.TB) {
+	if n.stop == nil {
+		return
+	}
+	n.stop()
+	n.stop = nil
+	if err := <-n.done; err != nil {
+		t.Errorf("the engine stopped with: %v", err)
+	}
+	n.Ledger.Close()
+	n.Bus.Close()
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Logger writes the operator's log into the test's output.
+func Logger(t testing.TB) *slog.Logger {
+	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+}
+
+// Blobs is an object store in memory, for tests that are not about it.
+type Blobs struct {
+	mu   sync.Mutex
+	data map[string][]byte
+}
+
+// Put implements engine.Blobs.
+func (b *Blobs) Put(_ context.Context, name string, data []byte) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.data == nil {
+		b.data = map[string][]byte{}
+	}
+	b.data[name] = data
+	return nil
+}
+
+// Get implements engine.Blobs.
+func (b *Blobs) Get(_ context.Context, name string, max int64) ([]byte, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	data, ok := b.data[name]
+	switch {
+	case !ok:
+		return nil, engine.ErrNotFound
+	case int64(len(data)) > max:
+		return nil, engine.ErrInvalid
+	}
+	return data, nil
+}
+
+// TaskFunc is a task type, called "func", whose attempts are a function.
+type TaskFunc struct {
+	Do    func(ctx context.Context, in *engine.TaskInput) engine.TaskOutput
+	Retry engine.RetryPolicy
+}
+
+// Name implements engine.TaskType.
+func (TaskFunc) Name() string { return "func" }
+
+// Prepare implements engine.TaskType.
+func (f TaskFunc) Prepare(*engine.Flow, *engine.Task) (engine.Program, []engine.Problem) {
+	return f, nil
+}
+
+// Needs implements engine.Program.
+func (f TaskFunc) Needs() engine.Needs { return engine.Needs{Retry: f.Retry} }
+
+// Execute implements engine.Program.
+func (f TaskFunc) Execute(ctx context.Context, in *engine.TaskInput) engine.TaskOutput {
+	return f.Do(ctx, in)
+}
+
+// Recorder is a projection that keeps every change, for tests.
+type Recorder struct {
+	mu      sync.Mutex
+	changes []engine.Change
+	at      engine.Pos
+}
+
+// Name implements engine.Projection.
+func (*Recorder) Name() string { return "recorder" }
+
+// Position implements engine.Projection.
+func (r *Recorder) Position(context.Context) (engine.Pos, error) { return r.at, nil }
+
+// Project implements engine.Projection.
+func (r *Recorder) Project(_ context.Context, changes []engine.Change) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.changes = append(r.changes, changes...)
+	r.at = changes[len(changes)-1].Pos
+	return nil
+}
+
+// Mark implements engine.Projection.
+func (r *Recorder) Mark(_ context.Context, at engine.Pos) error {
+	r.at = at
+	return nil
+}
+
+// Changes returns what was projected so far.
+func (r *Recorder) Changes() []engine.Change {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]engine.Change(nil), r.changes...)
+}
