@@ -1,0 +1,80 @@
+package apicall
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+
+	"github.com/qarion/qarion/engine"
+)
+
+// Name is how a flow names this task type.
+const Name = "api_call"
+
+// CredentialStore hands out stored credentials. Get is called for each attempt
+// that needs one; engine.ErrNotFound when there is none of that id.
+type CredentialStore interface {
+	Get(ctx context.Context, id string) (engine.Credential, error)
+}
+
+// Config is what the task type works with. A zero field means its default.
+type Config struct {
+	Slots       int // connections per host that are kept: as many as the worker has slots
+	Credentials CredentialStore
+	Egress      Egress
+	Log         *slog.Logger
+
+	// Resolve looks up host names; nil means the system's resolver.
+	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
+}
+
+// TaskType is api_call.
+type TaskType struct {
+	cfg    Config
+	log    *slog.Logger
+	egress *guard
+
+	mu      sync.Mutex
+	pools   map[tlsOptions]*clients
+	started bool
+}
+
+var _ engine.TaskType = (*TaskType)(nil)
+
+// New prepares the task type. Its connections are closed by Close.
+func New(cfg Config) (*TaskType, error) {
+	if cfg.Slots <= 0 {
+		cfg.Slots = engine.DefaultSlots
+	}
+	g, err := newGuard(cfg.Egress)
+	if err != nil {
+		return nil, err
+	}
+	return &TaskType{cfg: cfg, log: engine.Logger(cfg.Log), egress: g, pools: map[tlsOptions]*clients{}}, nil
+}
+
+// Name implements engine.TaskType.
+func (t *TaskType) Name() string { return Name }
+
+// Close closes the connections that are kept.
+func (t *TaskType) Close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, c := range t.pools {
+		c.close()
+	}
+}
+
+// credential fetches a stored credential; the error names it and the way out.
+func (t *TaskType) credential(ctx context.Context, id string) (engine.Credential, error) {
+	if t.cfg.Credentials == nil {
+		return engine.Credential{}, fmt.Errorf("credential %s: there is no credential store", id)
+	}
+	c, err := t.cfg.Credentials.Get(ctx, id)
+	if err != nil {
+		return engine.Credential{}, fmt.Errorf("credential %s: %w; store it: qarion credentials store --credential-id %s", id, err, id)
+	}
+	return c, nil
+}

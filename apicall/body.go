@@ -1,0 +1,177 @@
+package apicall
+
+import (
+	"context"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/qarion/qarion/internal/jinja"
+	"github.com/qarion/qarion/internal/value"
+)
+
+// content is a request body with its type.
+type content struct {
+	data     []byte
+	mimeType string
+	secret   bool
+}
+
+// mimeTypes are the content types by body_format.
+var mimeTypes = map[string]string{
+	"json": "application/json", "form": "application/x-www-form-urlencoded",
+	"raw": "text/plain; charset=utf-8", "xml": "application/xml",
+}
+
+// content renders the values of a body and then encodes them, so that data can
+// fill a value and never add a key.
+func (p *program) content(ctx context.Context, v jinja.Vars) (*content, error) {
+	if p.body == nil {
+		return nil, nil
+	}
+	val, origin, err := p.body.render(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	c := &content{mimeType: mimeTypes[p.props.bodyFormat], secret: origin.Secret()}
+	switch p.props.bodyFormat {
+	case "json":
+		c.data, err = jsonBody(val, p.body)
+	case "form":
+		c.data, err = formBody(val)
+	case "xml":
+		c.data, err = xmlBody(val)
+	default:
+		c.data = []byte(plainText(val))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("body: %w", err)
+	}
+	return c, nil
+}
+
+// jsonBody encodes a value. A string in the flow file is JSON text already and
+// is checked to be; a string that one expression gave is a JSON string.
+func jsonBody(v any, t *template) ([]byte, error) {
+	s, ok := v.(string)
+	if !ok {
+		return value.JSON(v)
+	}
+	if t.tpl != nil && t.tpl.Single() {
+		return value.JSON(v)
+	}
+	if _, err := value.ParseJSON([]byte(s)); err != nil {
+		return nil, fmt.Errorf("the rendered text is not JSON: %w; use a table, or body_format = \"raw\"", err)
+	}
+	return []byte(s), nil
+}
+
+// formBody writes a table as application/x-www-form-urlencoded, in its order;
+// lists repeat the key.
+func formBody(v any) ([]byte, error) {
+	m, ok := v.(*value.Map)
+	if !ok {
+		return nil, fmt.Errorf("body_format \"form\" needs a table, got a %s", value.TypeName(v))
+	}
+	var b strings.Builder
+	for k, e := range m.All() {
+		list, many := e.([]any)
+		if !many {
+			list = []any{e}
+		}
+		for _, item := range list {
+			if item == nil {
+				continue
+			}
+			if b.Len() > 0 {
+				b.WriteByte('&')
+			}
+			b.WriteString(url.QueryEscape(k) + "=" + url.QueryEscape(plainText(item)))
+		}
+	}
+	return []byte(b.String()), nil
+}
+
+// xmlBody sends text as it is, and writes a table with one root as XML: keys
+// that start with @ are attributes, #text is text, lists repeat the element.
+func xmlBody(v any) ([]byte, error) {
+	if s, ok := v.(string); ok {
+		return []byte(s), nil
+	}
+	m, ok := v.(*value.Map)
+	if !ok || m.Len() != 1 {
+		return nil, errors.New("body_format \"xml\" needs a string or a table with one root element")
+	}
+	var b strings.Builder
+	b.WriteString(xml.Header)
+	if err := writeElement(&b, m.Keys()[0], first(m)); err != nil {
+		return nil, err
+	}
+	return []byte(b.String()), nil
+}
+
+func first(m *value.Map) any {
+	v, _ := m.Get(m.Keys()[0])
+	return v
+}
+
+func writeElement(b *strings.Builder, name string, v any) error {
+	if !xmlName(name) {
+		return fmt.Errorf("%q is not an XML element name", name)
+	}
+	if list, ok := v.([]any); ok {
+		for _, e := range list {
+			if err := writeElement(b, name, e); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	b.WriteString("<" + name)
+	m, ok := v.(*value.Map)
+	if !ok {
+		b.WriteByte('>')
+		escapeXML(b, plainText(v))
+		b.WriteString("</" + name + ">")
+		return nil
+	}
+	for k, e := range m.All() {
+		if attr, is := strings.CutPrefix(k, "@"); is {
+			if !xmlName(attr) {
+				return fmt.Errorf("%q is not an XML attribute name", attr)
+			}
+			b.WriteString(" " + attr + `="`)
+			escapeXML(b, plainText(e))
+			b.WriteByte('"')
+		}
+	}
+	b.WriteByte('>')
+	for k, e := range m.All() {
+		switch {
+		case k == "#text":
+			escapeXML(b, plainText(e))
+		case !strings.HasPrefix(k, "@"):
+			if err := writeElement(b, k, e); err != nil {
+				return err
+			}
+		}
+	}
+	b.WriteString("</" + name + ">")
+	return nil
+}
+
+func escapeXML(b *strings.Builder, s string) { _ = xml.EscapeText(b, []byte(s)) }
+
+// xmlName takes the names that XML 1.0 allows, ASCII letters aside from the
+// exotic ones, and a prefix.
+func xmlName(s string) bool {
+	for i, c := range s {
+		letter := c == '_' || c == ':' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || c > 127
+		if !letter && (i == 0 || c != '-' && c != '.' && (c < '0' || c > '9')) {
+			return false
+		}
+	}
+	return s != ""
+}

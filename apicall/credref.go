@@ -1,0 +1,135 @@
+package apicall
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/internal/jinja"
+	"github.com/qarion/qarion/internal/value"
+)
+
+// A flow file may name a field of a credential as ${credential:ID.field}, or
+// a credential with one secret as ${credential:ID}. Only the file's own
+// strings are looked at, never data; the reference becomes a template variable
+// whose value is marked as a secret.
+
+var credentialPattern = regexp.MustCompile(`\$\{credential:([A-Za-z0-9_-]+)(?:\.([A-Za-z0-9_]+))?\}`)
+
+// credentialName begins the names of the variables that stand for references;
+// no flow variable can have it.
+const credentialName = "xcom_credential__"
+
+type credentialRef struct{ id, field string }
+
+// credentials replaces references in a string of the flow file.
+func (c *compiler) credentials(source string) string {
+	if !strings.Contains(source, "${credential:") {
+		return source
+	}
+	return credentialPattern.ReplaceAllStringFunc(source, func(ref string) string {
+		m := credentialPattern.FindStringSubmatch(ref)
+		c.creds = append(c.creds, credentialRef{m[1], m[2]})
+		return "{{ " + credentialName + strconv.Itoa(len(c.creds)-1) + " }}"
+	})
+}
+
+// mainField is the field that ${credential:ID} means, by type.
+var mainField = map[string]string{"api_key": "api_key", "custom": "token", "basic_auth": "password", "oauth": "client_secret"}
+
+// secret returns the field that a reference names.
+func (p *program) secret(ctx context.Context, ref credentialRef) (string, error) {
+	cred, err := p.t.credential(ctx, ref.id)
+	if err != nil {
+		return "", err
+	}
+	field := ref.field
+	if field == "" {
+		field = mainField[cred.Type]
+	}
+	v, ok := cred.Data.Get(field)
+	if !ok {
+		return "", fmt.Errorf("credential %s (%s) has no field %q", ref.id, cred.Type, field)
+	}
+	return plainText(v), nil
+}
+
+// vars is the template context of one attempt: what the engine gives, with
+// xcom_pull_key applied and references to credentials resolved.
+type vars struct {
+	*engine.TaskInput
+	prog    *program
+	secrets []string // seen in this attempt
+}
+
+var _ jinja.Vars = (*vars)(nil)
+
+// Lookup implements jinja.Vars.
+func (v *vars) Lookup(ctx context.Context, name string) (jinja.Var, bool, error) {
+	if n, ok := strings.CutPrefix(name, credentialName); ok {
+		i, err := strconv.Atoi(n)
+		if err != nil || i >= len(v.prog.creds) {
+			return jinja.Var{}, false, nil
+		}
+		s, err := v.prog.secret(ctx, v.prog.creds[i])
+		v.secrets = append(v.secrets, s)
+		return jinja.Var{Value: s, Origin: value.Secret}, true, err
+	}
+	got, ok, err := v.TaskInput.Lookup(ctx, name)
+	if err != nil || !ok || v.prog.props.pullKey == "" {
+		return got, ok, err
+	}
+	for _, id := range v.prog.props.pulls {
+		if name == "xcom_"+engine.TaskID(id).TemplateName() {
+			got.Value, err = extract(name, got.Value, v.prog.props.pullKey)
+			if v.prog.keyRead[name] && err == nil {
+				got.Value = alsoByKey(v.prog.props.pullKey, got.Value)
+			}
+		}
+	}
+	return got, ok, err
+}
+
+// extract takes the key that xcom_pull_key names out of a pulled value.
+func extract(name string, v any, key string) (any, error) {
+	m, ok := v.(*value.Map)
+	if !ok {
+		return nil, fmt.Errorf("%s is a %s and has no key %q (xcom_pull_key)", name, value.TypeName(v), key)
+	}
+	got, ok := m.Get(key)
+	if !ok {
+		return nil, fmt.Errorf("%s has no key %q (xcom_pull_key; there are: %s)", name, key, someKeys(m))
+	}
+	return got, nil
+}
+
+// alsoByKey makes an extracted value readable by its key, for templates that
+// write {{ xcom_t.key }} although xcom_pull_key has taken the key already, as
+// the documentation's own example does.
+func alsoByKey(key string, v any) any {
+	if m, ok := v.(*value.Map); ok {
+		if _, has := m.Get(key); has {
+			return m
+		}
+	}
+	return value.MapOf(key, v)
+}
+
+// readsKey reports whether a template's source reads a key of a name.
+func readsKey(source, name, key string) bool {
+	q := regexp.QuoteMeta
+	re := regexp.MustCompile(q(name) + `\s*(?:\.\s*` + q(key) + `\b|\[\s*['"]` + q(key) + `['"]\s*\])`)
+	return re.MatchString(source)
+}
+
+// someKeys lists the first keys of a map, for messages.
+func someKeys(m *value.Map) string {
+	keys := m.Keys()
+	if len(keys) > 10 {
+		return strings.Join(keys[:10], ", ") + ", ..."
+	}
+	return strings.Join(keys, ", ")
+}

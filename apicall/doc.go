@@ -1,0 +1,10 @@
+// Package apicall is the task type api_call: one HTTP request with
+// authentication, templates, validation, and failures as data.
+//
+// Execute makes exactly one attempt and returns; whether another one follows
+// is the engine's decision, by the table in retry.go and the flow's retry
+// properties. Read in this order: properties.go (what a flow may say),
+// prepare.go (checked and parsed once), execute.go (the story of an attempt),
+// then the step that interests you: url.go, body.go, transport.go, egress.go,
+// response.go, validate.go, retry.go.
+package apicall

@@ -1,0 +1,169 @@
+package apicall
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"strings"
+	"syscall"
+
+	"github.com/qarion/qarion/engine"
+)
+
+// Egress says which addresses requests may reach beyond the rules below.
+type Egress struct {
+	Allow []string // hosts, host:port or CIDR
+}
+
+// guard decides about addresses, at dial time and on the resolved address: a
+// name can point anywhere. A host that the flow file names may be internal; a
+// host that data made may be public only; link-local addresses, where clouds
+// keep their metadata, are reachable only when allowed by name.
+type guard struct {
+	hosts map[string]bool // "host" or "host:port", lower case
+	nets  []netip.Prefix
+}
+
+func newGuard(e Egress) (*guard, error) {
+	g := &guard{hosts: map[string]bool{}}
+	for _, a := range e.Allow {
+		if strings.Contains(a, "/") {
+			p, err := netip.ParsePrefix(a)
+			if err != nil {
+				return nil, fmt.Errorf("%w: [egress] allow: %q is not a network such as 10.0.0.0/8", engine.ErrInvalid, a)
+			}
+			g.nets = append(g.nets, p.Masked())
+			continue
+		}
+		if a == "" || strings.ContainsAny(a, " @?#") {
+			return nil, fmt.Errorf("%w: [egress] allow: %q is not a host, host:port or network", engine.ErrInvalid, a)
+		}
+		g.hosts[strings.ToLower(a)] = true
+	}
+	return g, nil
+}
+
+// egressError is an address that requests may not reach.
+type egressError struct{ addr, why string }
+
+func (e *egressError) Error() string {
+	return fmt.Sprintf("egress: %s is not allowed (%s); see [egress] in qarion.toml", e.addr, e.why)
+}
+
+// nonPublic are networks beside the private ones that are nobody's public
+// address (RFC 6890 and the registries that follow it).
+var nonPublic = []netip.Prefix{
+	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"),
+	netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("198.51.100.0/24"),
+	netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("240.0.0.0/4"), netip.MustParsePrefix("64:ff9b:1::/48"),
+	netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("100::/64"),
+}
+
+// check decides about one resolved address of a host.
+func (g *guard) check(host, port string, ip netip.Addr, trusted bool) error {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	ip = plainIP(ip)
+	if g.hosts[host] || g.hosts[net.JoinHostPort(host, port)] {
+		return nil
+	}
+	if ip.IsLinkLocalUnicast() || ip.IsLinkLocalMulticast() || ip.IsInterfaceLocalMulticast() {
+		return &egressError{ip.String(), "link-local"}
+	}
+	for _, n := range g.nets {
+		if n.Contains(ip) {
+			return nil
+		}
+	}
+	if trusted {
+		return nil
+	}
+	switch {
+	case ip.IsLoopback():
+		return &egressError{ip.String(), "loopback, and the host comes from data"}
+	case ip.IsPrivate():
+		return &egressError{ip.String(), "private, and the host comes from data"}
+	case !ip.IsGlobalUnicast() || ip.IsMulticast():
+		return &egressError{ip.String(), "not a public address, and the host comes from data"}
+	}
+	for _, n := range nonPublic {
+		if n.Contains(ip) {
+			return &egressError{ip.String(), "not a public address, and the host comes from data"}
+		}
+	}
+	return nil
+}
+
+// plainIP unwraps the IPv6 forms that carry an IPv4 address: mapped, NAT64 and
+// 6to4. Checking the wrapping would let 169.254.169.254 through in disguise.
+func plainIP(ip netip.Addr) netip.Addr {
+	ip = ip.Unmap().WithZone("")
+	b := ip.As16()
+	switch {
+	case !ip.Is6():
+	case netip.MustParsePrefix("64:ff9b::/96").Contains(ip):
+		return netip.AddrFrom4([4]byte(b[12:16]))
+	case netip.MustParsePrefix("2002::/16").Contains(ip):
+		return netip.AddrFrom4([4]byte(b[2:6]))
+	}
+	return ip
+}
+
+// dial returns a dialer that checks each resolved address right before it is
+// connected to. A proxy is an address of the flow file; the host behind it is
+// checked before the proxy is asked (see checkProxied).
+func (g *guard) dial(d *net.Dialer, trusted bool, proxy *url.URL) dialFunc {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		host, port, err := net.SplitHostPort(addr)
+		if err != nil {
+			return nil, err
+		}
+		dialer := *d
+		dialer.ControlContext = func(_ context.Context, _, address string, _ syscall.RawConn) error {
+			ap, err := netip.ParseAddrPort(address)
+			if err != nil {
+				return err
+			}
+			return g.check(host, port, ap.Addr(), trusted || proxy != nil)
+		}
+		return dialer.DialContext(ctx, network, addr)
+	}
+}
+
+// checkProxied resolves and checks a host that is reached through a proxy,
+// which would do so out of our sight.
+func (t *TaskType) checkProxied(ctx context.Context, u *url.URL, trusted bool) error {
+	host, port := u.Hostname(), u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	addrs, err := t.lookup(ctx, host)
+	if err != nil {
+		if trusted {
+			return nil // the proxy may know names that we do not
+		}
+		return &egressError{host, "its address cannot be found, and the host comes from data"}
+	}
+	for _, ip := range addrs {
+		if err := t.egress.check(host, port, ip, trusted); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *TaskType) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return []netip.Addr{ip}, nil
+	}
+	if t.cfg.Resolve != nil {
+		return t.cfg.Resolve(ctx, host)
+	}
+	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	if err == nil && len(addrs) == 0 {
+		err = errors.New("no address")
+	}
+	return addrs, err
+}

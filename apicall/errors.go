@@ -1,0 +1,159 @@
+package apicall
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// classifiedError is an error that knows its class.
+type classifiedError struct {
+	class string
+	err   error
+}
+
+func (e *classifiedError) Error() string { return e.err.Error() }
+func (e *classifiedError) Unwrap() error { return e.err }
+
+func classOf(err error, other string) string {
+	var c *classifiedError
+	if errors.As(err, &c) {
+		return c.class
+	}
+	return other
+}
+
+// classify says what kind of failure a broken request is, and whether the
+// server may have seen it.
+func (a *attempt) classify(ctx context.Context, err error) failure {
+	f := failure{sent: a.wrote.Load()}
+	var (
+		egress *egressError
+		dns    *net.DNSError
+		op     *net.OpError
+	)
+	switch {
+	case errors.As(err, &egress):
+		f.class, f.sent = classEgress, false
+	case classOf(err, "") != "":
+		f.class = classOf(err, "")
+	case ctx.Err() != nil || isTimeout(err):
+		f.class = classTimeout
+		if !f.sent && errors.As(err, &op) && op.Op == "dial" && ctx.Err() == nil {
+			f.class = classConnect // connect_timeout, with time left
+		}
+	case errors.As(err, &dns):
+		f.class = classDNS
+	case isTLS(err):
+		f.class = classTLS
+	case errors.As(err, &op) && op.Op == "dial":
+		f.class = classConnect
+	case !f.sent:
+		f.class = classConnect
+	default:
+		f.class = classClosed
+	}
+	return f
+}
+
+func isTimeout(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout()
+}
+
+func isTLS(err error) bool {
+	var (
+		verify  *tls.CertificateVerificationError
+		unknown x509.UnknownAuthorityError
+		host    x509.HostnameError
+		invalid x509.CertificateInvalidError
+		record  tls.RecordHeaderError
+		alert   tls.AlertError
+	)
+	return errors.As(err, &verify) || errors.As(err, &unknown) || errors.As(err, &host) ||
+		errors.As(err, &invalid) || errors.As(err, &record) || errors.As(err, &alert)
+}
+
+// message puts a failure into one line for a person. The library's own texts
+// are not passed on where they would quote the URL.
+func (a *attempt) message(ctx context.Context, f failure, err error) string {
+	address := ""
+	if a.target != nil {
+		address = a.target.url.Host
+	}
+	switch f.class {
+	case classTimeout:
+		if ctx.Err() != nil && !errors.Is(context.Cause(ctx), errTimeout) {
+			return "cut off: " + context.Cause(ctx).Error()
+		}
+		return fmt.Sprintf("timeout after %s, %s", round(a.prog.props.timeout), a.progress(f))
+	case classDNS:
+		return "no address for host " + a.target.url.Hostname()
+	case classConnect:
+		switch {
+		case errors.Is(err, syscall.ECONNREFUSED):
+			return "connection refused: " + address
+		case isTimeout(err):
+			return fmt.Sprintf("no connection to %s within %s", address, round(a.prog.props.connectTimeout))
+		}
+		return "no connection to " + address + ": " + innermost(err)
+	case classTLS:
+		return "TLS: " + innermost(err)
+	case classClosed:
+		return "connection closed before the answer was complete: " + address
+	}
+	return err.Error()
+}
+
+// progress says how far an attempt came before its time was up.
+func (a *attempt) progress(f failure) string {
+	switch {
+	case a.out.Details.StatusCode != 0:
+		return "the response body is incomplete"
+	case f.sent:
+		return "no response headers"
+	}
+	return "no connection"
+}
+
+// innermost is the last cause of an error: what happened, without the layers
+// that repeat addresses.
+func innermost(err error) string {
+	for {
+		next := errors.Unwrap(err)
+		if next == nil {
+			break
+		}
+		err = next
+	}
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "the connection ended"
+	case errors.Is(err, http.ErrHandlerTimeout):
+		return "timeout"
+	}
+	return strings.TrimPrefix(err.Error(), "tls: ")
+}
+
+// round writes a time span without needless digits.
+func round(d time.Duration) string {
+	if d >= time.Second {
+		d = d.Round(10 * time.Millisecond)
+	}
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}

@@ -1,0 +1,245 @@
+package apicall
+
+import (
+	"errors"
+	"net/textproto"
+	"strings"
+
+	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/internal/jinja"
+	"github.com/qarion/qarion/internal/value"
+)
+
+// program is a prepared api_call: immutable, shared by all attempts.
+type program struct {
+	t        *TaskType
+	props    *props
+	needs    engine.Needs
+	url      *jinja.Template
+	headers  []namedTemplate
+	params   []namedValue
+	body     *template // nil: no body
+	key      *jinja.Template
+	creds    []credentialRef
+	answered bool // some task reads this one's resp_ document
+	client   *clients
+	keyRead  map[string]bool // names of which a template reads xcom_pull_key's key
+}
+
+type namedTemplate struct {
+	name string
+	tpl  *jinja.Template
+}
+
+type namedValue struct {
+	name string
+	tpl  *template
+}
+
+// Prepare implements engine.TaskType.
+func (t *TaskType) Prepare(flow *engine.Flow, task *engine.Task) (engine.Program, []engine.Problem) {
+	p, problems := readProperties(task)
+	prog := &program{t: t, props: p, answered: isRead(flow, task.ID), keyRead: map[string]bool{}}
+	c := &compiler{reader: reader{task: task.ID, path: []string{"properties"}, problems: problems}, prog: prog}
+	prog.url = c.text("url", p.url)
+	c.checkURL(prog.url)
+	prog.headers = c.headers(p.headers)
+	for name, v := range p.params.All() {
+		prog.params = append(prog.params, namedValue{name, c.value([]string{"params", name}, v, 0)})
+	}
+	if p.hasBody {
+		prog.body = c.value([]string{"body"}, p.body, 0)
+		c.checkBody(p, prog.body)
+	}
+	if p.keyTemplate != "" {
+		prog.key = c.text("idempotency_key", p.keyTemplate)
+	}
+	var err error
+	if prog.client, err = t.clients(p); err != nil {
+		c.problem("ca_file", "unreadable", "%v", err)
+	}
+	prog.creds = c.creds
+	prog.needs = prog.describe(c)
+	if hasErrors(c.problems) {
+		return nil, c.problems
+	}
+	return prog, c.problems
+}
+
+func hasErrors(problems []engine.Problem) bool {
+	for _, p := range problems {
+		if !p.Warning {
+			return true
+		}
+	}
+	return false
+}
+
+// isRead reports whether a task of the flow reads another's resp_ document.
+func isRead(flow *engine.Flow, id engine.TaskID) bool {
+	for i := range flow.Tasks {
+		for _, r := range flow.Tasks[i].Responses {
+			if r == id {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Needs implements engine.Program.
+func (p *program) Needs() engine.Needs { return p.needs }
+
+func (p *program) describe(c *compiler) engine.Needs {
+	n := engine.Needs{
+		Subtype: p.props.operation, Names: c.names, Retry: p.props.retry, OnInterrupted: p.props.onInterrupted,
+		Unrepeatable: !safe(p.props.operation) && !p.props.keyed,
+	}
+	for _, id := range p.props.pulls {
+		n.Pulls = append(n.Pulls, engine.NameUse{Name: id, Path: []string{"properties", "xcom_pull"}})
+	}
+	if p.props.credentialID != "" {
+		n.Credentials = append(n.Credentials, p.props.credentialID)
+	}
+	for _, ref := range c.creds {
+		n.Credentials = append(n.Credentials, ref.id)
+	}
+	return n
+}
+
+// compiler parses the templates of a task and collects what they read.
+type compiler struct {
+	reader
+	prog  *program
+	names []engine.NameUse
+	creds []credentialRef
+}
+
+// parse parses one string of the flow file.
+func (c *compiler) parse(path []string, source string) *jinja.Template {
+	field := strings.Join(path, ".")
+	source = c.credentials(source)
+	t, err := jinja.Parse(field, source)
+	if err != nil {
+		c.problems = append(c.problems, engine.Problem{
+			Task: c.task, Path: append([]string{"properties"}, path...), Code: "template", Message: templateMessage(err),
+		})
+		t, _ = jinja.Parse(field, "")
+		return t
+	}
+	for _, name := range t.Names() {
+		if key := c.prog.props.pullKey; key != "" && readsKey(source, name, key) {
+			c.prog.keyRead[name] = true
+		}
+		if !strings.HasPrefix(name, credentialName) {
+			c.names = append(c.names, engine.NameUse{Name: name, Path: append([]string{"properties"}, path...)})
+		}
+	}
+	return t
+}
+
+func templateMessage(err error) string {
+	var e *jinja.Error
+	if errors.As(err, &e) {
+		return e.Error()
+	}
+	return err.Error()
+}
+
+func (c *compiler) text(key, source string) *jinja.Template { return c.parse([]string{key}, source) }
+
+func (c *compiler) headers(m *value.Map) (out []namedTemplate) {
+	for name, v := range m.All() {
+		if !isToken(name) {
+			c.problem("headers", "bad-header", "header name %q has characters that no header may have", name)
+			continue
+		}
+		s, ok := headerText(v)
+		if !ok {
+			c.problem("headers", "wrong-type", "header %s is a %s, want a string", name, value.TypeName(v))
+			continue
+		}
+		out = append(out, namedTemplate{textproto.CanonicalMIMEHeaderKey(name), c.parse([]string{"headers", name}, s)})
+	}
+	return out
+}
+
+// isToken reports whether a name is a header field name (RFC 9110, 5.6.2).
+func isToken(s string) bool {
+	for _, c := range []byte(s) {
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+		if !letter && !strings.ContainsRune("!#$%&'*+-.^_`|~", rune(c)) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// headerText takes text, and numbers and flags as their text.
+func headerText(v any) (string, bool) {
+	switch v := v.(type) {
+	case string:
+		return v, true
+	case int64, bool, float64:
+		return plainText(v), true
+	}
+	return "", false
+}
+
+// checkURL finds what can be wrong with a URL before there is data.
+func (c *compiler) checkURL(t *jinja.Template) {
+	s, literal := t.Literal()
+	if !literal {
+		s, _, _ = strings.Cut(s, "{")
+	}
+	if s == "" {
+		return
+	}
+	lower := strings.ToLower(s)
+	switch {
+	case strings.HasPrefix(lower, "http://"), strings.HasPrefix(lower, "https://"):
+	case !literal && (strings.HasPrefix("http://", lower) || strings.HasPrefix("https://", lower)):
+	default:
+		c.problem("url", "bad-url", "url must start with http:// or https://")
+		return
+	}
+	if !literal {
+		return
+	}
+	u, err := parseURL(s)
+	switch {
+	case err != nil:
+		c.problem("url", "bad-url", "%v", err)
+	case u.User != nil:
+		c.problem("url", "userinfo", "url contains a user name or password: use a credential")
+	}
+}
+
+func (c *compiler) checkBody(p *props, t *template) {
+	_, isMap := p.body.(*value.Map)
+	_, isText := p.body.(string)
+	switch p.bodyFormat {
+	case "form":
+		if !isMap {
+			c.problem("body", "wrong-type", "body_format \"form\" needs a table, got a %s", value.TypeName(p.body))
+		}
+	case "raw":
+		if !isText {
+			c.problem("body", "wrong-type", "body_format \"raw\" needs a string, got a %s", value.TypeName(p.body))
+		}
+	case "xml":
+		if m, ok := p.body.(*value.Map); !isText && (!ok || m.Len() != 1) {
+			c.problem("body", "wrong-type", "body_format \"xml\" needs a string or a table with one root element")
+		}
+	case "json":
+		if s, ok := p.body.(string); ok && t.isConstant() {
+			if _, err := value.ParseJSON([]byte(s)); err != nil {
+				c.problem("body", "bad-json", "body is a string that is not JSON: %v; use a table, or body_format = \"raw\"", err)
+			}
+		}
+	}
+}
+
+// safe reports whether sending the request twice has no more effect than once
+// (RFC 9110, 9.2.2).
+func safe(operation string) bool { return operation != "post" && operation != "patch" }

@@ -1,0 +1,454 @@
+package apicall
+
+import (
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/internal/value"
+)
+
+// Defaults of the properties, as docs/api-call.md names them.
+const (
+	DefaultTimeout          = 30 * time.Second
+	DefaultConnectTimeout   = 10 * time.Second
+	DefaultRetryDelay       = time.Second
+	DefaultRetryBackoff     = 1.0
+	DefaultRetryMaxDelay    = 300 * time.Second
+	DefaultRetryAfterMax    = 300 * time.Second
+	DefaultMaxResponseBytes = 10 << 20
+	DefaultMaxRedirects     = 10
+	DefaultBreakerMaxWait   = time.Hour
+)
+
+// Property is a row of the property table.
+type Property struct {
+	Name    string
+	Type    string // as the documentation names it
+	Default string
+	Doc     string
+}
+
+// Properties is the table of everything an api_call may say, in the order of
+// the documentation.
+var properties = []Property{
+	{"url", "string", "required", "http or https address"},
+	{"operation", "string", "get", "get, post, put, patch, delete, head or options"},
+	{"auth_type", "string", "none", "none, basic, oauth2, api_key or bearer"},
+	{"credential_id", "string", "", "which stored credential to use"},
+	{"headers", "dict", "", "request headers"},
+	{"params", "dict", "", "query parameters; a list repeats the key, null leaves it out"},
+	{"body", "any", "", "request body"},
+	{"body_format", "string", "json", "json, form, raw or xml"},
+	{"timeout", "duration", "30", "of the whole attempt"},
+	{"connect_timeout", "duration", "10", "until the connection stands"},
+	{"retry_count", "integer", "0", "tries after the first"},
+	{"retry_delay", "duration", "1.0", "before a retry"},
+	{"retry_backoff", "float", "1.0", "factor by which the delay grows with each retry"},
+	{"retry_max_delay", "duration", "300", "the longest planned delay"},
+	{"retry_jitter", "string", "none", "none, equal or full; equal when retry_backoff is over 1"},
+	{"retry_on_status", "list", "", "more statuses that are retried"},
+	{"fail_on_status", "list", "", "statuses that are never retried"},
+	{"retry_on_validation", "boolean", "false", "retry when the response fails its checks"},
+	{"retry_after_max", "duration", "300", "the longest Retry-After that is waited for"},
+	{"refresh_on_status", "list", "[401]", "statuses on which an OAuth2 token is renewed once"},
+	{"idempotency_key", "boolean or string", "false", "true sends a key that is the same in all attempts; or a template"},
+	{"on_interrupted", "string", "auto", "auto, retry or fail: what happens when the outcome of a call is unknown"},
+	{"breaker", "boolean or string", "true", "false switches the circuit breaker off; a name shares one"},
+	{"breaker_max_wait", "duration", "3600", "how long a task waits for an open breaker"},
+	{"xcom_pull", "list", "", "tasks whose values are read"},
+	{"xcom_pull_key", "string", "", "the key to take from the pulled value"},
+	{"response_handling", "string", "store", "store, validate or ignore"},
+	{"response_validation", "dict", "", "expected_status_code, required_fields, field_checks"},
+	{"max_response_bytes", "integer", "10485760", "of the decoded body"},
+	{"follow_redirects", "boolean", "true", "false takes a redirect as the answer"},
+	{"max_redirects", "integer", "10", "in a row"},
+	{"verify_tls", "boolean", "true", "check the server's certificate"},
+	{"ca_file", "string", "", "PEM file of certificate authorities to trust"},
+	{"client_cert", "string", "", "PEM file of the client certificate"},
+	{"client_key", "string", "", "PEM file of its key"},
+	{"proxy", "string", "", "http or https address of a proxy"},
+}
+
+// Table returns the property table, for documentation.
+func Table() []Property { return slices.Clone(properties) }
+
+// The words that properties take.
+var (
+	operations  = []string{"get", "post", "put", "patch", "delete", "head", "options"}
+	bodyFormats = []string{"json", "form", "raw", "xml"}
+	authTypes   = []string{"none", "basic", "oauth2", "api_key", "bearer"}
+	handlings   = []string{"store", "validate", "ignore"}
+	interrupts  = []string{"auto", "retry", "fail"}
+	jitters     = []string{"none", "equal", "full"}
+)
+
+// props are the properties of one task, read and checked.
+type props struct {
+	url, operation             string
+	authType, credentialID     string
+	headers, params            *value.Map
+	body                       any
+	hasBody                    bool
+	bodyFormat                 string
+	timeout, connectTimeout    time.Duration
+	retry                      engine.RetryPolicy
+	retryOn, failOn, refreshOn []int
+	retryOnValidation          bool
+	keyed                      bool
+	keyTemplate                string
+	onInterrupted              string
+	breaker                    string // "" for the host's own
+	noBreaker                  bool
+	breakerMaxWait             time.Duration
+	pulls                      []string
+	pullKey                    string
+	handling                   string
+	rules                      *rules
+	maxResponse                int64
+	redirects                  int // 0: none are followed
+	tls                        tlsOptions
+	proxy                      string
+}
+
+// reader reads properties and collects every problem.
+type reader struct {
+	task     engine.TaskID
+	from     *value.Map
+	path     []string
+	problems []engine.Problem
+}
+
+func (r *reader) problem(key, code, format string, args ...any) {
+	r.problems = append(r.problems, engine.Problem{
+		Task: r.task, Path: append(slices.Clone(r.path), key), Code: code, Message: fmt.Sprintf(format, args...),
+	})
+}
+
+// get returns a property's value if it is there; an explicit null is as if it
+// were not.
+func (r *reader) get(key string) (any, bool) {
+	v, ok := r.from.Get(key)
+	return v, ok && v != nil
+}
+
+func (r *reader) wrongType(key string, v any, want string) {
+	r.problem(key, "wrong-type", "%s is %s, want %s", key, kind(v), want)
+}
+
+// kind names a value's type with its article: "a list", "an int".
+func kind(v any) string {
+	name := value.TypeName(v)
+	if name == "int" {
+		return "an int"
+	}
+	return "a " + name
+}
+
+func (r *reader) text(key, def string) string {
+	v, ok := r.get(key)
+	if !ok {
+		return def
+	}
+	s, ok := v.(string)
+	if !ok {
+		r.wrongType(key, v, "a string")
+		return def
+	}
+	return s
+}
+
+func (r *reader) flag(key string, def bool) bool {
+	v, ok := r.get(key)
+	if !ok {
+		return def
+	}
+	b, ok := v.(bool)
+	if !ok {
+		r.wrongType(key, v, "true or false")
+		return def
+	}
+	return b
+}
+
+func (r *reader) word(key, def string, words []string) string {
+	s := strings.ToLower(r.text(key, def))
+	if !slices.Contains(words, s) {
+		r.problems = append(r.problems, engine.Problem{
+			Task: r.task, Path: append(slices.Clone(r.path), key), Code: "unknown-word", Value: s,
+			Message:    fmt.Sprintf("%s is %q, want one of %s", key, s, strings.Join(words, ", ")),
+			Suggestion: engine.Nearest(s, words),
+		})
+		return def
+	}
+	return s
+}
+
+func (r *reader) whole(key string, def, low, high int64) int64 {
+	v, ok := r.get(key)
+	if !ok {
+		return def
+	}
+	n, ok := v.(int64)
+	if !ok {
+		r.wrongType(key, v, "an integer")
+		return def
+	}
+	if n < low || n > high {
+		r.problem(key, "out-of-range", "%s is %d, want %d to %d", key, n, low, high)
+		return def
+	}
+	return n
+}
+
+func (r *reader) fraction(key string, def, low float64) float64 {
+	v, ok := r.get(key)
+	if !ok {
+		return def
+	}
+	f, ok := number(v)
+	if !ok {
+		r.wrongType(key, v, "a number")
+		return def
+	}
+	if f < low {
+		r.problem(key, "out-of-range", "%s is %g, want at least %g", key, f, low)
+		return def
+	}
+	return f
+}
+
+// span reads a duration: seconds as a number, or text such as "1.5s" or "2m".
+func (r *reader) span(key string, def, low time.Duration) time.Duration {
+	v, ok := r.get(key)
+	if !ok {
+		return def
+	}
+	d, err := Duration(v)
+	if err != nil {
+		r.problem(key, "wrong-type", "%s: %v", key, err)
+		return def
+	}
+	if d < low || d > 365*24*time.Hour {
+		r.problem(key, "out-of-range", "%s is %s, want %s to a year", key, d, low)
+		return def
+	}
+	return d
+}
+
+// Duration reads a time span as flow files write it: a number of seconds, or
+// text such as "1.5s" or "2m".
+func Duration(v any) (time.Duration, error) {
+	if f, ok := number(v); ok {
+		if f > 1e9 || f < -1e9 {
+			return 0, fmt.Errorf("%g seconds is out of range", f)
+		}
+		return time.Duration(f * float64(time.Second)), nil
+	}
+	s, ok := v.(string)
+	if !ok {
+		return 0, fmt.Errorf("got a %s, want seconds or text such as \"1.5s\"", value.TypeName(v))
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		return 0, fmt.Errorf("%q is not a time span such as \"1.5s\" or \"2m\"", s)
+	}
+	return d, nil
+}
+
+func number(v any) (float64, bool) {
+	switch v := v.(type) {
+	case int64:
+		return float64(v), true
+	case float64:
+		return v, true
+	case *big.Int:
+		f, _ := new(big.Float).SetInt(v).Float64()
+		return f, true
+	}
+	return 0, false
+}
+
+func (r *reader) table(key string) *value.Map {
+	v, ok := r.get(key)
+	if !ok {
+		return nil
+	}
+	m, ok := v.(*value.Map)
+	if !ok {
+		r.wrongType(key, v, "a table")
+	}
+	return m
+}
+
+func (r *reader) names(key string) []string {
+	v, ok := r.get(key)
+	if !ok {
+		return nil
+	}
+	if s, ok := v.(string); ok {
+		return []string{s}
+	}
+	list, ok := v.([]any)
+	var out []string
+	for _, e := range list {
+		s, text := e.(string)
+		ok = ok && text
+		out = append(out, s)
+	}
+	if !ok {
+		r.wrongType(key, v, "a list of strings")
+		return nil
+	}
+	return out
+}
+
+// statuses reads one HTTP status or a list of them.
+func (r *reader) statuses(key string, def []int) []int {
+	v, ok := r.get(key)
+	if !ok {
+		return def
+	}
+	list, ok := v.([]any)
+	if !ok {
+		list = []any{v}
+	}
+	out := make([]int, 0, len(list))
+	for _, e := range list {
+		n, ok := e.(int64)
+		if !ok || n < 100 || n > 599 {
+			r.problem(key, "wrong-type", "%s: want HTTP statuses from 100 to 599", key)
+			return def
+		}
+		out = append(out, int(n))
+	}
+	return out
+}
+
+// unknown reports keys that are not in the known ones.
+func (r *reader) unknown(what string, known []string) {
+	for _, key := range r.from.Keys() {
+		if slices.Contains(known, key) {
+			continue
+		}
+		r.problems = append(r.problems, engine.Problem{
+			Task: r.task, Path: append(slices.Clone(r.path), key), Code: "unknown-property",
+			Message: fmt.Sprintf("unknown %s %q", what, key), Suggestion: engine.Nearest(key, known),
+		})
+	}
+}
+
+func propertyNames() []string {
+	names := make([]string, len(properties))
+	for i, p := range properties {
+		names[i] = p.Name
+	}
+	return names
+}
+
+// readProperties reads and checks everything that a task says.
+func readProperties(task *engine.Task) (*props, []engine.Problem) {
+	r := &reader{task: task.ID, from: task.Properties, path: []string{"properties"}}
+	if r.from == nil {
+		r.from = new(value.Map)
+	}
+	r.unknown("property", propertyNames())
+	p := &props{
+		url: r.text("url", ""), operation: r.word("operation", "get", operations),
+		authType: r.word("auth_type", "none", authTypes), credentialID: r.text("credential_id", ""),
+		headers: r.table("headers"), params: r.table("params"),
+		bodyFormat: r.word("body_format", "json", bodyFormats),
+		timeout:    r.span("timeout", DefaultTimeout, time.Millisecond),
+		retryOn:    r.statuses("retry_on_status", nil), failOn: r.statuses("fail_on_status", nil),
+		refreshOn:         r.statuses("refresh_on_status", []int{401}),
+		retryOnValidation: r.flag("retry_on_validation", false),
+		breakerMaxWait:    r.span("breaker_max_wait", DefaultBreakerMaxWait, 0),
+		pulls:             r.names("xcom_pull"), pullKey: r.text("xcom_pull_key", ""),
+		handling:    r.word("response_handling", "store", handlings),
+		maxResponse: r.whole("max_response_bytes", DefaultMaxResponseBytes, 1, 1<<30),
+		proxy:       r.text("proxy", ""),
+	}
+	p.connectTimeout = r.span("connect_timeout", min(DefaultConnectTimeout, p.timeout), time.Millisecond)
+	p.body, p.hasBody = r.from.Get("body")
+	if on := r.word("on_interrupted", "auto", interrupts); on != "auto" {
+		p.onInterrupted = on
+	}
+	if r.flag("follow_redirects", true) {
+		p.redirects = int(r.whole("max_redirects", DefaultMaxRedirects, 1, 100))
+	}
+	r.readRetry(p)
+	r.readKey(p)
+	r.readBreaker(p)
+	p.tls = tlsOptions{
+		skipVerify: !r.flag("verify_tls", true), caFile: r.text("ca_file", ""),
+		cert: r.text("client_cert", ""), key: r.text("client_key", ""),
+	}
+	p.rules = r.readRules()
+	r.check(p)
+	return p, r.problems
+}
+
+func (r *reader) readRetry(p *props) {
+	p.retry = engine.RetryPolicy{
+		Count: int(r.whole("retry_count", 0, 0, 1000)), Delay: r.span("retry_delay", DefaultRetryDelay, 0),
+		Backoff:  r.fraction("retry_backoff", DefaultRetryBackoff, 1),
+		MaxDelay: r.span("retry_max_delay", DefaultRetryMaxDelay, 0), AfterMax: r.span("retry_after_max", DefaultRetryAfterMax, 0),
+	}
+	jitter := "none"
+	if p.retry.Backoff > 1 {
+		jitter = "equal"
+	}
+	p.retry.Jitter = engine.Jitter(r.word("retry_jitter", jitter, jitters))
+}
+
+func (r *reader) readKey(p *props) {
+	switch v, _ := r.get("idempotency_key"); v := v.(type) {
+	case nil:
+	case bool:
+		p.keyed = v
+	case string:
+		p.keyed, p.keyTemplate = true, v
+	default:
+		r.wrongType("idempotency_key", v, "true, false or a string")
+	}
+}
+
+func (r *reader) readBreaker(p *props) {
+	switch v, _ := r.get("breaker"); v := v.(type) {
+	case nil:
+	case bool:
+		p.noBreaker = !v
+	case string:
+		p.breaker = v
+	default:
+		r.wrongType("breaker", v, "true, false or a name")
+	}
+}
+
+// check holds properties against each other.
+func (r *reader) check(p *props) {
+	if p.url == "" {
+		r.problem("url", "missing", "url is missing")
+	}
+	if p.hasBody && (p.operation == "get" || p.operation == "head") {
+		r.problem("body", "body-not-allowed", "a %s request has no body; did you mean params?", p.operation)
+	}
+	switch {
+	case p.authType != "none" && p.credentialID == "":
+		r.problem("auth_type", "missing", "auth_type %q needs credential_id", p.authType)
+	case p.authType == "none" && p.credentialID != "":
+		r.problem("credential_id", "unused", "credential_id is given, but auth_type is missing (basic, oauth2, api_key or bearer)")
+	}
+	if p.pullKey != "" && len(p.pulls) == 0 {
+		r.problem("xcom_pull_key", "unused", "xcom_pull_key needs xcom_pull")
+	}
+	if (p.tls.cert == "") != (p.tls.key == "") {
+		r.problem("client_cert", "missing", "client_cert and client_key go together")
+	}
+	if p.handling == "ignore" && p.rules != nil && (len(p.rules.required) > 0 || len(p.rules.checks) > 0) {
+		r.problem("response_handling", "unused", "response_handling is \"ignore\", but response_validation reads the response")
+	}
+}

@@ -1,0 +1,133 @@
+package apicall
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"net/url"
+	"regexp"
+	"strings"
+
+	"github.com/qarion/qarion/internal/value"
+)
+
+// hidden stands where a secret was.
+const hidden = "***"
+
+// minSecret is the shortest secret that is looked for by value: shorter ones
+// would hide half of the text around them.
+const minSecret = 8
+
+// secretNames are the words that make a header, a parameter or a key secret by
+// its name.
+var secretNames = []string{
+	"authorization", "cookie", "token", "password", "passwd", "secret", "api_key", "apikey", "api-key",
+	"credential", "private_key", "signature", "session",
+}
+
+// secretName reports whether what stands under a name must not be shown.
+func secretName(name string) bool {
+	name = strings.ToLower(name)
+	for _, w := range secretNames {
+		if strings.Contains(name, w) {
+			return true
+		}
+	}
+	return false
+}
+
+// redactor hides the secrets of one attempt: by value, in every form in which
+// they may come back, and by name.
+type redactor struct {
+	replacer *strings.Replacer
+	any      bool
+}
+
+// newRedactor prepares for the secrets that an attempt has used.
+func newRedactor(secrets []string) *redactor {
+	var pairs []string
+	for _, s := range secrets {
+		if len(s) < minSecret {
+			continue
+		}
+		for _, form := range forms(s) {
+			pairs = append(pairs, form, hidden)
+		}
+	}
+	return &redactor{replacer: strings.NewReplacer(pairs...), any: len(pairs) > 0}
+}
+
+// forms are the encodings in which a secret is looked for, longest first so
+// that a longer one is not broken by a shorter one inside it.
+func forms(s string) []string {
+	quoted := string(value.AppendString(nil, s))
+	raw := []byte(s)
+	out := []string{
+		hex.EncodeToString(raw), strings.ToUpper(hex.EncodeToString(raw)),
+		base64.StdEncoding.EncodeToString(raw), base64.URLEncoding.EncodeToString(raw),
+		url.QueryEscape(s), url.PathEscape(s), quoted[1 : len(quoted)-1], s,
+	}
+	// Inside a longer base64 text (user:password) a secret starts at one of
+	// three offsets; the middle of each is what stays the same.
+	for offset := range 3 {
+		padded := append(make([]byte, offset), raw...)
+		enc := base64.RawStdEncoding.EncodeToString(padded)
+		from, to := (offset*8+5)/6, len(padded)*8/6
+		if to-from >= minSecret {
+			out = append(out, enc[from:to])
+		}
+	}
+	return out
+}
+
+// keyValue finds names with secret values in JSON, forms and queries.
+var keyValue = regexp.MustCompile(`(?i)("?[\w.-]*(?:authorization|cookie|token|password|passwd|secret|api[_-]?key|credential|private_key|signature|session)[\w.-]*"?\s*[:=]\s*)("(?:[^"\\]|\\.)*"?|[^\s&,;"}<]+)`)
+
+// text hides secrets in free text, such as an excerpt of a body.
+func (r *redactor) text(s string) string {
+	if r.any {
+		s = r.replacer.Replace(s)
+	}
+	return keyValue.ReplaceAllStringFunc(s, func(m string) string {
+		parts := keyValue.FindStringSubmatch(m)
+		if strings.HasPrefix(parts[2], `"`) {
+			return parts[1] + `"` + hidden + `"`
+		}
+		return parts[1] + hidden
+	})
+}
+
+// header hides a header's value by its name, or the secrets in it.
+func (r *redactor) header(name, v string) string {
+	if secretName(name) {
+		if scheme, _, ok := strings.Cut(v, " "); ok && strings.EqualFold(name, "Authorization") {
+			return scheme + " " + hidden
+		}
+		return hidden
+	}
+	if r.any {
+		return r.replacer.Replace(v)
+	}
+	return v
+}
+
+// url hides secret query parameters by name, and secrets by value.
+func (r *redactor) url(u *url.URL) string {
+	if !r.any && u.RawQuery == "" {
+		return u.Redacted()
+	}
+	c := *u
+	if c.RawQuery != "" {
+		parts := strings.Split(c.RawQuery, "&")
+		for i, p := range parts {
+			if k, _, ok := strings.Cut(p, "="); ok && secretName(k) {
+				parts[i] = k + "=" + hidden
+			}
+		}
+		c.RawQuery = strings.Join(parts, "&")
+	}
+	s := c.Redacted()
+	if r.any {
+		s = r.replacer.Replace(s)
+	}
+	return s
+}

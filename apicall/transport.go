@@ -1,0 +1,136 @@
+package apicall
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"sync"
+	"time"
+)
+
+// tlsOptions are the properties that need connections of their own. The proxy
+// and the connect timeout belong to them: a kept connection has both behind it.
+type tlsOptions struct {
+	skipVerify        bool
+	caFile, cert, key string
+	proxy             string
+	connectTimeout    time.Duration
+}
+
+// maxResponseHeader bounds the header of a response, in bytes.
+const maxResponseHeader = 64 << 10
+
+// clients are the two ways out for one set of options: to hosts that the flow
+// file names, and to hosts that data made. They keep their connections apart,
+// since a kept connection passes by the check that guards dialing.
+type clients struct {
+	trusted, guarded *http.Transport
+	http2            sync.Map // host -> true: it has answered in HTTP/2
+}
+
+func (c *clients) close() {
+	c.trusted.CloseIdleConnections()
+	c.guarded.CloseIdleConnections()
+}
+
+// clients returns the pools for a task's options, made at first use.
+func (t *TaskType) clients(p *props) (*clients, error) {
+	opts := p.tls
+	opts.proxy, opts.connectTimeout = p.proxy, p.connectTimeout
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c := t.pools[opts]; c != nil {
+		return c, nil
+	}
+	conf, err := opts.config()
+	if err != nil {
+		return nil, err
+	}
+	proxy, err := proxyURL(opts.proxy)
+	if err != nil {
+		return nil, err
+	}
+	c := &clients{trusted: t.transport(opts, conf, proxy, true), guarded: t.transport(opts, conf, proxy, false)}
+	t.pools[opts] = c
+	return c, nil
+}
+
+func (t *TaskType) transport(opts tlsOptions, conf *tls.Config, proxy *url.URL, trusted bool) *http.Transport {
+	dialer := &net.Dialer{Timeout: opts.connectTimeout, KeepAlive: 30 * time.Second}
+	tr := &http.Transport{
+		DialContext:            t.egress.dial(dialer, trusted, proxy),
+		TLSClientConfig:        conf.Clone(),
+		TLSHandshakeTimeout:    opts.connectTimeout,
+		MaxIdleConns:           0,
+		MaxIdleConnsPerHost:    t.cfg.Slots,
+		MaxConnsPerHost:        t.cfg.Slots,
+		IdleConnTimeout:        30 * time.Second,
+		MaxResponseHeaderBytes: maxResponseHeader,
+		DisableCompression:     true, // decoded here, so that the cap counts decoded bytes
+		ForceAttemptHTTP2:      true,
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 10 * time.Second, WriteByteTimeout: 15 * time.Second},
+		WriteBufferSize:        4 << 10,
+		ReadBufferSize:         4 << 10,
+	}
+	if proxy != nil { // by setting only: HTTP_PROXY would pass by the egress guard
+		tr.Proxy = http.ProxyURL(proxy)
+	}
+	return tr
+}
+
+func proxyURL(s string) (*url.URL, error) {
+	if s == "" {
+		return nil, nil
+	}
+	u, err := parseURL(s)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, fmt.Errorf("proxy is not an address such as http://proxy.example.com:3128")
+	}
+	return u, nil
+}
+
+func (o tlsOptions) config() (*tls.Config, error) {
+	conf := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: o.skipVerify}
+	if o.caFile != "" {
+		pem, err := os.ReadFile(o.caFile)
+		if err != nil {
+			return nil, fmt.Errorf("ca_file: %w", err)
+		}
+		conf.RootCAs = x509.NewCertPool()
+		if !conf.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("ca_file: %s holds no PEM certificate", o.caFile)
+		}
+	}
+	if o.cert != "" && o.key != "" {
+		pair, err := tls.LoadX509KeyPair(o.cert, o.key)
+		if err != nil {
+			return nil, fmt.Errorf("client_cert: %w", err)
+		}
+		conf.Certificates = []tls.Certificate{pair}
+	}
+	return conf, nil
+}
+
+// emptyBody is the body of a request without one. net/http repeats a request
+// by itself when a kept connection turns out to be dead, if the request has no
+// body or can make it again (GetBody); a repeat that the retry table does not
+// know is what nobody wants. A body that is there, empty, and cannot be made
+// again, forbids it, and HTTP/1 sends nothing for it.
+type emptyBody struct{}
+
+func (emptyBody) Read([]byte) (int, error) { return 0, io.EOF }
+func (emptyBody) Close() error             { return nil }
+
+// onceBody is a body that cannot be made again.
+type onceBody struct{ io.Reader }
+
+func (onceBody) Close() error { return nil }
+
+// dialFunc opens a connection.
+type dialFunc func(ctx context.Context, network, addr string) (net.Conn, error)

@@ -1,0 +1,261 @@
+package apicall
+
+import (
+	"fmt"
+	"math/big"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/internal/value"
+)
+
+// rules are what response_validation demands.
+type rules struct {
+	statuses []int
+	required []string
+	checks   []check
+}
+
+// check is one entry of field_checks.
+type check struct {
+	path                 string
+	types                []string
+	hasValue             bool
+	value                any
+	min, max             *float64
+	pattern              *regexp.Regexp
+	oneOf                []any
+	minLength, maxLength int64 // -1: none
+}
+
+// typeWords maps the words of the flow format, and JSON's own, to value types.
+var typeWords = map[string]string{
+	"str": "str", "string": "str", "int": "int", "integer": "int", "float": "float", "number": "number",
+	"bool": "bool", "boolean": "bool", "list": "list", "array": "list", "dict": "dict", "object": "dict", "null": "null", "none": "null",
+}
+
+var (
+	ruleKeys  = []string{"expected_status_code", "required_fields", "field_checks"}
+	checkKeys = []string{"type", "value", "min", "max", "pattern", "one_of", "min_length", "max_length"}
+)
+
+// readRules reads response_validation; nil when the task has none.
+func (r *reader) readRules() *rules {
+	m := r.table("response_validation")
+	if m == nil {
+		return nil
+	}
+	in := &reader{task: r.task, from: m, path: []string{"properties", "response_validation"}}
+	in.unknown("rule", ruleKeys)
+	out := &rules{statuses: in.statuses("expected_status_code", nil), required: in.names("required_fields")}
+	if checks := in.table("field_checks"); checks != nil {
+		for path, v := range checks.All() {
+			out.checks = append(out.checks, in.readCheck(path, v))
+		}
+	}
+	r.problems = append(r.problems, in.problems...)
+	return out
+}
+
+func (r *reader) readCheck(path string, v any) check {
+	c := check{path: path, minLength: -1, maxLength: -1}
+	m, ok := v.(*value.Map)
+	if !ok {
+		r.problem("field_checks", "wrong-type", "field_checks.%s is %s, want a table such as { type = \"str\" }", path, kind(v))
+		return c
+	}
+	in := &reader{task: r.task, from: m, path: append(slices.Clone(r.path), "field_checks", path)}
+	in.unknown("check", checkKeys)
+	for _, word := range in.names("type") {
+		kind, ok := typeWords[strings.ToLower(word)]
+		if !ok {
+			in.problem("type", "unknown-word", "type %q is not str, int, float, bool, list, dict or null", word)
+		}
+		c.types = append(c.types, kind)
+	}
+	c.value, c.hasValue = m.Get("value")
+	c.min, c.max = in.bound("min"), in.bound("max")
+	c.minLength, c.maxLength = in.whole("min_length", -1, 0, 1<<40), in.whole("max_length", -1, 0, 1<<40)
+	if one, ok := in.get("one_of"); ok {
+		if c.oneOf, ok = one.([]any); !ok {
+			in.wrongType("one_of", one, "a list")
+		}
+	}
+	if s := in.text("pattern", ""); s != "" {
+		var err error
+		if c.pattern, err = regexp.Compile(s); err != nil {
+			in.problem("pattern", "bad-pattern", "pattern: %v", err)
+		}
+	}
+	r.problems = append(r.problems, in.problems...)
+	return c
+}
+
+func (r *reader) bound(key string) *float64 {
+	v, ok := r.get(key)
+	if !ok {
+		return nil
+	}
+	f, ok := number(v)
+	if !ok {
+		r.wrongType(key, v, "a number")
+		return nil
+	}
+	return &f
+}
+
+// violations holds a response against the rules and reports every breach.
+func (r *rules) violations(body any, isJSON bool) (out []string) {
+	if len(r.required) == 0 && len(r.checks) == 0 {
+		return nil
+	}
+	if !isJSON {
+		return []string{"the response is not JSON, so its fields cannot be checked"}
+	}
+	for _, path := range r.required {
+		if _, missing := lookup(body, path); missing != "" {
+			out = append(out, path+": "+missing)
+		}
+	}
+	for _, c := range r.checks {
+		v, missing := lookup(body, c.path)
+		if missing != "" {
+			if !slices.Contains(r.required, c.path) {
+				out = append(out, c.path+": "+missing)
+			}
+			continue
+		}
+		out = append(out, c.breaches(v)...)
+	}
+	if len(out) > engine.MaxViolations {
+		more := len(out) - engine.MaxViolations
+		out = append(out[:engine.MaxViolations], fmt.Sprintf("... and %d more", more))
+	}
+	return out
+}
+
+// lookup follows a dotted path with list indexes; missing says what there is
+// instead.
+func lookup(v any, path string) (found any, missing string) {
+	for _, step := range strings.Split(path, ".") {
+		switch at := v.(type) {
+		case *value.Map:
+			next, ok := at.Get(step)
+			if !ok {
+				return nil, "missing (keys: " + someKeys(at) + ")"
+			}
+			v = next
+		case []any:
+			i, err := strconv.Atoi(step)
+			if err != nil || i < 0 || i >= len(at) {
+				return nil, fmt.Sprintf("missing (a list of %d)", len(at))
+			}
+			v = at[i]
+		default:
+			return nil, fmt.Sprintf("missing (%q is read from a %s)", step, value.TypeName(v))
+		}
+	}
+	return v, ""
+}
+
+func (c *check) breaches(v any) (out []string) {
+	say := func(format string, args ...any) { out = append(out, c.path+": "+fmt.Sprintf(format, args...)) }
+	if len(c.types) > 0 && !slices.ContainsFunc(c.types, func(t string) bool { return isType(v, t) }) {
+		say("a %s, expected %s", value.TypeName(v), strings.Join(c.types, " or "))
+	}
+	if c.hasValue && !equal(v, c.value) {
+		say("%s, expected %s", short(v), short(c.value))
+	}
+	if n, ok := number(v); ok {
+		if c.min != nil && n < *c.min {
+			say("%s is less than %g", short(v), *c.min)
+		}
+		if c.max != nil && n > *c.max {
+			say("%s is more than %g", short(v), *c.max)
+		}
+	} else if c.min != nil || c.max != nil {
+		say("a %s, expected a number", value.TypeName(v))
+	}
+	if c.pattern != nil {
+		if s, ok := v.(string); !ok || !c.pattern.MatchString(s) {
+			say("%s does not match %s", short(v), c.pattern)
+		}
+	}
+	if c.oneOf != nil && !slices.ContainsFunc(c.oneOf, func(o any) bool { return equal(v, o) }) {
+		say("%s is none of %s", short(v), short(c.oneOf))
+	}
+	if c.minLength >= 0 || c.maxLength >= 0 {
+		n, ok := length(v)
+		switch {
+		case !ok:
+			say("a %s has no length", value.TypeName(v))
+		case c.minLength >= 0 && n < c.minLength:
+			say("length %d, at least %d expected", n, c.minLength)
+		case c.maxLength >= 0 && n > c.maxLength:
+			say("length %d, at most %d expected", n, c.maxLength)
+		}
+	}
+	return out
+}
+
+func isType(v any, want string) bool {
+	got := value.TypeName(v)
+	return got == want || want == "number" && (got == "int" || got == "float")
+}
+
+func length(v any) (int64, bool) {
+	switch v := v.(type) {
+	case string:
+		return int64(utf8.RuneCountInString(v)), true
+	case []any:
+		return int64(len(v)), true
+	case *value.Map:
+		return int64(v.Len()), true
+	}
+	return 0, false
+}
+
+// equal compares values as JSON does: numbers by value, maps without order.
+func equal(a, b any) bool {
+	if x, ok := number(a); ok {
+		y, ok := number(b)
+		if bigA, big1 := a.(*big.Int); big1 {
+			bigB, big2 := b.(*big.Int)
+			return big2 && bigA.Cmp(bigB) == 0
+		}
+		return ok && x == y
+	}
+	switch a := a.(type) {
+	case []any:
+		b, ok := b.([]any)
+		return ok && slices.EqualFunc(a, b, equal)
+	case *value.Map:
+		b, ok := b.(*value.Map)
+		if !ok || a.Len() != b.Len() {
+			return false
+		}
+		for k, v := range a.All() {
+			if w, has := b.Get(k); !has || !equal(v, w) {
+				return false
+			}
+		}
+		return true
+	}
+	return a == b
+}
+
+// short writes a value as JSON, cut for a message.
+func short(v any) string {
+	b, err := value.JSON(v)
+	if err != nil {
+		return value.TypeName(v)
+	}
+	if len(b) > 80 {
+		return strings.ToValidUTF8(string(b[:77]), "") + "..."
+	}
+	return string(b)
+}

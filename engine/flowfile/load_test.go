@@ -1,0 +1,160 @@
+package flowfile_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/qarion/qarion/apicall"
+	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/engine/flowfile"
+)
+
+func types(t testing.TB) flowfile.Types {
+	t.Helper()
+	call, err := apicall.New(apicall.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(call.Close)
+	return flowfile.Types{call.Name(): call}
+}
+
+// TestLoad_SpecificationBlocks loads every block that the specification
+// prints, completed by a task header and the tasks that it names.
+func TestLoad_SpecificationBlocks(t *testing.T) {
+	paths, _ := filepath.Glob("testdata/spec/*.toml")
+	if len(paths) < 15 {
+		t.Fatalf("only %d blocks", len(paths))
+	}
+	for _, path := range paths {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			flow, warnings, err := flowfile.Load(path, types(t))
+			if strings.Contains(path, "transformation") {
+				if err == nil || !strings.Contains(err.Error(), `unknown task type "transformation" (there are: api_call)`) {
+					t.Fatalf("want a clear unknown task type, got %v", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(flow.Tasks) == 0 {
+				t.Error("no tasks")
+			}
+			for _, w := range warnings {
+				if w.Message != `use "=" in TOML tables` {
+					t.Errorf("unexpected warning: %v", w)
+				}
+			}
+		})
+	}
+}
+
+// TestLoad_BadFiles holds each wrong file of testdata/bad against its messages.
+func TestLoad_BadFiles(t *testing.T) {
+	paths, _ := filepath.Glob("testdata/bad/*.toml")
+	if len(paths) == 0 {
+		t.Fatal("no files")
+	}
+	for _, path := range paths {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			_, warnings, err := flowfile.Load(path, types(t))
+			var all flowfile.Errors
+			if !errors.As(err, &all) {
+				all = warnings
+			}
+			got := strings.ReplaceAll(all.Error(), "testdata/bad/", "") + "\n"
+			side := strings.TrimSuffix(path, ".toml") + ".txt"
+			if os.Getenv("UPDATE") != "" {
+				if err := os.WriteFile(side, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(side)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != string(want) {
+				t.Errorf("got:\n%swant:\n%s", got, want)
+			}
+		})
+	}
+}
+
+func TestParse_RepairsJSONColons(t *testing.T) {
+	text := "[[tasks]]\nid = \"a\"\ntype = \"api_call\"\n[tasks.properties]\nurl = \"http://x.example/\"\noperation = \"post\"\nbody = { \"name\": \"a:b\", \"n\": 1 }\n"
+	flow, warnings, err := flowfile.Parse("flows/x.toml", []byte(text), types(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := warnings.Error(); got != "flows/x.toml:7:16: warning: use \"=\" in TOML tables\nflows/x.toml:7:28: warning: use \"=\" in TOML tables" {
+		t.Errorf("warnings:\n%s", got)
+	}
+	body, _ := flow.Tasks[0].Properties.Get("body")
+	if s, _ := engineJSON(body); s != `{"name":"a:b","n":1}` {
+		t.Errorf("body: %s", s)
+	}
+}
+
+func TestLoadDir_LeavesBrokenFilesOut(t *testing.T) {
+	dir := t.TempDir()
+	good := "[[tasks]]\nid = \"a\"\ntype = \"api_call\"\nproperties = { url = \"http://x.example/\" }\n"
+	for name, text := range map[string]string{"a.toml": good, "b.toml": "id = \"a\"\n" + good, "c.toml": "x =\n", "note.txt": "?"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d, err := flowfile.LoadDir(dir, types(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(d.Flows) != 1 || d.Files != 3 || len(d.Broken) != 2 {
+		t.Fatalf("%d flows of %d files, broken: %v", len(d.Flows), d.Files, d.Broken)
+	}
+	if !strings.Contains(d.Found.Error(), `flow id "a" is taken by `) {
+		t.Errorf("errors: %v", d.Found)
+	}
+}
+
+func TestParse_SurvivesTheLedger(t *testing.T) {
+	flow, _, err := flowfile.Load("testdata/spec/block_22_get_user_id.toml", types(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	def, hash, err := flow.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := engine.DecodeFlow(def)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, h, _ := again.Encode(); h != hash {
+		t.Error("a flow that was read back has another hash")
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	call, err := apicall.New(apicall.Config{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	kinds := flowfile.Types{call.Name(): call}
+	paths, _ := filepath.Glob("testdata/*/*.toml")
+	for _, p := range paths {
+		data, err := os.ReadFile(p)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		flow, _, err := flowfile.Parse("f.toml", data, kinds)
+		if err == nil && len(flow.Tasks) == 0 {
+			t.Error("a flow without tasks was accepted")
+		}
+	})
+}
