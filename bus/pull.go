@@ -53,17 +53,37 @@ func fetchFailed(err error) bool {
 // errGap says that messages were lost between server and reader.
 var errGap = errors.New("a gap in the delivery")
 
-// readInOrder hands every message of a stream from a sequence on to fn, in
-// order and without gaps, until ctx ends. It uses a consumer without
-// acknowledgements and makes a new one, from where it is, when a message is
-// missing or the consumer has gone.
-func readInOrder(ctx context.Context, stream jetstream.Stream, from uint64, fn func(jetstream.Msg, *jetstream.MsgMetadata) error) error {
-	var final error // of fn, which ends the reading
+// reading says what of a stream is read, and from where.
+type reading struct {
+	from    uint64              // sequence; 0 where since says
+	since   time.Time           // or the first message that is not older
+	filter  string              // subject; "" for all
+	pending func(n uint64) bool // asked when a consumer is made, with what waits for it: false ends the reading
+}
+
+func (r *reading) consumer() jetstream.ConsumerConfig {
+	c := jetstream.ConsumerConfig{
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: r.from, FilterSubject: r.filter,
+		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: time.Minute,
+	}
+	switch {
+	case r.from == 0 && !r.since.IsZero():
+		c.DeliverPolicy, c.OptStartSeq, c.OptStartTime = jetstream.DeliverByStartTimePolicy, 0, &r.since
+	case r.from == 0:
+		c.DeliverPolicy = jetstream.DeliverAllPolicy
+	}
+	return c
+}
+
+// errEnough ends a reading from inside its function, without an error.
+var errEnough = errors.New("enough")
+
+// readInOrder hands the messages of a stream to fn, in order and without gaps,
+// until ctx ends. It uses a consumer without acknowledgements and makes a new
+// one, from where it is, when a message is missing or the consumer has gone.
+func readInOrder(ctx context.Context, stream jetstream.Stream, r reading, fn func(jetstream.Msg, *jetstream.MsgMetadata) error) error {
 	for ctx.Err() == nil {
-		consumer, err := stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
-			DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from,
-			AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: time.Minute,
-		})
+		consumer, err := stream.CreateConsumer(ctx, r.consumer())
 		if err != nil {
 			if fetchFailed(err) {
 				return fmt.Errorf("read the stream: %w", err)
@@ -71,31 +91,47 @@ func readInOrder(ctx context.Context, stream jetstream.Stream, from uint64, fn f
 			pause(ctx)
 			continue
 		}
-		next := uint64(1) // of the consumer's own count
-		for ctx.Err() == nil {
-			_, err = fetch(ctx, consumer, readAhead, func(m jetstream.Msg) error {
-				meta, err := m.Metadata()
-				if err != nil {
-					return err
-				}
-				if meta.Sequence.Consumer != next {
-					return errGap
-				}
-				next++
-				from = meta.Sequence.Stream + 1
-				final = fn(m, meta)
-				return final
-			})
-			if final != nil || fetchFailed(err) {
-				return errors.Join(final, err)
-			}
-			if errors.Is(err, errGap) || errors.Is(err, jetstream.ErrConsumerDeleted) || errors.Is(err, jetstream.ErrNoHeartbeat) || errors.Is(err, nats.ErrNoResponders) {
-				break
-			}
+		if r.pending != nil && !r.pending(consumer.CachedInfo().NumPending) {
+			dropConsumer(ctx, stream, consumer)
+			return nil
 		}
+		done, err := r.readOne(ctx, consumer, fn)
 		dropConsumer(ctx, stream, consumer)
+		if done {
+			return err
+		}
 	}
 	return nil
+}
+
+// readOne reads through one consumer; done says that the reading is over.
+func (r *reading) readOne(ctx context.Context, c jetstream.Consumer, fn func(jetstream.Msg, *jetstream.MsgMetadata) error) (done bool, err error) {
+	var final error   // of fn, which ends the reading
+	next := uint64(1) // of the consumer's own count
+	for ctx.Err() == nil {
+		_, err = fetch(ctx, c, readAhead, func(m jetstream.Msg) error {
+			meta, err := m.Metadata()
+			if err != nil {
+				return err
+			}
+			if meta.Sequence.Consumer != next {
+				return errGap
+			}
+			next++
+			r.from = meta.Sequence.Stream + 1
+			final = fn(m, meta)
+			return final
+		})
+		switch {
+		case errors.Is(final, errEnough):
+			return true, nil
+		case final != nil || fetchFailed(err):
+			return true, errors.Join(final, err)
+		case errors.Is(err, errGap), errors.Is(err, jetstream.ErrConsumerDeleted), errors.Is(err, jetstream.ErrNoHeartbeat), errors.Is(err, nats.ErrNoResponders):
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // readAhead is how many messages one request asks for when a stream is read in

@@ -64,6 +64,7 @@ type Bus struct {
 	data    *nats.Conn // the worker's records
 	js      jetstream.JetStream
 	dataJS  jetstream.JetStream
+	extra   []*nats.Conn // of views and services, closed with the bus
 }
 
 // Open starts the embedded server and connects to it. The caller holds the
@@ -212,7 +213,7 @@ func (b *Bus) Access() Access {
 
 // Close ends the connections and the server; what was acknowledged is on disk.
 func (b *Bus) Close() {
-	for _, nc := range []*nats.Conn{b.control, b.data} {
+	for _, nc := range append(b.extra, b.control, b.data) {
 		if nc != nil {
 			nc.Close()
 		}
