@@ -1,33 +1,61 @@
 package bus
 
-import "github.com/nats-io/nats-server/v2/server"
+import (
+	"strings"
 
-// publicPermissions is what anybody on loopback may do without a login: start
-// runs, ask, watch and read. Everything else is denied, explicitly: a user
-// with an empty list could publish anything, forge results and flow versions
-// among it.
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+// inboxEngine is where answers to the engine's own connections and to commands
+// with full rights arrive. Others may listen on _INBOX.> alone, so they cannot
+// read along.
+const inboxEngine = "_QARION"
+
+// publicStreams are the views that anybody on loopback may read.
+var publicStreams = [...]string{StreamEvents, "KV_qarion_xcom", "KV_qarion_runs"}
+
+// publicPermissions is what a client without a login may do: start runs, ask
+// the service, and read the event stream and the two public buckets. All else
+// is denied by not being named. The lists are never empty: to the server an
+// empty list means "everything".
 func publicPermissions() *server.Permissions {
 	publish := []string{
 		subjectTrigger + "*",
-		apiPrefix + ".run.>", apiPrefix + ".flow.>", apiPrefix + ".xcom.>", apiPrefix + ".query", apiPrefix + ".node.>",
+		subjectAPI + ".run.>",
+		subjectAPI + ".flow.>",
+		subjectAPI + ".xcom.>",
+		subjectAPI + ".query",
+		subjectAPI + ".status",
 		"$SRV.>",
-		"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST",
+		"$JS.API.INFO",
+		"$JS.API.STREAM.NAMES",
 	}
-	for _, stream := range []string{StreamEvents, "KV_qarion_xcom", "KV_qarion_runs"} {
-		publish = append(publish,
-			"$JS.API.STREAM.INFO."+stream,
-			"$JS.API.STREAM.MSG.GET."+stream,
-			"$JS.API.DIRECT.GET."+stream, "$JS.API.DIRECT.GET."+stream+".>",
-			"$JS.API.CONSUMER.CREATE."+stream, "$JS.API.CONSUMER.CREATE."+stream+".>",
-			"$JS.API.CONSUMER.INFO."+stream+".>", "$JS.API.CONSUMER.LIST."+stream, "$JS.API.CONSUMER.NAMES."+stream,
-			"$JS.API.CONSUMER.MSG.NEXT."+stream+".>", "$JS.API.CONSUMER.DELETE."+stream+".>",
-			"$JS.ACK."+stream+".>", "$JS.FC."+stream+".>",
-		)
+	for _, stream := range publicStreams {
+		for _, call := range readCalls {
+			publish = append(publish, strings.Replace(call, "*S*", stream, 1))
+		}
 	}
 	return &server.Permissions{
 		Publish: &server.SubjectPermission{Allow: publish},
-		Subscribe: &server.SubjectPermission{
-			Allow: []string{"_INBOX.>", SubjectLog + ">", SubjectEvent + ">", "$SRV.>"},
-		},
+		Subscribe: &server.SubjectPermission{Allow: []string{
+			"_INBOX.>", SubjectLog + ">", SubjectEvent + ">", "$KV.qarion_xcom.>", "$KV.qarion_runs.>",
+		}},
 	}
+}
+
+// readCalls are the requests of the JetStream API with which a stream *S* is
+// read: by message, by consumer, and as a bucket. A reader deletes the
+// consumer that it made.
+var readCalls = [...]string{
+	"$JS.API.STREAM.INFO.*S*",
+	"$JS.API.STREAM.MSG.GET.*S*",
+	"$JS.API.DIRECT.GET.*S*",
+	"$JS.API.DIRECT.GET.*S*.>",
+	"$JS.API.CONSUMER.CREATE.*S*",
+	"$JS.API.CONSUMER.CREATE.*S*.>",
+	"$JS.API.CONSUMER.INFO.*S*.*",
+	"$JS.API.CONSUMER.MSG.NEXT.*S*.*",
+	"$JS.API.CONSUMER.DELETE.*S*.*",
+	"$JS.ACK.*S*.>",
+	"$JS.FC.*S*.>",
 }

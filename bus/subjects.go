@@ -27,6 +27,12 @@ const (
 	noFlow       = "_"             // stands for the flow where there is none
 )
 
+// Subjects of the service.
+const (
+	subjectAPI   = "qarion.api"   // for everybody
+	subjectAdmin = "qarion.admin" // for those with full rights
+)
+
 // TriggerSubject is where any client starts a run of a flow by publishing a
 // JSON object of variables.
 func TriggerSubject(flow engine.FlowID) string { return subjectTrigger + string(flow) }
