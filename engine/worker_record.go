@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -160,14 +159,7 @@ func (rec *AttemptRecord) size() int {
 }
 
 // OperationID names an attempt in the operation log.
-func (k AttemptKey) OperationID() string {
-	b := make([]byte, 0, 64)
-	b = append(append(append(b, k.Run...), '.'), k.Task...)
-	for _, n := range [...]int{k.Item, k.Generation, k.Attempt, k.Dispatch} {
-		b = strconv.AppendInt(append(b, '.'), int64(n), 10)
-	}
-	return string(b)
-}
+func (k AttemptKey) OperationID() string { return string(k.appendOperationID(make([]byte, 0, 64))) }
 
 // cut shortens a text to at most n bytes and says so.
 func cut(s string, n int) string {

@@ -13,6 +13,7 @@ const module = "github.com/qarion/qarion/"
 // it or above. Packages that are not named belong to the floor of their parent.
 var floors = map[string]int{
 	"internal/value":    0,
+	"internal/feed":     0,
 	"internal/jinja":    1,
 	"engine":            2,
 	"engine/flowfile":   3,

@@ -1,0 +1,263 @@
+package engine
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/qarion/qarion/internal/value"
+)
+
+// The documents that views write for every run and attempt. They have the
+// fields, names and order of their types' JSON tags; written by hand, since
+// every task of every run passes here.
+
+// AppendJSON appends the document as JSON.
+func (d *RunDoc) AppendJSON(dst []byte) ([]byte, error) { return d.append(dst, true) }
+
+// AppendSummary appends the document without its tasks, and without what its
+// error says about single attempts: what an event carries.
+func (d *RunDoc) AppendSummary(dst []byte) ([]byte, error) { return d.append(dst, false) }
+
+func (d *RunDoc) append(dst []byte, full bool) ([]byte, error) {
+	o := object{append(dst, '{')}
+	o.text("run_id", string(d.RunID))
+	o.text("flow_id", string(d.FlowID))
+	o.text("flow_version", d.FlowVersion)
+	o.optional("file", d.File)
+	o.text("status", string(d.Status))
+	o.boolean("final", d.Final)
+	o.integer("batch_id", d.BatchID)
+	o.text("execution_date", d.ExecutionDate)
+	o.text("trigger_type", d.TriggerType)
+	o.optional("trigger_id", d.TriggerID)
+	if d.Variables != nil {
+		o.key("variables")
+		var err error
+		if o.b, err = value.AppendJSON(o.b, d.Variables); err != nil {
+			return dst, fmt.Errorf("variables of run %s: %w", d.RunID, err)
+		}
+	}
+	o.text("start_time", d.StartTime)
+	o.optional("end_time", d.EndTime)
+	o.fraction("duration_ms", d.DurationMS)
+	o.counts(d.Counts)
+	o.integer("calls", int64(d.Calls))
+	if full {
+		o.key("tasks")
+		o.b = append(o.b, '[')
+		for i := range d.Tasks {
+			if i > 0 {
+				o.b = append(o.b, ',')
+			}
+			o.task(&d.Tasks[i])
+		}
+		o.b = append(o.b, ']')
+	}
+	if d.Error != nil {
+		o.runError(d.Error, full)
+	}
+	if err := o.xcom(d.XCom); err != nil {
+		return dst, fmt.Errorf("values of run %s: %w", d.RunID, err)
+	}
+	return o.end(), nil
+}
+
+// states is the order in which counts are written.
+var states = [...]Status{Pending, Ready, Running, Success, Failed, Skipped, Cancelled, Interrupted}
+
+func (o *object) counts(counts map[Status]int) {
+	o.key("task_counts")
+	c := object{append(o.b, '{')}
+	for _, s := range states {
+		if n, ok := counts[s]; ok {
+			c.integer(string(s), int64(n))
+		}
+	}
+	o.b = c.end()
+}
+
+func (o *object) task(t *TaskDoc) {
+	d := object{append(o.b, '{')}
+	d.text("task_id", string(t.TaskID))
+	d.text("status", string(t.Status))
+	d.optional("operation", t.Operation)
+	d.integer("attempts", int64(t.Attempts))
+	d.optionalInteger("status_code", t.StatusCode)
+	d.optional("start_time", t.StartTime)
+	d.optional("end_time", t.EndTime)
+	if t.DurationMS != 0 {
+		d.fraction("duration_ms", t.DurationMS)
+	}
+	d.optional("not_before", t.NotBefore)
+	d.optional("reason", t.Reason)
+	if len(t.History) > 0 {
+		d.attempts("history", t.History)
+	}
+	d.optionalInteger("line", t.Line)
+	o.b = d.end()
+}
+
+func (o *object) attempts(key string, list []AttemptDoc) {
+	o.key(key)
+	o.b = append(o.b, '[')
+	for i, a := range list {
+		if i > 0 {
+			o.b = append(o.b, ',')
+		}
+		d := object{append(o.b, '{')}
+		d.integer("attempt", int64(a.Attempt))
+		d.text("status", a.Status)
+		d.text("start_time", a.StartTime)
+		d.text("end_time", a.EndTime)
+		d.optionalInteger("status_code", a.StatusCode)
+		d.optional("message", a.Message)
+		d.optional("retry_at", a.RetryAt)
+		d.optional("reason", a.Reason)
+		o.b = d.end()
+	}
+	o.b = append(o.b, ']')
+}
+
+func (o *object) runError(e *RunError, full bool) {
+	o.key("error")
+	d := object{append(o.b, '{')}
+	d.optional("task_id", string(e.TaskID))
+	d.text("class", e.Class)
+	d.text("message", e.Message)
+	d.optional("method", e.Method)
+	d.optional("url", e.URL)
+	d.optionalInteger("status_code", e.StatusCode)
+	if full {
+		d.optional("response_excerpt", e.ResponseExcerpt)
+		if len(e.Attempts) > 0 {
+			d.attempts("attempts", e.Attempts)
+		}
+		if len(e.Details) > 0 {
+			d.raw("details", e.Details)
+		}
+	}
+	o.b = d.end()
+}
+
+func (o *object) xcom(values map[TaskID]any) error {
+	if len(values) == 0 {
+		return nil
+	}
+	o.key("xcom")
+	d := object{append(o.b, '{')}
+	for _, id := range slices.Sorted(maps.Keys(values)) {
+		if text, ok := values[id].(json.RawMessage); ok {
+			d.raw(string(id), text)
+			continue
+		}
+		d.key(string(id))
+		var err error
+		if d.b, err = value.AppendJSON(d.b, values[id]); err != nil {
+			return err
+		}
+	}
+	o.b = d.end()
+	return nil
+}
+
+// AppendOperation appends the operation-log document of an attempt (see
+// Operation). superseded says that the record came too late.
+func (rec *AttemptRecord) AppendOperation(dst []byte, superseded bool) []byte {
+	o := object{append(dst, '{')}
+	o.key("operation_id")
+	o.b = append(rec.appendOperationID(append(o.b, '"')), '"')
+	o.text("operation_type", rec.Type)
+	o.optional("operation_subtype", rec.Subtype)
+	o.text("execution_id", string(rec.Run))
+	o.text("flow_id", string(rec.Flow))
+	o.text("task_id", string(rec.Task))
+	o.integer("item_index", int64(rec.Item))
+	o.integer("attempt", int64(rec.Attempt))
+	o.integer("batch_id", rec.BatchID)
+	o.text("status", string(rec.Outcome))
+	o.boolean("success", rec.Outcome == OutcomeSuccess)
+	o.time("start_time", rec.Start)
+	o.time("end_time", rec.End)
+	o.fraction("duration_ms", millis(rec.Start, rec.End))
+	o.optional("error_message", rec.Error)
+	if len(rec.Details) > 0 {
+		o.raw("operation_details", rec.Details)
+	} else {
+		o.raw("operation_details", []byte("{}"))
+	}
+	o.text("worker", rec.Worker)
+	if superseded {
+		o.boolean("superseded", true)
+	}
+	return o.end()
+}
+
+// appendOperationID appends what AttemptKey.OperationID returns.
+func (k *AttemptKey) appendOperationID(b []byte) []byte {
+	b = append(append(append(b, k.Run...), '.'), k.Task...)
+	for _, n := range [...]int{k.Item, k.Generation, k.Attempt, k.Dispatch} {
+		b = strconv.AppendInt(append(b, '.'), int64(n), 10)
+	}
+	return b
+}
+
+// object appends the members of a JSON object.
+type object struct{ b []byte }
+
+func (o *object) key(name string) {
+	if o.b[len(o.b)-1] != '{' {
+		o.b = append(o.b, ',')
+	}
+	o.b = append(value.AppendString(o.b, name), ':')
+}
+
+func (o *object) text(name, s string) {
+	o.key(name)
+	o.b = value.AppendString(o.b, s)
+}
+
+func (o *object) optional(name, s string) {
+	if s != "" {
+		o.text(name, s)
+	}
+}
+
+func (o *object) integer(name string, n int64) {
+	o.key(name)
+	o.b = strconv.AppendInt(o.b, n, 10)
+}
+
+func (o *object) optionalInteger(name string, n int) {
+	if n != 0 {
+		o.integer(name, int64(n))
+	}
+}
+
+func (o *object) fraction(name string, f float64) {
+	o.key(name)
+	o.b = strconv.AppendFloat(o.b, f, 'f', -1, 64)
+}
+
+func (o *object) boolean(name string, v bool) {
+	o.key(name)
+	o.b = strconv.AppendBool(o.b, v)
+}
+
+func (o *object) time(name string, t Micros) {
+	o.key(name)
+	o.b = append(o.b, '"')
+	if t != 0 {
+		o.b = t.Time().AppendFormat(o.b, timeLayout)
+	}
+	o.b = append(o.b, '"')
+}
+
+func (o *object) raw(name string, text []byte) {
+	o.key(name)
+	o.b = append(o.b, text...)
+}
+
+func (o *object) end() []byte { return append(o.b, '}') }
