@@ -89,6 +89,10 @@ func (a *attempt) message(ctx context.Context, f failure, err error) string {
 	if a.target != nil {
 		address = a.target.url.Host
 	}
+	var egress *egressError
+	if errors.As(err, &egress) {
+		return egress.Error()
+	}
 	switch f.class {
 	case classTimeout:
 		if ctx.Err() != nil && !errors.Is(context.Cause(ctx), errTimeout) {

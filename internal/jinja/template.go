@@ -228,7 +228,7 @@ func (t *Template) Pieces(ctx context.Context, vars Vars) (pieces []Piece, err e
 			pieces, err = nil, &Error{t.field, "the template cannot be rendered"}
 		}
 	}()
-	data, origin, err := t.context(ctx, vars)
+	data, origins, err := t.context(ctx, vars)
 	if err != nil {
 		return nil, err
 	}
@@ -238,27 +238,46 @@ func (t *Template) Pieces(ctx context.Context, vars Vars) (pieces []Piece, err e
 			return nil, t.renderError(err, vars)
 		}
 		if !p.Literal {
-			p.Origin = origin
+			p.Origin = originOf(n, origins)
 		}
 		pieces = append(pieces, p)
 	}
 	return pieces, nil
 }
 
-func (t *Template) context(ctx context.Context, vars Vars) (map[string]any, value.Origin, error) {
+// originOf is the origin of what a node gives: of the names in an expression,
+// or of all names where a block may read any of them.
+func originOf(n nodes.Node, origins map[string]value.Origin) (o value.Origin) {
+	out, ok := n.(*nodes.Output)
+	if ok {
+		text := fmt.Sprint(out.Expression, out.Condition, out.Alternative)
+		for name, from := range origins {
+			if strings.Contains(text, name) {
+				o |= from
+			}
+		}
+		return o
+	}
+	for _, from := range origins {
+		o |= from
+	}
+	return o
+}
+
+func (t *Template) context(ctx context.Context, vars Vars) (map[string]any, map[string]value.Origin, error) {
 	data := make(map[string]any, len(t.names))
-	var origin value.Origin
+	origins := make(map[string]value.Origin, len(t.names))
 	for _, name := range t.names {
 		v, ok, err := vars.Lookup(ctx, name)
 		if err != nil {
-			return nil, 0, &Error{t.field, err.Error()}
+			return nil, nil, &Error{t.field, err.Error()}
 		}
 		if ok {
 			data[name] = toGonja(v.Value)
-			origin |= v.Origin
+			origins[name] = v.Origin
 		}
 	}
-	return data, origin, nil
+	return data, origins, nil
 }
 
 func (t *Template) piece(n nodes.Node, data map[string]any) (Piece, error) {
