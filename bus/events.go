@@ -2,226 +2,197 @@ package bus
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/internal/feed"
 	"github.com/qarion/qarion/internal/value"
 )
 
-// Headers of events. Consumers that must see each thing once go by the
-// position; what a rebuild publishes again carries the replay mark.
+// Headers of event and log messages.
 const (
-	HeaderPos    = "Qarion-Pos"
-	HeaderRun    = "Qarion-Run"
-	HeaderReplay = "Qarion-Replay"
+	HeaderPos    = feed.HeaderPos  // ledger position, rising: a consumer that sees one twice may drop the second
+	HeaderRun    = "Qarion-Run"    // run id
+	HeaderReplay = "Qarion-Replay" // "true": written again after the stream was lost or deleted
 )
 
-// positionEvents takes the marks of this view's position.
-const positionEvents = "qarion.position.events"
+// DefaultEventRetention is how long events and operations are kept.
+const DefaultEventRetention = 30 * 24 * time.Hour
 
-// eventWindow is how many events may be on their way at once.
-const eventWindow = 1024
+// EventsConfig is how the event stream is opened.
+type EventsConfig struct {
+	Conn      *nats.Conn
+	Retention time.Duration // default DefaultEventRetention
+}
 
-// Events is the stream QARION_EVENTS: the operation log and what happened to
-// runs, for anyone to follow and replay. It is a projection of the ledger.
+// Events is the stream QARION_EVENTS: one operation document per attempt and
+// one event per start, end and ready task. It implements engine.Projection.
 type Events struct {
-	js     jetstream.JetStream
-	stream jetstream.Stream
+	feed *feed.Feed
+	buf  []byte
 }
 
 var _ engine.Projection = (*Events)(nil)
 
-// Events opens the stream; events older than keep go away.
-func (b *Bus) Events(ctx context.Context, keep time.Duration) (*Events, error) {
-	nc, err := b.Connect("events")
-	if err != nil {
-		return nil, err
+// OpenEvents opens the event stream.
+func OpenEvents(ctx context.Context, cfg EventsConfig) (*Events, error) {
+	if cfg.Retention <= 0 {
+		cfg.Retention = DefaultEventRetention
 	}
-	b.extra = append(b.extra, nc)
-	js, err := jetstream.New(nc, jetstream.WithPublishAsyncTimeout(publishTimeout))
-	if err != nil {
-		return nil, err
-	}
-	s, err := ensureStream(ctx, js, jetstream.StreamConfig{
-		Name: StreamEvents, Description: "qarion: operation log and events",
-		Subjects: []string{SubjectLog + ">", SubjectEvent + ">", positionEvents},
-		Storage:  jetstream.FileStorage, MaxAge: keep, Discard: jetstream.DiscardOld, AllowDirect: true,
-		Duplicates: 100 * time.Millisecond, PersistMode: jetstream.AsyncPersistMode, Replicas: 1,
+	f, err := feed.Open(ctx, feed.Config{
+		Conn: cfg.Conn,
+		Mark: subjectPosition + "events",
+		Stream: jetstream.StreamConfig{
+			Name:        StreamEvents,
+			Description: "qarion: what happened, for people and programs",
+			Subjects:    []string{SubjectLog + "*.*", SubjectEvent + ">"},
+			Storage:     jetstream.FileStorage,
+			Retention:   jetstream.LimitsPolicy,
+			Discard:     jetstream.DiscardOld,
+			MaxAge:      cfg.Retention,
+			Duplicates:  100 * time.Millisecond,
+			AllowDirect: true,
+			Replicas:    1,
+		},
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &Events{js, s}, nil
+	return &Events{feed: f}, nil
 }
 
+// Close ends the writing.
+func (e *Events) Close() { e.feed.Close() }
+
 // Name implements engine.Projection.
-func (e *Events) Name() string { return StreamEvents }
+func (e *Events) Name() string { return "events" }
 
 // Position implements engine.Projection.
-func (e *Events) Position(ctx context.Context) (p engine.Pos, err error) {
-	info, err := e.stream.Info(ctx)
-	if err != nil || info.State.Msgs == 0 {
-		return p, err
-	}
-	m, err := e.stream.GetMsg(ctx, info.State.LastSeq)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return p, nil
-	}
-	if err != nil {
-		return p, err
-	}
-	_, err = fmt.Sscanf(m.Header.Get(HeaderPos), "%d.%d", &p.Seq, &p.N)
-	return p, err
+func (e *Events) Position(ctx context.Context) (engine.Pos, error) {
+	p, err := e.feed.Position(ctx)
+	return engine.Pos(p), unavailableView(err)
 }
 
 // Mark implements engine.Projection.
 func (e *Events) Mark(ctx context.Context, at engine.Pos) error {
-	_, err := e.js.PublishMsg(ctx, &nats.Msg{Subject: positionEvents, Header: nats.Header{HeaderPos: {position(at)}}})
-	return err
+	return unavailableView(e.feed.Mark(ctx, feed.Pos(at)))
 }
 
-func position(p engine.Pos) string {
-	return strconv.FormatUint(p.Seq, 10) + "." + strconv.Itoa(p.N)
-}
-
-// Project implements engine.Projection.
+// Project implements engine.Projection. It is called by one goroutine.
 func (e *Events) Project(ctx context.Context, changes []engine.Change) error {
-	futures := make([]jetstream.PubAckFuture, 0, min(len(changes), eventWindow))
+	b := e.feed.Begin(ctx)
+	defer b.End()
 	for i := range changes {
-		m := Event(&changes[i])
-		if m == nil {
+		c := &changes[i]
+		at := feed.Pos(c.Pos)
+		if b.Written(at) {
 			continue
 		}
-		f, err := e.js.PublishMsgAsync(m)
+		subject, err := e.encode(c)
 		if err != nil {
-			return fmt.Errorf("publish events: %w", err)
+			return err
 		}
-		if futures = append(futures, f); len(futures) == cap(futures) {
-			if err := settled(ctx, futures); err != nil {
-				return err
-			}
-			futures = futures[:0]
+		if subject == "" {
+			continue
 		}
-	}
-	return settled(ctx, futures)
-}
-
-func settled(ctx context.Context, futures []jetstream.PubAckFuture) error {
-	for _, f := range futures {
-		select {
-		case <-f.Ok():
-		case err := <-f.Err():
-			return fmt.Errorf("publish events: %w", err)
-		case <-ctx.Done():
-			return ctx.Err()
+		replay := ""
+		if c.Replay {
+			replay = "true"
+		}
+		b.Header(HeaderReplay, replay)
+		b.Header(HeaderRun, string(c.Run))
+		if err := b.Add(ctx, at, subject, e.buf); err != nil {
+			return unavailableView(err)
 		}
 	}
-	return nil
+	return unavailableView(b.Commit(ctx))
 }
 
-// Event is the message of a change; nil when it has none.
-func Event(c *engine.Change) *nats.Msg {
-	m := &nats.Msg{Header: nats.Header{HeaderPos: {position(c.Pos)}, HeaderRun: {string(c.Run)}}}
-	if c.Replay {
-		m.Header[HeaderReplay] = []string{"true"}
+// encode writes a change's document into the buffer and returns its subject;
+// "" when there is no event for it.
+func (e *Events) encode(c *engine.Change) (subject string, err error) {
+	e.buf = e.buf[:0]
+	switch c.Kind {
+	case engine.AttemptDone:
+		if c.Attempt.Outcome == engine.OutcomeStarted {
+			return "", nil
+		}
+		e.buf = c.Attempt.AppendOperation(e.buf, c.Superseded)
+		return SubjectLog + flowToken(c.Flow) + "." + taskToken(c.Task), nil
+	case engine.RunStarted, engine.RunDone:
+		if e.buf, err = c.Doc.AppendSummary(e.buf); err != nil {
+			return "", fmt.Errorf("event of run %s: %w", c.Run, err)
+		}
+	default:
+		e.buf = appendEvent(e.buf, c)
 	}
-	if c.Kind == engine.AttemptDone {
-		m.Subject = SubjectLog + string(c.Attempt.Flow) + "." + string(c.Task)
-		m.Data = AppendOperation(make([]byte, 0, 512+len(c.Attempt.Details)), c)
-		return m
-	}
-	flow := string(c.Flow)
-	if _, err := engine.ParseFlowID(flow); err != nil {
-		flow = noFlow // a rejected trigger may have named anything
-	}
-	m.Subject = SubjectEvent + flow + "." + string(c.Kind)
-	m.Data = appendEvent(make([]byte, 0, 256), c)
-	return m
+	return SubjectEvent + flowToken(c.Flow) + "." + string(c.Kind), nil
 }
 
-// appendEvent writes the document of an event. Runs that are done carry their
-// whole document; a large one only its head.
-func appendEvent(b []byte, c *engine.Change) []byte {
-	b = append(b, `{"event":`...)
-	b = value.AppendString(b, string(c.Kind))
-	b = text(b, "time", c.At.Format())
-	b = text(b, "run_id", string(c.Run))
-	b = text(b, "flow_id", string(c.Flow))
-	b = text(b, "task_id", string(c.Task))
-	b = text(b, "reason", c.Reason)
-	if c.Kind == engine.RunRejected {
-		b = append(b, `,"sequence":`...)
-		b = strconv.AppendUint(b, c.Pos.Seq, 10)
+// maxEventText bounds what a stranger's text takes in an event, in bytes.
+const maxEventText = 1024
+
+// appendEvent writes the document of an event that is not a run's.
+func appendEvent(dst []byte, c *engine.Change) []byte {
+	text := func(name, s string) {
+		if s == "" {
+			return
+		}
+		if dst[len(dst)-1] != '{' {
+			dst = append(dst, ',')
+		}
+		dst = append(append(append(dst, '"'), name...), '"', ':')
+		dst = value.AppendString(dst, s[:min(len(s), maxEventText)])
 	}
+	dst = append(dst, '{')
+	text("run_id", string(c.Run))
+	text("flow_id", string(c.Flow))
+	text("task_id", string(c.Task))
 	if c.Doc != nil {
-		b = text(b, "status", string(c.Doc.Status))
-		doc := *c.Doc
-		if len(doc.Tasks) > maxEventTasks {
-			doc.Tasks = nil
-		}
-		if data, err := json.Marshal(&doc); err == nil {
-			b = append(append(b, `,"run":`...), data...)
-		}
+		text("status", string(c.Doc.Status))
 	}
-	return append(b, '}')
+	text("reason", c.Reason)
+	text("time", c.At.Format())
+	if c.Kind == engine.RunRejected {
+		dst = fmt.Appendf(dst, `,"ledger_seq":%d`, c.Pos.Seq)
+	}
+	return append(dst, '}')
 }
 
-// maxEventTasks is how many tasks a run's document in an event may list.
-const maxEventTasks = 100
-
-func text(b []byte, key, v string) []byte {
-	if v == "" {
-		return b
+// Live publishes an event that has no record in the ledger, such as a
+// breaker's: kind is "breaker.open", data a JSON object. It is kept with the
+// others, and not written again when the stream is rebuilt.
+func (e *Events) Live(kind string, data []byte) error {
+	if kind == "" || strings.ContainsAny(kind, "*> \t\r\n") {
+		return fmt.Errorf("%w: %.64q is not the kind of an event", engine.ErrInvalid, kind)
 	}
-	b = append(append(append(b, `,"`...), key...), `":`...)
-	return value.AppendString(b, v)
+	return unavailableView(e.feed.Live(SubjectEvent+noFlow+"."+kind, nats.Header{}, data))
 }
 
-// AppendOperation writes the operation-log document of an attempt. It is
-// written by hand because one stands behind every call; a test holds it
-// against engine.Operation.
-func AppendOperation(b []byte, c *engine.Change) []byte {
-	a := c.Attempt
-	b = append(b, `{"operation_id":`...)
-	b = value.AppendString(b, a.OperationID())
-	b = text(b, "operation_type", a.Type)
-	b = text(b, "operation_subtype", a.Subtype)
-	b = text(b, "execution_id", string(a.Run))
-	b = text(b, "flow_id", string(a.Flow))
-	b = text(b, "task_id", string(a.Task))
-	b = number(b, "item_index", int64(a.Item))
-	b = number(b, "attempt", int64(a.Attempt))
-	b = number(b, "batch_id", a.BatchID)
-	b = text(b, "status", string(a.Outcome))
-	b = append(b, `,"success":`...)
-	b = strconv.AppendBool(b, a.Outcome == engine.OutcomeSuccess)
-	b = text(b, "start_time", a.Start.Format())
-	b = text(b, "end_time", a.End.Format())
-	b = append(b, `,"duration_ms":`...)
-	b = strconv.AppendFloat(b, float64(a.End-a.Start)/1000, 'f', -1, 64)
-	b = text(b, "error_message", a.Error)
-	b = append(b, `,"operation_details":`...)
-	if len(a.Details) > 0 {
-		b = append(b, a.Details...)
-	} else {
-		b = append(b, "{}"...)
+// flowToken is a flow's subject token; a trigger may have named anything.
+func flowToken(id engine.FlowID) string {
+	if _, err := engine.ParseFlowID(string(id)); err != nil {
+		return noFlow
 	}
-	b = append(b, `,"worker":`...)
-	b = value.AppendString(b, a.Worker)
-	if c.Superseded {
-		b = append(b, `,"superseded":true`...)
-	}
-	return append(b, '}')
+	return string(id)
 }
 
-func number(b []byte, key string, n int64) []byte {
-	b = append(append(append(b, `,"`...), key...), `":`...)
-	return strconv.AppendInt(b, n, 10)
+func taskToken(id engine.TaskID) string {
+	if _, err := engine.ParseTaskID(string(id)); err != nil {
+		return noFlow
+	}
+	return string(id)
+}
+
+// unavailableView says that a view could not be read or written now.
+func unavailableView(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", engine.ErrUnavailable, err)
 }

@@ -25,6 +25,8 @@ const (
 	SubjectLog   = "qarion.log."   // <flow>.<task>: one operation per attempt
 	SubjectEvent = "qarion.event." // <flow>.<kind>
 	noFlow       = "_"             // stands for the flow where there is none
+
+	subjectPosition = "qarion.position." // <view>: how far a view is, where it has nothing to show
 )
 
 // Subjects of the service.

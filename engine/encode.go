@@ -261,3 +261,30 @@ func (o *object) raw(name string, text []byte) {
 }
 
 func (o *object) end() []byte { return append(o.b, '}') }
+
+// AppendWithin appends the document as JSON of at most limit bytes. Where it
+// would be longer, tasks lose their history, and then those that simply
+// succeeded, and at last any, are left out; the counts still say how many
+// there are.
+func (d *RunDoc) AppendWithin(dst []byte, limit int) ([]byte, error) {
+	out, err := d.AppendJSON(dst)
+	if err != nil || len(out)-len(dst) <= limit {
+		return out, err
+	}
+	small := *d
+	small.Tasks = slices.Clone(d.Tasks)
+	for i := range small.Tasks {
+		small.Tasks[i].History = nil
+	}
+	for {
+		out, err = small.AppendJSON(dst)
+		if err != nil || len(out)-len(dst) <= limit || len(small.Tasks) == 0 {
+			return out, err
+		}
+		kept := slices.DeleteFunc(slices.Clone(small.Tasks), func(t TaskDoc) bool { return t.Status == Success })
+		if len(kept) == len(small.Tasks) {
+			kept = kept[:len(kept)/2]
+		}
+		small.Tasks = kept
+	}
+}

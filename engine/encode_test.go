@@ -149,3 +149,29 @@ func BenchmarkAttemptRecord_AppendOperation(b *testing.B) {
 		buf = rec.AppendOperation(buf[:0], false)
 	}
 }
+
+func TestRunDoc_AppendWithinKeepsWhatWentWrong(t *testing.T) {
+	doc := fullRunDoc()
+	for range 500 {
+		doc.Tasks = append(doc.Tasks, TaskDoc{TaskID: "t", Status: Success, History: doc.Tasks[1].History})
+	}
+	for _, limit := range []int{40_000, 4000, 2500} {
+		text, err := doc.AppendWithin(nil, limit)
+		if err != nil || len(text) > limit {
+			t.Fatalf("limit %d: %d bytes, %v", limit, len(text), err)
+		}
+		var back RunDoc
+		if err := json.Unmarshal(text, &back); err != nil {
+			t.Fatal(err)
+		}
+		failed := 0
+		for _, task := range back.Tasks {
+			if task.Status == Failed {
+				failed++
+			}
+		}
+		if failed != 1 {
+			t.Errorf("limit %d: %d failed tasks are left", limit, failed)
+		}
+	}
+}

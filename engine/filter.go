@@ -12,6 +12,7 @@ type RunFilter struct {
 	Flow   FlowID
 	Status Status
 	Since  time.Time // started at or after
+	Before RunID     // older than this run: the next page
 	Limit  int       // at most so many, the newest; 0 means DefaultRunLimit
 }
 
@@ -24,7 +25,7 @@ const (
 // Matches reports whether a run with these properties is chosen.
 func (f RunFilter) Matches(id RunID, flow FlowID, status Status) bool {
 	return (f.Flow == "" || f.Flow == flow) && (f.Status == "" || f.Status == status) &&
-		(f.Since.IsZero() || !id.Time().Before(f.Since.Truncate(time.Millisecond)))
+		(f.Before == "" || id < f.Before) && (f.Since.IsZero() || !id.Time().Before(f.Since.Truncate(time.Millisecond)))
 }
 
 // Runs is what is known of runs after the fold has let go of them: the view

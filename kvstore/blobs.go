@@ -3,93 +3,133 @@ package kvstore
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/qarion/qarion/engine"
 )
 
-// BucketBlobs is the object store for values that do not fit into a record.
-const BucketBlobs = "qarion_blobs"
-
-// maxBlob bounds what is read of one object, in bytes.
-const maxBlob = 1 << 30
-
-// Blobs is the object store. A name is written once and never again: putting
-// it a second time would break readers of the first.
-type Blobs struct{ store jetstream.ObjectStore }
+// Blobs is the object store qarion_blobs. Names of values are
+// <run>/<task>/<item>/<generation>.<attempt>.<dispatch>; other names belong to
+// no run. It implements engine.Blobs.
+type Blobs struct {
+	store  jetstream.ObjectStore
+	stream jetstream.Stream
+}
 
 var _ engine.Blobs = (*Blobs)(nil)
 
-// OpenBlobs opens the object store.
-func OpenBlobs(ctx context.Context, js jetstream.JetStream) (*Blobs, error) {
-	cfg := jetstream.ObjectStoreConfig{Bucket: BucketBlobs, Description: "qarion: values too large for a record", Storage: jetstream.FileStorage}
-	s, err := js.ObjectStore(ctx, BucketBlobs)
-	if errors.Is(err, jetstream.ErrBucketNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
-		s, err = js.CreateObjectStore(ctx, cfg)
+// OpenBlobs opens the object store. It is written as safely as the ledger: an
+// object is stored before the record that names it.
+func OpenBlobs(ctx context.Context, conn *nats.Conn) (*Blobs, error) {
+	js, err := jetstream.New(conn)
+	if err != nil {
+		return nil, err
 	}
+	store, err := js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
+		Bucket: BucketBlobs, Description: "qarion: values too large for a record", Storage: jetstream.FileStorage, Replicas: 1,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("open object store %s: %w", BucketBlobs, err)
 	}
-	return &Blobs{s}, nil
+	stream, err := js.Stream(ctx, "OBJ_"+BucketBlobs)
+	if err != nil {
+		return nil, fmt.Errorf("open object store %s: %w", BucketBlobs, err)
+	}
+	return &Blobs{store: store, stream: stream}, nil
 }
 
-// Put implements engine.Blobs. An object of that name is left as it is.
+// Put implements engine.Blobs. The same bytes under a name that is there are
+// not written again. Others replace it: then no record names the old ones,
+// since its process died before it could write one.
 func (b *Blobs) Put(ctx context.Context, name string, data []byte) error {
-	if _, err := b.store.GetInfo(ctx, name); err == nil {
+	info, err := b.store.GetInfo(ctx, name)
+	if err == nil && info.Size == uint64(len(data)) && info.Digest == digest(data) {
 		return nil
 	}
+	if err != nil && !errors.Is(err, jetstream.ErrObjectNotFound) {
+		return unavailable(fmt.Errorf("look for object %s: %w", name, err))
+	}
 	if _, err := b.store.Put(ctx, jetstream.ObjectMeta{Name: name}, bytes.NewReader(data)); err != nil {
-		return fmt.Errorf("%w: put object %s: %w", engine.ErrUnavailable, name, err)
+		return unavailable(fmt.Errorf("store object %s: %w", name, err))
 	}
 	return nil
 }
 
-// Get implements engine.Blobs.
+// digest is written as the object store does.
+func digest(data []byte) string {
+	sum := sha256.Sum256(data)
+	return "SHA-256=" + base64.URLEncoding.EncodeToString(sum[:])
+}
+
+// Get implements engine.Blobs. What is read is checked against its digest.
 func (b *Blobs) Get(ctx context.Context, name string, max int64) ([]byte, error) {
-	r, err := b.store.Get(ctx, name)
+	result, err := b.store.Get(ctx, name)
 	if errors.Is(err, jetstream.ErrObjectNotFound) {
 		return nil, fmt.Errorf("%w: object %s", engine.ErrNotFound, name)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: get object %s: %w", engine.ErrUnavailable, name, err)
+		return nil, unavailable(fmt.Errorf("read object %s: %w", name, err))
 	}
-	defer r.Close()
-	data, err := io.ReadAll(io.LimitReader(r, max+1))
+	defer result.Close()
+	info, err := result.Info()
 	if err != nil {
-		return nil, fmt.Errorf("%w: read object %s: %w", engine.ErrUnavailable, name, err)
+		return nil, unavailable(fmt.Errorf("read object %s: %w", name, err))
 	}
-	if int64(len(data)) > max {
-		return nil, fmt.Errorf("%w: the value has more than %d bytes", engine.ErrInvalid, max)
+	if info.Size > uint64(max) {
+		return nil, fmt.Errorf("%w: object %s has %d bytes, at most %d are read", engine.ErrInvalid, name, info.Size, max)
+	}
+	data := make([]byte, info.Size)
+	if _, err := io.ReadFull(result, data); err != nil {
+		return nil, unavailable(fmt.Errorf("read object %s: %w", name, err))
+	}
+	if digest(data) != info.Digest {
+		return nil, fmt.Errorf("%w: object %s does not match its digest", engine.ErrUnavailable, name)
 	}
 	return data, nil
 }
 
-// Sweep deletes objects that are older than a time and whose run is neither
-// open nor remembered: values whose record was never written, and those of
-// runs whose time has passed. Flow definitions stay.
-func (b *Blobs) Sweep(ctx context.Context, olderThan time.Time, known func(engine.RunID) bool) (deleted int, err error) {
-	list, err := b.store.List(ctx)
+// Sweep deletes the objects of runs that keep does not want, once they are
+// older than the given age: what an attempt stored before its process died has
+// no record, and its run may be a moment away from being known. It returns how
+// many it deleted. Objects that belong to no run stay.
+func (b *Blobs) Sweep(ctx context.Context, keep func(engine.RunID) bool, olderThan time.Duration) (deleted int, err error) {
+	list, err := b.store.List(ctx, jetstream.ListObjectsShowDeleted())
 	if errors.Is(err, jetstream.ErrNoObjectsFound) {
 		return 0, nil
 	}
 	if err != nil {
-		return 0, fmt.Errorf("list objects: %w", err)
+		return 0, unavailable(fmt.Errorf("list objects: %w", err))
 	}
-	for _, o := range list {
-		run, rest, _ := strings.Cut(o.Name, "/")
-		if run == "flows" || rest == "" || o.ModTime.After(olderThan) || known(engine.RunID(run)) {
+	before := time.Now().Add(-olderThan)
+	for _, info := range list {
+		owner, _, _ := strings.Cut(info.Name, "/")
+		run, err := engine.ParseRunID(owner)
+		if err != nil || info.ModTime.After(before) || keep(run) {
 			continue
 		}
-		if err := b.store.Delete(ctx, o.Name); err != nil {
-			return deleted, fmt.Errorf("delete object %s: %w", o.Name, err)
+		if err := b.remove(ctx, info); err != nil {
+			return deleted, unavailable(fmt.Errorf("delete object %s: %w", info.Name, err))
 		}
 		deleted++
 	}
 	return deleted, nil
+}
+
+// remove takes an object away without the marker that a deletion leaves: the
+// name first, so that nobody finds half an object.
+func (b *Blobs) remove(ctx context.Context, info *jetstream.ObjectInfo) error {
+	meta := "$O." + BucketBlobs + ".M." + base64.URLEncoding.EncodeToString([]byte(info.Name))
+	if err := b.stream.Purge(ctx, jetstream.WithPurgeSubject(meta)); err != nil {
+		return err
+	}
+	return b.stream.Purge(ctx, jetstream.WithPurgeSubject("$O."+BucketBlobs+".C."+info.NUID))
 }

@@ -1,4 +1,55 @@
-// Package kvstore keeps data in JetStream's key-value buckets and object
-// store: XCom values and run documents as projections of the ledger, large
-// values, and credentials, which are sealed before they are stored.
+// Package kvstore is what lies in JetStream buckets: the XCom values and the
+// run documents, both views of the ledger that any NATS KV client can read, and
+// the object store for values that are too large for a record.
+//
+// The views write through internal/feed: in order, in batches, each message
+// with the ledger position that it was made from. They can be deleted and are
+// rebuilt with the same content. The object store is no view: what a record
+// names is nowhere else.
+//
+// In the way of the data it is step 8.
 package kvstore
+
+import (
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Names of the buckets.
+const (
+	BucketXCom  = "qarion_xcom"
+	BucketRuns  = "qarion_runs"
+	BucketBlobs = "qarion_blobs"
+)
+
+// bucketStream is the configuration that makes a stream a KV bucket with
+// history 1. It is written out because the client's own bucket configuration
+// has no place for asynchronous persistence (see internal/feed).
+func bucketStream(bucket, description string, retention time.Duration) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:              "KV_" + bucket,
+		Description:       description,
+		Subjects:          []string{keyPrefix(bucket) + ">"},
+		Storage:           jetstream.FileStorage,
+		Retention:         jetstream.LimitsPolicy,
+		Discard:           jetstream.DiscardNew,
+		MaxMsgsPerSubject: 1,
+		MaxAge:            retention,
+		Duplicates:        100 * time.Millisecond,
+		AllowRollup:       true,
+		DenyDelete:        true,
+		AllowDirect:       true,
+		Replicas:          1,
+	}
+}
+
+// keyPrefix is the subject of a bucket's keys.
+func keyPrefix(bucket string) string { return "$KV." + bucket + "." }
+
+// markSubject takes the position of a view where it has nothing to show. KV
+// clients do not see it.
+func markSubject(view string) string { return "qarion.position." + view }
+
+// headerOperation marks a deleted key (KV clients write it).
+const headerOperation = "KV-Operation"

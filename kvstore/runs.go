@@ -5,156 +5,141 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/internal/feed"
 )
 
-// BucketRuns holds one document per run.
-const BucketRuns = "qarion_runs"
+// DefaultRunRetention is how long run documents are kept.
+const DefaultRunRetention = engine.DefaultRetention
 
-// maxDoc is the largest run document that is stored, in bytes; of a larger one
-// the tasks that simply ended are left out.
-const maxDoc = 900 << 10
+// Headers of a run's entry, so that lists need not read the documents.
+const (
+	headerFlow   = "Qarion-Flow"
+	headerStatus = "Qarion-Status"
+)
 
-// Runs is the bucket of run documents, a projection of the ledger.
-type Runs struct{ *view }
+// maxDoc is the largest document in the bucket, in bytes: a message may have
+// 1 MiB.
+const maxDoc = 960 << 10
 
-var _ engine.Projection = (*Runs)(nil)
+// RunsConfig is how the bucket of runs is opened.
+type RunsConfig struct {
+	Conn      *nats.Conn
+	Retention time.Duration // default DefaultRunRetention
+}
 
-// OpenRuns opens the bucket; documents older than keep go away.
-func OpenRuns(ctx context.Context, js jetstream.JetStream, keep time.Duration) (*Runs, error) {
-	v, err := openView(ctx, js, BucketRuns, "qarion: one document per run", keep)
+// Runs is the bucket qarion_runs: one document per run, under its id. It
+// implements engine.Projection and engine.Runs.
+type Runs struct {
+	feed *feed.Feed
+	buf  []byte
+}
+
+var (
+	_ engine.Projection = (*Runs)(nil)
+	_ engine.Runs       = (*Runs)(nil)
+)
+
+// OpenRuns opens the bucket.
+func OpenRuns(ctx context.Context, cfg RunsConfig) (*Runs, error) {
+	if cfg.Retention <= 0 {
+		cfg.Retention = DefaultRunRetention
+	}
+	f, err := feed.Open(ctx, feed.Config{
+		Conn: cfg.Conn, Mark: markSubject("runs"),
+		Stream: bucketStream(BucketRuns, "qarion: one document per run", cfg.Retention),
+	})
 	if err != nil {
 		return nil, err
 	}
-	return &Runs{v}, nil
+	return &Runs{feed: f}, nil
 }
 
-// Project implements engine.Projection. Of a run that changes more than once
-// in a batch only the newest document is written.
+// Close ends the writing.
+func (r *Runs) Close() { r.feed.Close() }
+
+// Name implements engine.Projection.
+func (r *Runs) Name() string { return "runs" }
+
+// Position implements engine.Projection.
+func (r *Runs) Position(ctx context.Context) (engine.Pos, error) {
+	p, err := r.feed.Position(ctx)
+	return engine.Pos(p), unavailable(err)
+}
+
+// Mark implements engine.Projection.
+func (r *Runs) Mark(ctx context.Context, at engine.Pos) error {
+	return unavailable(r.feed.Mark(ctx, feed.Pos(at)))
+}
+
+// Project implements engine.Projection. Of several documents of one run only
+// the newest is written: the bucket would keep no other. It is called by one
+// goroutine.
 func (r *Runs) Project(ctx context.Context, changes []engine.Change) error {
-	newest := make(map[engine.RunID]*engine.Change, len(changes)/4)
-	order := make([]engine.RunID, 0, len(changes)/4)
+	newest := make(map[engine.RunID]int, len(changes)/4)
+	for i := range changes {
+		if changes[i].Doc != nil {
+			newest[changes[i].Run] = i
+		}
+	}
+	b := r.feed.Begin(ctx)
+	defer b.End()
 	for i := range changes {
 		c := &changes[i]
-		if c.Doc == nil {
+		if c.Doc == nil || newest[c.Run] != i || b.Written(feed.Pos(c.Pos)) {
 			continue
 		}
-		if newest[c.Run] == nil {
-			order = append(order, c.Run)
+		var err error
+		if r.buf, err = c.Doc.AppendWithin(r.buf[:0], maxDoc); err != nil {
+			return err
 		}
-		newest[c.Run] = c
-	}
-	msgs := make([]*nats.Msg, 0, len(order))
-	for _, run := range order {
-		c := newest[run]
-		data, err := encodeDoc(c.Doc)
-		if err != nil {
-			return fmt.Errorf("encode run %s: %w", run, err)
+		b.Header(headerFlow, string(c.Doc.FlowID))
+		b.Header(headerStatus, string(c.Doc.Status))
+		if err := b.Add(ctx, feed.Pos(c.Pos), keyPrefix(BucketRuns)+string(c.Run), r.buf); err != nil {
+			return unavailable(err)
 		}
-		msgs = append(msgs, r.key(string(run), data, c.Pos))
 	}
-	return r.write(ctx, msgs)
+	return unavailable(b.Commit(ctx))
 }
 
-func encodeDoc(d *engine.RunDoc) ([]byte, error) {
-	data, err := json.Marshal(d)
-	if err != nil || len(data) <= maxDoc {
-		return data, err
-	}
-	short := *d
-	short.Tasks = nil
-	for _, t := range d.Tasks {
-		if t.Status == engine.Failed || t.Status == engine.Interrupted {
-			t.History = nil
-			short.Tasks = append(short.Tasks, t)
-		}
-		if len(short.Tasks) == 100 {
-			break
-		}
-	}
-	return json.Marshal(&short)
-}
-
-// Get returns a run's document; engine.ErrNotFound when there is none.
+// Get implements engine.Runs.
 func (r *Runs) Get(ctx context.Context, id engine.RunID) (*engine.RunDoc, error) {
-	m, err := r.stream.GetLastMsgForSubject(ctx, "$KV."+BucketRuns+"."+string(id))
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
+	m, err := r.feed.Stream().GetLastMsgForSubject(ctx, keyPrefix(BucketRuns)+string(id))
+	if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && m.Header.Get(headerOperation) != "" {
 		return nil, fmt.Errorf("%w: no run %s", engine.ErrNotFound, id)
 	}
 	if err != nil {
-		return nil, err
+		return nil, unavailable(fmt.Errorf("read run %s: %w", id, err))
 	}
-	return decodeDoc(m.Data)
+	doc := new(engine.RunDoc)
+	if err := json.Unmarshal(m.Data, doc); err != nil {
+		return nil, fmt.Errorf("read run %s: %w", id, err)
+	}
+	return doc, nil
 }
 
-func decodeDoc(data []byte) (*engine.RunDoc, error) {
-	d := new(engine.RunDoc)
-	if err := json.Unmarshal(data, d); err != nil {
-		return nil, fmt.Errorf("decode run document: %w", err)
-	}
-	return d, nil
-}
-
-// Scan hands run documents to fn, the last written first, until fn returns
-// false. It reads backwards through the stream, so that the newest of a
-// hundred thousand runs cost no more than those of a hundred.
-func (r *Runs) Scan(ctx context.Context, fn func(*engine.RunDoc) bool) error {
-	info, err := r.stream.Info(ctx)
+// Ending implements engine.Runs. It looks at the keys alone.
+func (r *Runs) Ending(ctx context.Context, ending string) ([]engine.RunID, error) {
+	prefix := keyPrefix(BucketRuns)
+	info, err := r.feed.Stream().Info(ctx, jetstream.WithSubjectFilter(prefix+"*"))
 	if err != nil {
-		return err
+		return nil, unavailable(fmt.Errorf("list the runs: %w", err))
 	}
-	for high := info.State.LastSeq; high >= info.State.FirstSeq && high > 0; {
-		low := uint64(1)
-		if high > scanStep {
-			low = high - scanStep + 1
+	var ids []engine.RunID
+	for subject := range info.State.Subjects {
+		id := strings.TrimPrefix(subject, prefix)
+		if !strings.HasSuffix(id, ending) {
+			continue
 		}
-		docs, err := r.between(ctx, low, high)
-		if err != nil {
-			return err
-		}
-		for i := len(docs) - 1; i >= 0; i-- {
-			if !fn(docs[i]) {
-				return nil
-			}
-		}
-		if low == 1 {
-			return nil
-		}
-		high = low - 1
-	}
-	return nil
-}
-
-// scanStep is how many sequences one step of a scan looks at.
-const scanStep = 512
-
-// between reads the documents between two sequences, in order.
-func (r *Runs) between(ctx context.Context, low, high uint64) (docs []*engine.RunDoc, err error) {
-	c, err := r.stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: low, AckPolicy: jetstream.AckNonePolicy,
-		FilterSubject: "$KV." + BucketRuns + ".>", MemoryStorage: true, InactiveThreshold: 10 * time.Second,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read runs: %w", err)
-	}
-	defer func() { _ = r.stream.DeleteConsumer(context.WithoutCancel(ctx), c.CachedInfo().Name) }()
-	batch, err := c.FetchNoWait(scanStep)
-	if err != nil {
-		return nil, fmt.Errorf("read runs: %w", err)
-	}
-	for m := range batch.Messages() {
-		meta, err := m.Metadata()
-		if err != nil || meta.Sequence.Stream > high {
+		if ids = append(ids, engine.RunID(id)); len(ids) == 2 {
 			break
 		}
-		if doc, err := decodeDoc(m.Data()); err == nil {
-			docs = append(docs, doc)
-		}
 	}
-	return docs, batch.Error()
+	return ids, nil
 }

@@ -5,84 +5,150 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/internal/feed"
 )
 
-// BucketXCom holds the values that tasks leave for others: <run>.<task>.
-const BucketXCom = "qarion_xcom"
+// DefaultXComRetention is how long values are kept in the bucket.
+const DefaultXComRetention = 7 * 24 * time.Hour
 
-// headerBlob marks a key whose value stands in the object store; the data is
-// the reference.
-const headerBlob = "Qarion-Blob"
+// HeaderBlob marks an entry that only says where the value is: its payload is
+// an engine.BlobRef.
+const HeaderBlob = "Qarion-Blob"
 
-// XCom is the bucket of XCom values, a projection of the ledger.
+// maxValue is the largest value that Get fetches from the object store.
+const maxValue = 1 << 30
+
+// XComConfig is how the XCom bucket is opened.
+type XComConfig struct {
+	Conn      *nats.Conn
+	Blobs     engine.Blobs
+	Retention time.Duration // default DefaultXComRetention
+}
+
+// XCom is the bucket qarion_xcom: for each task of a run the value that it
+// left, as JSON, under the key <run>.<task>, or <run>.<task>.<index> for an
+// item past the first. It implements engine.Projection.
 type XCom struct {
-	*view
+	feed  *feed.Feed
 	blobs engine.Blobs
 }
 
 var _ engine.Projection = (*XCom)(nil)
 
-// OpenXCom opens the bucket; values older than keep go away.
-func OpenXCom(ctx context.Context, js jetstream.JetStream, blobs engine.Blobs, keep time.Duration) (*XCom, error) {
-	v, err := openView(ctx, js, BucketXCom, "qarion: values that tasks left, by run and task", keep)
+// OpenXCom opens the bucket.
+func OpenXCom(ctx context.Context, cfg XComConfig) (*XCom, error) {
+	if cfg.Retention <= 0 {
+		cfg.Retention = DefaultXComRetention
+	}
+	f, err := feed.Open(ctx, feed.Config{
+		Conn: cfg.Conn, Mark: markSubject("xcom"),
+		Stream: bucketStream(BucketXCom, "qarion: values that tasks left", cfg.Retention),
+	})
 	if err != nil {
 		return nil, err
 	}
-	return &XCom{v, blobs}, nil
+	return &XCom{feed: f, blobs: cfg.Blobs}, nil
 }
 
-// Project implements engine.Projection.
+// Close ends the writing.
+func (x *XCom) Close() { x.feed.Close() }
+
+// Name implements engine.Projection.
+func (x *XCom) Name() string { return "xcom" }
+
+// Position implements engine.Projection.
+func (x *XCom) Position(ctx context.Context) (engine.Pos, error) {
+	p, err := x.feed.Position(ctx)
+	return engine.Pos(p), unavailable(err)
+}
+
+// Mark implements engine.Projection.
+func (x *XCom) Mark(ctx context.Context, at engine.Pos) error {
+	return unavailable(x.feed.Mark(ctx, feed.Pos(at)))
+}
+
+// Project implements engine.Projection: the value of each attempt that
+// succeeded and counts.
 func (x *XCom) Project(ctx context.Context, changes []engine.Change) error {
-	var msgs []*nats.Msg
+	b := x.feed.Begin(ctx)
+	defer b.End()
 	for i := range changes {
 		c := &changes[i]
-		if c.Kind != engine.AttemptDone || c.Superseded || c.Attempt.Outcome != engine.OutcomeSuccess {
+		if c.Kind != engine.AttemptDone || c.Superseded || c.Attempt.Outcome != engine.OutcomeSuccess || b.Written(feed.Pos(c.Pos)) {
 			continue
 		}
-		key := string(c.Run) + "." + string(c.Task)
-		switch {
-		case c.Attempt.Blob != nil:
-			ref, err := json.Marshal(c.Attempt.Blob)
+		rec := c.Attempt
+		data, marker := rec.Value, ""
+		if rec.Blob != nil {
+			ref, err := json.Marshal(rec.Blob)
 			if err != nil {
-				return err
+				return fmt.Errorf("value of %s: %w", rec.OperationID(), err)
 			}
-			m := x.key(key, ref, c.Pos)
-			m.Header.Set(headerBlob, "1")
-			msgs = append(msgs, m)
-		case len(c.Attempt.Value) > 0:
-			msgs = append(msgs, x.key(key, c.Attempt.Value, c.Pos))
+			data, marker = ref, "1"
+		}
+		if len(data) == 0 {
+			continue
+		}
+		b.Header(HeaderBlob, marker)
+		if err := b.Add(ctx, feed.Pos(c.Pos), xcomSubject(rec.Run, rec.Task, rec.Item), data); err != nil {
+			return unavailable(err)
 		}
 	}
-	return x.write(ctx, msgs)
+	return unavailable(b.Commit(ctx))
 }
 
-// Get returns the value that a task of a run left, as JSON text; what stands
-// in the object store is read from there. engine.ErrNotFound: it left none, or
-// its time has passed.
+func xcomSubject(run engine.RunID, task engine.TaskID, item int) string {
+	subject := keyPrefix(BucketXCom) + string(run) + "." + string(task)
+	if item > 0 {
+		subject += "." + strconv.Itoa(item)
+	}
+	return subject
+}
+
+// Lookup returns what the bucket holds: the value as JSON text, or where it is
+// when it is large. ErrNotFound when the task left none, or its time is over.
+func (x *XCom) Lookup(ctx context.Context, run engine.RunID, task engine.TaskID) (text []byte, ref *engine.BlobRef, err error) {
+	m, err := x.feed.Stream().GetLastMsgForSubject(ctx, xcomSubject(run, task, 0))
+	if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && m.Header.Get(headerOperation) != "" {
+		return nil, nil, fmt.Errorf("%w: no value of task %s in run %s: it left none, or values of that age are gone", engine.ErrNotFound, task, run)
+	}
+	if err != nil {
+		return nil, nil, unavailable(fmt.Errorf("read the value of %s: %w", task, err))
+	}
+	if m.Header.Get(HeaderBlob) == "" {
+		return m.Data, nil, nil
+	}
+	ref = new(engine.BlobRef)
+	if err := json.Unmarshal(m.Data, ref); err != nil {
+		return nil, nil, fmt.Errorf("read where the value of %s is: %w", task, err)
+	}
+	return nil, ref, nil
+}
+
+// Get returns a task's value as JSON text, wherever it is.
 func (x *XCom) Get(ctx context.Context, run engine.RunID, task engine.TaskID) ([]byte, error) {
-	m, err := x.stream.GetLastMsgForSubject(ctx, "$KV."+BucketXCom+"."+string(run)+"."+string(task))
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil, fmt.Errorf("%w: task %s of run %s left no value", engine.ErrNotFound, task, run)
+	text, ref, err := x.Lookup(ctx, run, task)
+	if err != nil || ref == nil {
+		return text, err
 	}
+	data, err := x.blobs.Get(ctx, ref.Name, maxValue)
 	if err != nil {
-		return nil, err
-	}
-	if m.Header.Get(headerBlob) == "" {
-		return m.Data, nil
-	}
-	var ref engine.BlobRef
-	if err := json.Unmarshal(m.Data, &ref); err != nil {
-		return nil, fmt.Errorf("read the reference of %s.%s: %w", run, task, err)
-	}
-	data, err := x.blobs.Get(ctx, ref.Name, maxBlob)
-	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read the value of %s: %w", task, err)
 	}
 	return engine.BlobJSON(data, ref.ContentType), nil
+}
+
+// unavailable says that a bucket could not be read or written now.
+func unavailable(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", engine.ErrUnavailable, err)
 }
