@@ -1,0 +1,44 @@
+package main
+
+import (
+	"io"
+
+	"github.com/qarion/qarion/bus"
+)
+
+// app is what every command shares: the streams and the flags.
+type app struct {
+	ui    *ui
+	cfg   *config
+	flags struct {
+		config, dataDir, server, output, jq, color string
+		quiet                                      bool
+	}
+	client *bus.Client // once connected, for completion and cleanup
+}
+
+func newApp(in io.Reader, out, err io.Writer) *app { return &app{ui: newUI(in, out, err)} }
+
+// start reads configuration and flags before a command runs.
+func (a *app) start() error {
+	if err := a.ui.setColor(a.flags.color); err != nil {
+		return err
+	}
+	if err := checkOutput(a.flags.output); err != nil {
+		return err
+	}
+	if a.flags.jq != "" {
+		a.flags.output = "json"
+	}
+	cfg, err := loadConfig(a.flags.config)
+	if err != nil {
+		return err
+	}
+	if a.flags.dataDir != "" {
+		cfg.DataDir = a.flags.dataDir
+	}
+	a.cfg = cfg
+	return nil
+}
+
+func (a *app) json() bool { return a.flags.output == "json" }

@@ -1,0 +1,216 @@
+package main
+
+import (
+	"bytes"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+	"github.com/spf13/cobra"
+
+	"github.com/qarion/qarion/bus"
+	"github.com/qarion/qarion/engine"
+)
+
+// config is qarion.toml. Environment variables override it, flags those.
+type config struct {
+	DataDir string `toml:"data_dir"`
+	Flows   struct {
+		Dir string `toml:"dir"`
+	} `toml:"flows"`
+	NATS struct {
+		Listen string `toml:"listen"`
+	} `toml:"nats"`
+	Storage struct {
+		Sync string `toml:"sync"` // "always" or a time span
+	} `toml:"storage"`
+	Worker struct {
+		Slots int `toml:"slots"`
+	} `toml:"worker"`
+	Egress struct {
+		Allow []string `toml:"allow"`
+	} `toml:"egress"`
+	Log struct {
+		Format string `toml:"format"`
+		Level  string `toml:"level"`
+	} `toml:"log"`
+	Retention struct {
+		Runs   string `toml:"runs"`
+		Events string `toml:"events"`
+		XCom   string `toml:"xcom"`
+	} `toml:"retention"`
+
+	path string // where it was read; "" for the defaults
+}
+
+// Defaults of the configuration.
+const (
+	defaultConfigFile = "qarion.toml"
+	defaultDataDir    = ".qarion"
+	defaultFlowsDir   = "flows"
+	defaultSync       = "always"
+	defaultRuns       = "30d"
+	defaultEvents     = "30d"
+	defaultXCom       = "7d"
+)
+
+func defaultConfig() *config {
+	c := &config{DataDir: defaultDataDir}
+	c.Flows.Dir = defaultFlowsDir
+	c.NATS.Listen = bus.DefaultListen
+	c.Storage.Sync = defaultSync
+	c.Worker.Slots = engine.DefaultSlots
+	c.Log.Format, c.Log.Level = "auto", "info"
+	c.Retention.Runs, c.Retention.Events, c.Retention.XCom = defaultRuns, defaultEvents, defaultXCom
+	return c
+}
+
+// configText is the commented default that `config init` prints.
+//
+//go:embed qarion.default.toml
+var configText string
+
+// loadConfig reads the configuration: file, then environment.
+func loadConfig(path string) (*config, error) {
+	c := defaultConfig()
+	named := path != ""
+	if !named {
+		path = defaultConfigFile
+		if env := os.Getenv("QARION_CONFIG"); env != "" {
+			path, named = env, true
+		}
+	}
+	data, err := os.ReadFile(path)
+	switch {
+	case err == nil:
+		if err := c.decode(path, data); err != nil {
+			return nil, err
+		}
+	case named || !errors.Is(err, fs.ErrNotExist):
+		return nil, fail(fmt.Errorf("configuration: %w", err))
+	}
+	if err := c.environment(); err != nil {
+		return nil, err
+	}
+	return c, c.check()
+}
+
+func (c *config) decode(path string, data []byte) error {
+	d := toml.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	err := d.Decode(c)
+	c.path = path
+	var strict *toml.StrictMissingError
+	var syntax *toml.DecodeError
+	switch {
+	case errors.As(err, &strict):
+		e := strict.Errors[0]
+		row, col := e.Position()
+		key := strings.Join(e.Key(), ".")
+		text := fmt.Sprintf("%s:%d:%d: unknown key %q", path, row, col, key)
+		if near := engine.Nearest(key, configKeys()); near != "" {
+			text += fmt.Sprintf(" (did you mean %q?)", near)
+		}
+		return fail(errors.New(text), "print the keys there are: qarion config init")
+	case errors.As(err, &syntax):
+		row, col := syntax.Position()
+		return fail(fmt.Errorf("%s:%d:%d: %s", path, row, col, strings.TrimPrefix(syntax.Error(), "toml: ")))
+	case err != nil:
+		return fail(fmt.Errorf("%s: %w", path, err))
+	}
+	return nil
+}
+
+func configKeys() []string {
+	return []string{"data_dir", "flows.dir", "nats.listen", "storage.sync", "worker.slots", "egress.allow", "log.format", "log.level", "retention.runs", "retention.events", "retention.xcom"}
+}
+
+// environment takes QARION_<SECTION>_<KEY>.
+func (c *config) environment() error {
+	texts := map[string]*string{
+		"QARION_DATA_DIR": &c.DataDir, "QARION_FLOWS_DIR": &c.Flows.Dir, "QARION_NATS_LISTEN": &c.NATS.Listen,
+		"QARION_STORAGE_SYNC": &c.Storage.Sync, "QARION_LOG_FORMAT": &c.Log.Format, "QARION_LOG_LEVEL": &c.Log.Level,
+		"QARION_RETENTION_RUNS": &c.Retention.Runs, "QARION_RETENTION_EVENTS": &c.Retention.Events, "QARION_RETENTION_XCOM": &c.Retention.XCom,
+	}
+	for name, field := range texts {
+		if v, ok := os.LookupEnv(name); ok {
+			*field = v
+		}
+	}
+	if v, ok := os.LookupEnv("QARION_EGRESS_ALLOW"); ok {
+		c.Egress.Allow = strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' })
+	}
+	if v, ok := os.LookupEnv("QARION_WORKER_SLOTS"); ok {
+		n, err := strconv.Atoi(v)
+		if err != nil {
+			return fail(fmt.Errorf("QARION_WORKER_SLOTS is %q, want a number", v))
+		}
+		c.Worker.Slots = n
+	}
+	return nil
+}
+
+func (c *config) check() error {
+	if _, err := c.syncInterval(); err != nil {
+		return err
+	}
+	if c.Worker.Slots < 1 || c.Worker.Slots > 4096 {
+		return fail(fmt.Errorf("[worker] slots is %d, want 1 to 4096", c.Worker.Slots))
+	}
+	for name, v := range map[string]string{"runs": c.Retention.Runs, "events": c.Retention.Events, "xcom": c.Retention.XCom} {
+		if _, err := days(v); err != nil {
+			return fail(fmt.Errorf("[retention] %s is %q, want a time span such as \"30d\" or \"12h\"", name, v))
+		}
+	}
+	if c.Log.Format != "auto" && c.Log.Format != "text" && c.Log.Format != "json" {
+		return fail(fmt.Errorf("[log] format is %q, want auto, text or json", c.Log.Format))
+	}
+	return nil
+}
+
+// syncInterval is 0 for "always".
+func (c *config) syncInterval() (time.Duration, error) {
+	if c.Storage.Sync == "always" {
+		return 0, nil
+	}
+	d, err := time.ParseDuration(c.Storage.Sync)
+	if err != nil || d <= 0 {
+		return 0, fail(fmt.Errorf("[storage] sync is %q, want \"always\" or a time span such as \"1s\"", c.Storage.Sync))
+	}
+	return d, nil
+}
+
+// days reads a time span that may be given in days.
+func days(s string) (time.Duration, error) {
+	if n, ok := strings.CutSuffix(s, "d"); ok {
+		d, err := strconv.Atoi(n)
+		if err != nil || d < 1 || d > 36500 {
+			return 0, fmt.Errorf("%q is not a number of days", s)
+		}
+		return time.Duration(d) * 24 * time.Hour, nil
+	}
+	d, err := time.ParseDuration(s)
+	if err == nil && d <= 0 {
+		err = errors.New("not positive")
+	}
+	return d, err
+}
+
+func (a *app) configCommand() *cobra.Command {
+	c := &cobra.Command{Use: "config", Short: "Configuration"}
+	c.AddCommand(&cobra.Command{
+		Use: "init", Short: "Print a commented default configuration",
+		Example: "  qarion config init > qarion.toml", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprint(a.ui.out, configText)
+			return err
+		},
+	})
+	return c
+}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/qarion/qarion/bus"
+	"github.com/qarion/qarion/engine"
+)
+
+func isConflict(err error) bool { return errors.Is(err, engine.ErrConflict) }
+
+// session is a command's way to a node: one that serves, or one that the
+// command has opened on the data directory itself.
+type session struct {
+	*bus.Client
+	own *node // nil when another process serves
+}
+
+// Close ends the connection and, where it is ours, the node.
+func (s *session) Close() {
+	s.Client.Close()
+	if s.own != nil {
+		_ = s.own.Close()
+	}
+}
+
+// connect finds the serving node: the address that was named, or the one that
+// the data directory's serve.json names. A server that was named and does not
+// answer is an error, never a reason to look elsewhere. found is false when
+// nobody serves.
+func (a *app) connect() (c *bus.Client, found bool, err error) {
+	named, from := a.flags.server, "--server"
+	if named == "" {
+		named, from = os.Getenv("QARION_SERVER"), "QARION_SERVER"
+	}
+	if named != "" {
+		c, err := bus.Dial(bus.Access{URL: named}, fmt.Sprintf("%s (%s)", named, from))
+		if err != nil {
+			return nil, false, nobody(err, "start one: qarion serve")
+		}
+		return c, true, nil
+	}
+	path := serveFilePath(a.cfg.DataDir)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, false, nil
+	}
+	var f serveFile
+	if err := json.Unmarshal(data, &f); err != nil || f.URL == "" {
+		return nil, false, nil
+	}
+	c, err = bus.Dial(f.Access, fmt.Sprintf("%s (%s)", f.URL, path))
+	if err != nil {
+		return nil, false, nil // left behind by a crash: the lock decides
+	}
+	return c, true, nil
+}
+
+// needNode connects to a serving node; exit code 3 when there is none.
+func (a *app) needNode() (*session, error) {
+	c, found, err := a.connect()
+	if err != nil {
+		return nil, err
+	}
+	if !found {
+		return nil, nobody(fmt.Errorf("no server at nats://%s (%s)", a.cfg.NATS.Listen, a.listenSource()), "start one: qarion serve")
+	}
+	return &session{Client: c}, nil
+}
+
+func (a *app) listenSource() string {
+	if a.cfg.path != "" {
+		return a.cfg.path
+	}
+	return "default"
+}
+
+// anyNode connects to a serving node, or opens the data directory itself when
+// none serves, without executing runs that others started.
+func (a *app) anyNode(ctx context.Context) (*session, error) {
+	end := time.Now().Add(lockWait)
+	for {
+		c, found, err := a.connect()
+		if err != nil {
+			return nil, err
+		}
+		if found {
+			return &session{Client: c}, nil
+		}
+		s, err := a.openOwn(ctx)
+		if err == nil || !isConflict(err) || time.Now().After(end) {
+			if err != nil {
+				return nil, wrapOpen(err, a.cfg.DataDir)
+			}
+			return s, nil
+		}
+	}
+}
+
+// openOwn opens the data directory in this process.
+func (a *app) openOwn(ctx context.Context) (*session, error) {
+	n, err := openNode(ctx, a.cfg, nodeOptions{
+		dataDir: a.cfg.DataDir, onlyOwn: true, wait: 200 * time.Millisecond, log: quietLogger(a),
+	})
+	if err != nil {
+		return nil, err
+	}
+	c, err := n.client()
+	if err != nil {
+		_ = n.Close()
+		return nil, err
+	}
+	return &session{Client: c, own: n}, nil
+}
+
+// quietLogger shows only what a person must see while a command runs.
+func quietLogger(a *app) *slog.Logger {
+	level := slog.LevelError
+	if a.cfg.Log.Level == "debug" {
+		level = slog.LevelDebug
+	}
+	return slog.New(slog.NewTextHandler(a.ui.err, &slog.HandlerOptions{Level: level}))
+}

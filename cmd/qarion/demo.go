@@ -1,0 +1,287 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/qarion/qarion/bus"
+	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/flows"
+)
+
+// sampleBase is the address of the sample API in the example flows; the demo
+// puts its own in its place.
+const sampleBase = "http://127.0.0.1:8089"
+
+// demoFlows are the flows that the demo runs, in this order, with what each of
+// them shows.
+var demoFlows = []struct {
+	id    engine.FlowID
+	shows string
+	fails bool
+}{
+	{"get_user", "the smallest flow: one GET", false},
+	{"post_order", "POST with a JSON body", false},
+	{"order_chain", "values passed between tasks (XCom)", false},
+	{"checked_stock", "a response checked field by field", false},
+	{"fan_out", "20 calls in parallel, joined by one", false},
+	{"flaky_invoice", "503 twice, then 201; one idempotency key", false},
+	{"declined_card", "a failure worth reading (on purpose)", true},
+}
+
+func (a *app) demoCommand() *cobra.Command {
+	var keep bool
+	c := &cobra.Command{
+		Use: "demo", Short: "See everything at work, in seconds",
+		Long:    "Starts the engine in a temporary folder and a sample API on loopback, runs the example flows and shows what happened.",
+		Example: "  qarion demo\n  qarion demo --keep",
+		Args:    cobra.NoArgs,
+		RunE:    func(c *cobra.Command, _ []string) error { return a.demo(c.Context(), keep) },
+	}
+	c.Flags().BoolVar(&keep, "keep", false, "go on serving, with commands to try")
+	return c
+}
+
+func (a *app) demo(ctx context.Context, keep bool) error {
+	began := time.Now()
+	dir, err := os.MkdirTemp("", "qarion-demo-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	api, err := startSampleAPI()
+	if err != nil {
+		return err
+	}
+	defer api.Close()
+	flowDir := filepath.Join(dir, "flows")
+	if err := writeFlows(flowDir, api.URL); err != nil {
+		return err
+	}
+	if !a.flags.quiet && !a.json() {
+		fmt.Fprintf(a.ui.err, "qarion %s demo · engine and sample API on loopback · data in a temporary folder\n\n", programVersion())
+	}
+	dataDir := filepath.Join(dir, "data")
+	listen := ""
+	if keep {
+		listen = "127.0.0.1:0"
+	}
+	n, err := openNode(ctx, a.cfg, nodeOptions{dataDir: dataDir, listen: listen, flows: flowDir, log: quietLogger(a)})
+	if err != nil {
+		return err
+	}
+	defer n.Close()
+	client, err := n.client()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	docs, err := a.runDemo(ctx, client)
+	if err != nil {
+		return err
+	}
+	if err := a.concludeDemo(docs, time.Since(began)); err != nil {
+		return err
+	}
+	if keep {
+		return a.keepDemo(ctx, n)
+	}
+	return nil
+}
+
+// writeFlows puts the example flows into a folder, with the sample API's
+// address as the default of their base_url.
+func writeFlows(dir, base string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	names, err := fs.Glob(flows.Files, "*.toml")
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		data, err := flows.Files.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		text := strings.ReplaceAll(string(data), sampleBase, base)
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// runDemo runs the flows side by side and shows them as they go.
+func (a *app) runDemo(ctx context.Context, client *bus.Client) ([]*engine.RunDoc, error) {
+	docs := make([]*engine.RunDoc, len(demoFlows))
+	errs := make([]error, len(demoFlows))
+	began := time.Now()
+	var mu sync.Mutex
+	view := a.newLive(ctx, len(demoFlows)+2)
+	defer func() { view.erase() }()
+	show := func() {
+		lines := demoRows(docs, a.ui.now(), a.ui.errColor)
+		view.show(append(lines, "", demoTally(docs, time.Since(began))))
+	}
+	var wg sync.WaitGroup
+	for i, f := range demoFlows {
+		wg.Go(func() {
+			doc := new(engine.RunDoc)
+			if errs[i] = client.Call(ctx, "run.start", bus.StartRun{Flow: string(f.id), TriggerType: "cli"}, doc); errs[i] != nil {
+				return
+			}
+			_, errs[i] = client.Watch(ctx, doc.RunID, func(d *engine.RunDoc) {
+				mu.Lock()
+				defer mu.Unlock()
+				docs[i] = d
+				if view != nil {
+					show()
+				} else if d.Final && !a.flags.quiet && !a.json() {
+					total, good := taskCount(d)
+					fmt.Fprintf(a.ui.err, "%s %s %d/%d %s\n", d.FlowID, d.Status, good, total, millis(d.DurationMS))
+				}
+			})
+		})
+	}
+	wg.Wait()
+	for i, err := range errs {
+		if err != nil {
+			return nil, fmt.Errorf("demo flow %s: %w", demoFlows[i].id, err)
+		}
+	}
+	return docs, nil
+}
+
+// demoRows is the live view: one line per flow.
+func demoRows(docs []*engine.RunDoc, now time.Time, color bool) []string {
+	out := make([]string, 0, len(docs))
+	for i, d := range docs {
+		if d == nil {
+			out = append(out, fmt.Sprintf("  %-14s  %-9s", demoFlows[i].id, "pending"))
+			continue
+		}
+		total, good := taskCount(d)
+		status, took, what := string(d.Status), millis(d.DurationMS), ""
+		if !d.Final {
+			took = since(d.StartTime, now)
+			status, what = demoState(d, now)
+		} else if d.Error != nil {
+			what = d.Error.Message
+		}
+		line := fmt.Sprintf("  %-14s  %s %6s  %6s  %s", d.FlowID, paint(fmt.Sprintf("%-9s", status), statusStyle(status), color), fmt.Sprintf("%d/%d", good, total), took, what)
+		out = append(out, strings.TrimRight(line, " "))
+	}
+	return out
+}
+
+func demoState(d *engine.RunDoc, now time.Time) (status, what string) {
+	flying := 0
+	for i := range d.Tasks {
+		t := &d.Tasks[i]
+		if t.Status == engine.Running {
+			flying++
+		}
+		if t.Status == engine.Ready && t.NotBefore != "" {
+			return "waiting", waitNote(t, now)
+		}
+	}
+	return "running", plural(flying, "call") + " in flight"
+}
+
+func demoTally(docs []*engine.RunDoc, took time.Duration) string {
+	done, calls, again := 0, 0, 0
+	for _, d := range docs {
+		if d == nil {
+			continue
+		}
+		if d.Final {
+			done++
+		}
+		calls += d.Calls
+		again += retries(d)
+	}
+	return fmt.Sprintf("  %d of %d flows done · %s · %d retries · %.1fs", done, len(docs), plural(calls, "call"), again, took.Seconds())
+}
+
+// concludeDemo prints the summary and holds the outcome against what the demo
+// expects.
+func (a *app) concludeDemo(docs []*engine.RunDoc, took time.Duration) error {
+	calls, wrong, expected := 0, []string{}, []string{}
+	for i, d := range docs {
+		calls += d.Calls
+		if f := demoFlows[i]; f.fails {
+			expected = append(expected, string(f.id))
+		}
+		if (d.Status == engine.Success) == demoFlows[i].fails {
+			wrong = append(wrong, string(d.FlowID))
+		}
+	}
+	if a.json() {
+		if err := a.printJSON(map[string]any{"flows": docs, "calls": calls, "expected_failures": expected, "ok": len(wrong) == 0}); err != nil {
+			return err
+		}
+	} else {
+		a.demoSummary(docs, calls, took)
+	}
+	if len(wrong) > 0 {
+		return fail(fmt.Errorf("the demo did not go as it should: %s", strings.Join(wrong, ", ")))
+	}
+	return nil
+}
+
+func (a *app) demoSummary(docs []*engine.RunDoc, calls int, took time.Duration) {
+	t := newTable("FLOW", "STATUS", "TASKS", "CALLS", "RETRIES", "TIME", "SHOWS").alignRight(2, 3, 4, 5)
+	for i, d := range docs {
+		total, good := taskCount(d)
+		again := "-"
+		if n := retries(d); n > 0 {
+			again = fmt.Sprint(n)
+		}
+		t.add(string(d.FlowID), a.ui.paint(string(d.Status), statusStyle(string(d.Status))), fmt.Sprintf("%d/%d", good, total), fmt.Sprint(d.Calls), again, millis(d.DurationMS), demoFlows[i].shows)
+	}
+	a.ui.printTable(t)
+	w := a.ui.out
+	for _, d := range docs {
+		if d.Status == engine.Failed {
+			fmt.Fprintf(w, "\n%s / %s", d.FlowID, a.failureBlock(d, false))
+		}
+	}
+	failed := 0
+	for _, f := range demoFlows {
+		if f.fails {
+			failed++
+		}
+	}
+	fmt.Fprintf(w, "\n%s, %s in %s: %d as they should, %d failed on purpose.\n", plural(len(docs), "flow"), plural(calls, "call"), duration(took), len(docs)-failed, failed)
+	fmt.Fprintf(w, "\nNext:\n  %-38s%s\n  %-38s%s\n", "qarion demo --keep", "keep it serving, with the commands to try", "qarion run flows/order_chain.toml", "one flow, in front of you (with the demo kept serving)")
+}
+
+// keepDemo goes on serving and says what to try.
+func (a *app) keepDemo(ctx context.Context, n *node) error {
+	url := n.bus.Access().URL
+	fmt.Fprintf(a.ui.out, "\nserving: %s · Ctrl-C stops\n\nTry in a second terminal:\n", url)
+	for _, line := range []string{
+		"qarion --server " + url + " logs --follow",
+		"qarion --server " + url + " runs show last",
+		"qarion --server " + url + " trigger order_chain --var customer=12 --wait",
+		"nats --server " + url + ` pub qarion.trigger.get_user '{"user": 12}'`,
+	} {
+		fmt.Fprintln(a.ui.out, "  "+line)
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-n.done:
+		n.cancel = nil
+		return err
+	}
+}

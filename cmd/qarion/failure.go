@@ -1,0 +1,192 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"sort"
+	"strings"
+
+	"github.com/qarion/qarion/engine"
+)
+
+// maxBodyLines and maxBodyBytes bound how much of an answer a failure shows by
+// itself.
+const (
+	maxBodyLines = 10
+	maxBodyBytes = 1000
+)
+
+// failureBlock tells why a run failed: the task, the request as it was sent
+// (redacted), every attempt with its answer, wait and reason, and the answer's
+// body.
+func (a *app) failureBlock(d *engine.RunDoc, wholeBody bool) string {
+	e := d.Error
+	if e == nil {
+		return ""
+	}
+	var b strings.Builder
+	if e.TaskID == "" {
+		fmt.Fprintf(&b, "run %s: %s\n", d.Status, e.Message)
+		return b.String()
+	}
+	place := ""
+	for i := range d.Tasks {
+		if d.Tasks[i].TaskID == e.TaskID && d.File != "" && d.Tasks[i].Line > 0 {
+			place = fmt.Sprintf("  %s:%d", d.File, d.Tasks[i].Line)
+		}
+	}
+	fmt.Fprintf(&b, "task %s failed: %s%s\n", e.TaskID, e.Message, a.ui.paint(place, dim))
+	var details engine.Details
+	if len(e.Details) > 0 {
+		_ = json.Unmarshal(e.Details, &details)
+	}
+	a.request(&b, &details)
+	a.attempts(&b, e, &details)
+	for _, v := range details.Validation {
+		fmt.Fprintf(&b, "    %s\n", v)
+	}
+	a.answer(&b, e, &details, wholeBody)
+	return b.String()
+}
+
+func (a *app) request(b *strings.Builder, d *engine.Details) {
+	if d.URL == "" {
+		return
+	}
+	fmt.Fprintf(b, "\n  %s %s\n", d.Method, d.URL)
+	names := make([]string, 0, len(d.RequestHeaders))
+	for n := range d.RequestHeaders {
+		names = append(names, n)
+	}
+	sort.Strings(names)
+	for _, n := range names {
+		note := ""
+		switch {
+		case n == "Authorization" && d.Credential != "":
+			note = "  credential " + d.Credential
+		case n == "Idempotency-Key":
+			note = "  the same in all attempts"
+		}
+		fmt.Fprintf(b, "    %s: %s%s\n", n, d.RequestHeaders[n], a.ui.paint(note, dim))
+	}
+	if d.RequestBody != "" {
+		fmt.Fprintf(b, "    %s\n", firstLines(d.RequestBody, false))
+	}
+}
+
+func (a *app) attempts(b *strings.Builder, e *engine.RunError, d *engine.Details) {
+	if len(e.Attempts) == 0 {
+		return
+	}
+	t := newTable("ATTEMPT", "SENT", "ANSWER", "TOOK", "THEN")
+	for i := range e.Attempts {
+		at := &e.Attempts[i]
+		t.add(fmt.Sprint(at.Attempt), a.ui.clockMillis(at.StartTime, a.ui.outTerm), answerOf(at), duration(between(at.StartTime, at.EndTime)), then(at, i == len(e.Attempts)-1, d))
+	}
+	b.WriteString("\n")
+	for _, line := range t.lines(a.ui, a.ui.outTerm, 98) {
+		b.WriteString("  " + line + "\n")
+	}
+}
+
+// answerOf says what came back: a status, or what went wrong.
+func answerOf(at *engine.AttemptDoc) string {
+	if at.StatusCode > 0 && !strings.HasPrefix(at.Message, fmt.Sprint(at.StatusCode)) {
+		return strings.TrimSpace(fmt.Sprintf("%d %s", at.StatusCode, http.StatusText(at.StatusCode)))
+	}
+	if at.Message == "" {
+		return at.Status
+	}
+	text, _, _ := strings.Cut(at.Message, "; ")
+	return text
+}
+
+// then says what followed an attempt.
+func then(at *engine.AttemptDoc, last bool, d *engine.Details) string {
+	switch {
+	case at.RetryAt != "":
+		text := "waited " + duration(between(at.EndTime, at.RetryAt))
+		if at.Reason == "Retry-After" {
+			text += " (Retry-After)"
+		}
+		return text
+	case at.Reason != "":
+		return "final: " + at.Reason
+	case last && d.NotRetried != "":
+		return "final: " + d.NotRetried
+	}
+	return "final"
+}
+
+func (a *app) answer(b *strings.Builder, e *engine.RunError, d *engine.Details, whole bool) {
+	if d.ResponseExcerpt == "" {
+		return
+	}
+	fmt.Fprintf(b, "\n  response to attempt %d (%s, %s)\n", max(1, len(e.Attempts)), orText(d.ContentType, "no content type"), bytesize(d.ResponseBytes))
+	body := d.ResponseExcerpt
+	if !whole {
+		body = firstLines(body, true)
+	}
+	for line := range strings.Lines(body) {
+		b.WriteString("    " + strings.TrimRight(printable(line), "\n") + "\n")
+	}
+	if shown := len(body); !whole && d.ResponseBytes > int64(shown) {
+		fmt.Fprintf(b, "    ... %s more: qarion runs show last --task %s --body\n", bytesize(d.ResponseBytes-int64(shown)), e.TaskID)
+	}
+}
+
+func orText(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
+}
+
+// firstLines cuts a body for the screen.
+func firstLines(s string, many bool) string {
+	if !many {
+		s, _, _ = strings.Cut(s, "\n")
+	}
+	lines := strings.SplitN(s, "\n", maxBodyLines+1)
+	if len(lines) > maxBodyLines {
+		lines = lines[:maxBodyLines]
+	}
+	s = strings.Join(lines, "\n")
+	if len(s) > maxBodyBytes {
+		s = strings.ToValidUTF8(s[:maxBodyBytes], "")
+	}
+	return s
+}
+
+// printable takes control characters out of text from a server: it must not
+// steer the terminal.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < 0x20 && r != '\n' && r != '\t' || r == 0x7f || 0x80 <= r && r < 0xa0 {
+			return '·'
+		}
+		return r
+	}, s)
+}
+
+// runError is the error line of a run that did not succeed, with what to do.
+func runError(d *engine.RunDoc, target string) error {
+	message := fmt.Sprintf("run %s %s", d.RunID, d.Status)
+	var hints []string
+	if e := d.Error; e != nil {
+		if e.TaskID != "" {
+			message += fmt.Sprintf(": %s: %s", e.TaskID, e.Message)
+		} else {
+			message += ": " + e.Message
+		}
+		var details engine.Details
+		if len(e.Details) > 0 && json.Unmarshal(e.Details, &details) == nil && details.Hint != "" {
+			hints = append(hints, details.Hint)
+		}
+		if e.Class == "validation" {
+			hints = append(hints, fmt.Sprintf("see what it answered: qarion runs show %s --task %s --body", target, e.TaskID))
+		}
+	}
+	return fail(fmt.Errorf("%s", message), append(hints, "look at it again: qarion runs show "+target)...)
+}

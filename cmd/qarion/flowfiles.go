@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+
+	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/engine/flowfile"
+)
+
+// settleFor is how long a folder must be quiet before its changes are read: an
+// editor writes a file in more than one step.
+const settleFor = 100 * time.Millisecond
+
+// flowFiles keeps the engine's flows as the files of a folder say.
+type flowFiles struct {
+	dir    string
+	types  flowfile.Types
+	engine *engine.Engine
+	log    *slog.Logger
+
+	mu   sync.Mutex
+	last *flowfile.Dir
+}
+
+// load reads the folder: changed flows become new versions, flows whose file
+// is gone are removed, and a broken file never replaces a good version.
+func (f *flowFiles) load(ctx context.Context) error {
+	d, err := flowfile.LoadDir(f.dir, f.types)
+	if errors.Is(err, fs.ErrNotExist) {
+		d, err = &flowfile.Dir{}, nil
+	}
+	if err != nil {
+		return err
+	}
+	have := map[engine.FlowID]bool{}
+	for _, flow := range d.Flows {
+		have[flow.ID] = true
+		changed, err := f.engine.PutFlow(ctx, flow)
+		if err != nil {
+			return err
+		}
+		if changed {
+			f.log.Debug("flow loaded", engine.LogFlow, flow.ID, "file", flow.File)
+		}
+	}
+	known, err := f.engine.Flows(ctx)
+	if err != nil {
+		return err
+	}
+	inDir := filepath.ToSlash(f.dir) + "/"
+	for _, flow := range known {
+		ours := strings.HasPrefix(flow.File, inDir) && !strings.Contains(flow.File[len(inDir):], "/")
+		if ours && !have[flow.FlowID] && d.Broken[flow.File] == 0 {
+			if err := f.engine.RemoveFlow(ctx, flow.FlowID); err != nil {
+				return err
+			}
+			f.log.Info("flow removed: its file is gone", engine.LogFlow, flow.FlowID, "file", flow.File)
+		}
+	}
+	f.mu.Lock()
+	f.last = d
+	f.mu.Unlock()
+	return nil
+}
+
+// found is what the last reading had to say about the files.
+func (f *flowFiles) found() *flowfile.Dir {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.last
+}
+
+func (f *flowFiles) summary() map[string]any {
+	d := f.found()
+	broken := []string{}
+	for file := range d.Broken {
+		broken = append(broken, file)
+	}
+	slices.Sort(broken)
+	return map[string]any{"dir": f.dir, "loaded": len(d.Flows), "left_out": broken}
+}
+
+// watch follows the folder until ctx ends. report hears of each reading that
+// found something.
+func (f *flowFiles) watch(ctx context.Context, report func(*flowfile.Dir)) error {
+	w, err := fsnotify.NewWatcher()
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	if err := w.Add(f.dir); err != nil {
+		<-ctx.Done() // no such folder: there is nothing to follow
+		return nil
+	}
+	quiet := time.NewTimer(time.Hour)
+	defer quiet.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case e := <-w.Events:
+			if strings.HasSuffix(e.Name, ".toml") {
+				quiet.Reset(settleFor)
+			}
+		case err := <-w.Errors:
+			f.log.Warn("changes of the flow folder may be missed", engine.LogErr, err)
+		case <-quiet.C:
+			if err := f.load(ctx); err != nil && ctx.Err() == nil {
+				f.log.Warn("the flow folder could not be read", "dir", f.dir, engine.LogErr, err)
+				continue
+			}
+			report(f.found())
+		}
+	}
+}

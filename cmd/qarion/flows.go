@@ -1,0 +1,274 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/qarion/qarion/apicall"
+	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/engine/flowfile"
+)
+
+// checkingTypes are the task types for checking files, without a node.
+func checkingTypes() (types flowfile.Types, done func(), err error) {
+	calls, err := apicall.New(apicall.Config{})
+	if err != nil {
+		return nil, nil, err
+	}
+	types = flowfile.Types{}
+	for _, t := range taskTypes(calls) {
+		types[t.Name()] = t
+	}
+	return types, calls.Close, nil
+}
+
+func (a *app) flowsCommand() *cobra.Command {
+	c := &cobra.Command{Use: "flows", Short: "List, show and check flows"}
+	var strict, brief bool
+	validate := &cobra.Command{
+		Use: "validate [PATH...]", Short: "Check flow files without a server",
+		Long: "Checks files and folders (default: the flow folder) as serve does, and prints every error with its place.",
+		Example: `  qarion flows validate
+  qarion flows validate flows/orders.toml --strict`,
+		RunE: func(_ *cobra.Command, args []string) error { return a.validate(args, strict, brief) },
+	}
+	validate.Flags().BoolVar(&strict, "strict", false, "warnings are errors")
+	validate.Flags().BoolVar(&brief, "brief", false, "one line per problem")
+	c.AddCommand(
+		&cobra.Command{Use: "list", Short: "List the flows", Args: cobra.NoArgs,
+			RunE: func(c *cobra.Command, _ []string) error { return a.listFlows(c.Context()) }},
+		&cobra.Command{Use: "show FLOW", Short: "Show one flow and its tasks", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeFlows,
+			RunE: func(c *cobra.Command, args []string) error { return a.showFlow(c.Context(), args[0]) }},
+		validate,
+	)
+	return c
+}
+
+func (a *app) validate(paths []string, strict, brief bool) error {
+	types, done, err := checkingTypes()
+	if err != nil {
+		return err
+	}
+	defer done()
+	if len(paths) == 0 {
+		paths = []string{a.cfg.Flows.Dir}
+	}
+	var found flowfile.Errors
+	files, tasks, broken := 0, 0, map[string]bool{}
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil {
+			return err
+		}
+		if info.IsDir() {
+			d, err := flowfile.LoadDir(path, types)
+			if err != nil {
+				return err
+			}
+			files += d.Files
+			found = append(found, d.Found...)
+			for _, f := range d.Flows {
+				tasks += len(f.Tasks)
+			}
+			continue
+		}
+		files++
+		flow, warnings, err := flowfile.Load(path, types)
+		var bad flowfile.Errors
+		if err != nil && !errors.As(err, &bad) {
+			return err
+		}
+		if flow != nil {
+			tasks += len(flow.Tasks)
+			bad = warnings
+		}
+		found = append(found, bad...)
+	}
+	for _, e := range found {
+		broken[e.File] = true
+	}
+	return a.reportFound(found, files, tasks, len(broken), strict, brief)
+}
+
+func (a *app) reportFound(found flowfile.Errors, files, tasks, touched int, strict, brief bool) error {
+	errs, warns := len(found.Only(flowfile.SeverityError)), len(found.Only(flowfile.SeverityWarning))
+	if a.json() {
+		if found == nil {
+			found = flowfile.Errors{}
+		}
+		if err := a.printJSON(found); err != nil {
+			return err
+		}
+	} else {
+		for _, e := range found {
+			fmt.Fprintln(a.ui.out, e.Error())
+			if a.ui.outTerm && !brief && e.Source != "" && len(e.Source) < 200 {
+				fmt.Fprintf(a.ui.out, "%5d | %s\n", e.Line, strings.ReplaceAll(e.Source, "\t", " "))
+				fmt.Fprintf(a.ui.out, "      | %s%s\n", strings.Repeat(" ", max(0, e.Column-1)), strings.Repeat("^", max(1, e.Width)))
+			}
+		}
+	}
+	if errs == 0 && warns == 0 {
+		if !a.json() {
+			fmt.Fprintf(a.ui.out, "%s, %s: no errors\n", plural(files, "file"), plural(tasks, "task"))
+		}
+		return nil
+	}
+	summary := fmt.Errorf("%s, %s in %d of %s (%d fine)", plural(errs, "error"), plural(warns, "warning"), touched, plural(files, "file"), files-touched)
+	if errs > 0 || strict {
+		return fail(summary)
+	}
+	if !a.json() {
+		a.ui.problem("warning", summary)
+	}
+	return nil
+}
+
+// offlineFlows reads the flow folder when no node serves.
+func (a *app) offlineFlows() ([]*engine.Flow, error) {
+	types, done, err := checkingTypes()
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	d, err := flowfile.LoadDir(a.cfg.Flows.Dir, types)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range d.Found {
+		fmt.Fprintln(a.ui.err, e.Error())
+	}
+	return d.Flows, nil
+}
+
+func (a *app) listFlows(ctx context.Context) error {
+	c, found, err := a.connect()
+	if err != nil {
+		return err
+	}
+	answer := struct {
+		Flows []engine.FlowInfo `json:"flows"`
+	}{Flows: []engine.FlowInfo{}}
+	if found {
+		defer c.Close()
+		if err := c.Call(ctx, "flow.list", nil, &answer); err != nil {
+			return refused(err)
+		}
+	} else {
+		flows, err := a.offlineFlows()
+		if err != nil {
+			return err
+		}
+		for _, f := range flows {
+			_, hash, err := f.Encode()
+			if err != nil {
+				return err
+			}
+			answer.Flows = append(answer.Flows, engine.FlowInfo{FlowID: f.ID, Name: f.Name, Description: f.Description, Version: hash, File: f.File, Tasks: len(f.Tasks), Triggers: f.Triggers})
+		}
+	}
+	return a.printFlows(answer.Flows)
+}
+
+func (a *app) printFlows(list []engine.FlowInfo) error {
+	switch {
+	case a.json():
+		return a.printJSON(list)
+	case a.flags.quiet:
+		for _, f := range list {
+			fmt.Fprintln(a.ui.out, f.FlowID)
+		}
+		return nil
+	case len(list) == 0:
+		fmt.Fprintf(a.ui.err, "no flows in %s/\n", a.cfg.Flows.Dir)
+		return nil
+	}
+	t := newTable("FLOW", "TASKS", "RUNNING", "FILE", "DESCRIPTION").alignRight(1, 2)
+	for _, f := range list {
+		t.add(string(f.FlowID), fmt.Sprint(f.Tasks), fmt.Sprint(f.Running), f.File, f.Description)
+	}
+	a.ui.printTable(t)
+	return nil
+}
+
+func (a *app) showFlow(ctx context.Context, id string) error {
+	c, found, err := a.connect()
+	if err != nil {
+		return err
+	}
+	f := new(engine.Flow)
+	if found {
+		defer c.Close()
+		if err := c.Call(ctx, "flow.get", map[string]string{"flow": id}, f); err != nil {
+			return refused(err)
+		}
+	} else {
+		flows, err := a.offlineFlows()
+		if err != nil {
+			return err
+		}
+		var names []string
+		f = nil
+		for _, flow := range flows {
+			names = append(names, string(flow.ID))
+			if string(flow.ID) == id {
+				f = flow
+			}
+		}
+		if f == nil {
+			if near := engine.Nearest(id, names); near != "" {
+				return fail(fmt.Errorf("no flow %q (did you mean %q?)", id, near))
+			}
+			return fail(fmt.Errorf("no flow %q in %s/", id, a.cfg.Flows.Dir))
+		}
+	}
+	if a.json() {
+		return a.printJSON(f)
+	}
+	fmt.Fprintf(a.ui.out, "%s: %s  %s\n", f.ID, plural(len(f.Tasks), "task"), f.File)
+	if f.Description != "" {
+		fmt.Fprintln(a.ui.out, f.Description)
+	}
+	fmt.Fprintln(a.ui.out)
+	t := newTable("TASK", "CALL", "AFTER", "TRIES", "URL").alignRight(3)
+	for i := range f.Tasks {
+		task := &f.Tasks[i]
+		var after []string
+		for _, d := range task.Dependencies {
+			after = append(after, string(d))
+		}
+		url, _ := task.Properties.Get("url")
+		t.add(string(task.ID), strings.ToUpper(task.Subtype), strings.Join(after, ", "), fmt.Sprint(max(1, task.MaxAttempts)), fmt.Sprint(url))
+	}
+	a.ui.printTable(t)
+	return nil
+}
+
+// completeFlows offers flow ids to the shell.
+func (a *app) completeFlows(c *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if a.start() != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var names []string
+	if client, found, err := a.connect(); err == nil && found {
+		defer client.Close()
+		var answer struct {
+			Flows []engine.FlowInfo `json:"flows"`
+		}
+		if client.Call(c.Context(), "flow.list", nil, &answer) == nil {
+			for _, f := range answer.Flows {
+				names = append(names, string(f.FlowID))
+			}
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}

@@ -1,0 +1,88 @@
+// Command qarion runs declarative flows of HTTP API calls, durably, on an
+// embedded NATS server. This package stands on top of the house: it alone
+// knows every other package. serve.go and node.go put the parts together;
+// there is one file per command.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() { os.Exit(Main()) }
+
+// Main runs the command line and returns the exit code: 0 done, 1 it was tried
+// and failed, 2 wrong usage, 3 nothing to talk to, 4 still going, 130 ended by
+// Ctrl-C.
+func Main() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	a := newApp(os.Stdin, os.Stdout, os.Stderr)
+	root := a.root()
+	root.SetArgs(os.Args[1:])
+	return a.exit(ctx, root.ExecuteContext(ctx))
+}
+
+// root is the table of commands.
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "qarion",
+		Short: "Durable flows of API calls",
+		Long:  "qarion runs flows of HTTP API calls that survive crashes, on an embedded NATS server.",
+		Example: `  qarion demo                             # everything at work, in seconds
+  qarion run flows/orders.toml            # one flow, in front of you
+  qarion serve                            # the node: flows, triggers, workers
+  qarion trigger orders --var customer=7 --wait`,
+		SilenceErrors: true, SilenceUsage: true, Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	root.SetOut(a.ui.out)
+	root.SetErr(a.ui.err)
+	root.CompletionOptions.HiddenDefaultCmd = false
+	f := root.PersistentFlags()
+	f.StringVar(&a.flags.config, "config", "", "configuration file (default qarion.toml, where it is there)")
+	f.StringVar(&a.flags.dataDir, "data-dir", "", "everything qarion remembers (default .qarion)")
+	f.StringVar(&a.flags.server, "server", "", "address of a serving node, such as nats://127.0.0.1:4222")
+	f.StringVarP(&a.flags.output, "output", "o", "table", "table or json")
+	f.StringVar(&a.flags.jq, "jq", "", "a jq expression for the JSON output")
+	f.BoolVarP(&a.flags.quiet, "quiet", "q", false, "ids only, no progress")
+	f.StringVar(&a.flags.color, "color", "auto", "auto, always or never")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(err) })
+	root.AddCommand(
+		a.demoCommand(), a.serveCommand(), a.runCommand(), a.triggerCommand(), a.flowsCommand(), a.runsCommand(),
+		a.xcomCommand(), a.logsCommand(), a.statusCommand(), a.benchCommand(), a.configCommand(), a.versionCommand(),
+		a.benchTargetCommand(),
+	)
+	for _, c := range root.Commands() {
+		guardUsage(c)
+	}
+	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return a.start() }
+	return root
+}
+
+// guardUsage turns wrong arguments, on every command, into usage errors.
+func guardUsage(c *cobra.Command) {
+	if check := c.Args; check != nil {
+		c.Args = func(c *cobra.Command, args []string) error { return usageError(check(c, args)) }
+	}
+	if c.HasSubCommands() && c.RunE == nil {
+		c.Args = cobra.ArbitraryArgs
+		c.RunE = func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return c.Help()
+			}
+			var names []string
+			for _, s := range c.Commands() {
+				names = append(names, s.Name())
+			}
+			return usageError(unknownCommand(c.CommandPath(), args[0], names))
+		}
+	}
+	for _, s := range c.Commands() {
+		guardUsage(s)
+	}
+}

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/qarion/qarion/engine"
+)
+
+// rows are the lines of a run's view: one per task, from a snapshot of the
+// run's state. It is pure: the same snapshot, width and time give the same
+// lines.
+func rows(d *engine.RunDoc, width int, now time.Time, color bool) []string {
+	name := 4
+	for i := range d.Tasks {
+		name = max(name, len(d.Tasks[i].TaskID))
+	}
+	name = min(name, max(8, width/3))
+	out := make([]string, 0, len(d.Tasks))
+	for i := range d.Tasks {
+		out = append(out, clip(row(&d.Tasks[i], name, now, color), width))
+	}
+	return out
+}
+
+func row(t *engine.TaskDoc, name int, now time.Time, color bool) string {
+	status, took, note := string(t.Status), "", ""
+	method := strings.ToUpper(t.Operation)
+	switch t.Status {
+	case engine.Pending:
+		status, method = "pending", ""
+	case engine.Skipped, engine.Cancelled:
+		method, note = "", t.Reason
+	case engine.Ready:
+		status, note = "waiting", waitNote(t, now)
+	case engine.Running:
+		if t.StartTime != "" {
+			took = since(t.StartTime, now)
+		}
+	case engine.Interrupted:
+		note = t.Reason
+	default:
+		took = duration(time.Duration(t.DurationMS * float64(time.Millisecond)))
+		note = attemptsNote(t)
+	}
+	code := ""
+	if t.StatusCode > 0 {
+		code = fmt.Sprint(t.StatusCode)
+	}
+	line := fmt.Sprintf("  %-*s  %s  %-7s %3s  %6s  %s", name, clip(string(t.TaskID), name),
+		paint(fmt.Sprintf("%-11s", status), statusStyle(status), color), method, code, took, note)
+	return strings.TrimRight(line, " ")
+}
+
+// since is the time from a document's time to now.
+func since(rfc3339 string, now time.Time) string {
+	t, err := time.Parse(time.RFC3339, rfc3339)
+	if err != nil || now.Before(t) {
+		return ""
+	}
+	return fmt.Sprintf("%.1fs", now.Sub(t).Seconds())
+}
+
+// waitNote says what a task waits for, and how long still.
+func waitNote(t *engine.TaskDoc, now time.Time) string {
+	if t.NotBefore == "" {
+		return "for a free slot"
+	}
+	at, err := time.Parse(time.RFC3339, t.NotBefore)
+	if err != nil {
+		return ""
+	}
+	in := fmt.Sprintf("in %.1fs", max(0, at.Sub(now).Seconds()))
+	if t.Attempts > 1 || len(t.History) > 0 {
+		return fmt.Sprintf("retry %d %s (%s)", len(t.History), in, t.Reason)
+	}
+	return in + " (" + t.Reason + ")"
+}
+
+// attemptsNote tells of the attempts before the last: "3 attempts: 503, 503,
+// then 201".
+func attemptsNote(t *engine.TaskDoc) string {
+	if len(t.History) < 2 {
+		return ""
+	}
+	var answers []string
+	for _, h := range t.History {
+		answers = append(answers, shortAnswer(&h))
+	}
+	last := len(answers) - 1
+	return fmt.Sprintf("%d attempts: %s, then %s", len(t.History), strings.Join(answers[:last], ", "), answers[last])
+}
+
+func shortAnswer(h *engine.AttemptDoc) string {
+	if h.StatusCode > 0 {
+		return fmt.Sprint(h.StatusCode)
+	}
+	word, _, _ := strings.Cut(h.Message, ",")
+	word, _, _ = strings.Cut(word, ":")
+	return word
+}
+
+// heading is the first line of a run's view.
+func heading(d *engine.RunDoc) string {
+	return fmt.Sprintf("%s · run %s · batch %d", d.FlowID, d.RunID, d.BatchID)
+}
+
+// tally counts tasks and calls: "4 of 5 tasks · 5 calls · 2.4s".
+func tally(d *engine.RunDoc, now time.Time) string {
+	total, done := 0, 0
+	for s, n := range d.Counts {
+		total += n
+		if s.Final() {
+			done += n
+		}
+	}
+	return fmt.Sprintf("%d of %d tasks · %s · %s", done, total, plural(d.Calls, "call"), since(d.StartTime, now))
+}
+
+// retries is how many calls of a run were repeats.
+func retries(d *engine.RunDoc) (n int) {
+	for i := range d.Tasks {
+		n += max(0, len(d.Tasks[i].History)-1)
+	}
+	return n
+}
+
+func taskCount(d *engine.RunDoc) (total, good int) {
+	for s, n := range d.Counts {
+		total += n
+		if s == engine.Success {
+			good += n
+		}
+	}
+	return total, good
+}
+
+// verdict is the last line of a run that went well.
+func verdict(d *engine.RunDoc) string {
+	total, _ := taskCount(d)
+	again := ""
+	if n := retries(d); n == 1 {
+		again = " (1 retry)"
+	} else if n > 1 {
+		again = fmt.Sprintf(" (%d retries)", n)
+	}
+	return fmt.Sprintf("%s: %s, %s, %s%s in %s", d.Status, d.FlowID, plural(total, "task"), plural(d.Calls, "call"), again, millis(d.DurationMS))
+}

@@ -1,0 +1,284 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/qarion/qarion/bus"
+	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/engine/flowfile"
+	"github.com/qarion/qarion/internal/value"
+)
+
+// variableFlags are --var and --json, which give a run its variables.
+type variableFlags struct {
+	vars []string
+	json string
+}
+
+func (v *variableFlags) add(c *cobra.Command) {
+	c.Flags().StringArrayVar(&v.vars, "var", nil, "a variable, k=v; typed by its looks (7, 1.5, true, null, else text)")
+	c.Flags().StringVar(&v.json, "json", "", "variables as a JSON object; - reads standard input")
+}
+
+// read makes the variables' JSON object.
+func (v *variableFlags) read(in io.Reader) (json.RawMessage, error) {
+	m := new(value.Map)
+	text := v.json
+	if text == "-" {
+		data, err := io.ReadAll(io.LimitReader(in, engine.MaxTriggerPayload+1))
+		if err != nil {
+			return nil, err
+		}
+		text = string(data)
+	}
+	if text != "" {
+		if err := m.UnmarshalJSON([]byte(text)); err != nil {
+			return nil, usageError(fmt.Errorf("--json: %w", err))
+		}
+	}
+	for _, kv := range v.vars {
+		k, s, ok := strings.Cut(kv, "=")
+		if !ok || k == "" {
+			return nil, usageError(fmt.Errorf("--var %q: want k=v", kv))
+		}
+		m.Set(k, typed(s))
+	}
+	if m.Len() == 0 {
+		return nil, nil
+	}
+	return value.JSON(m)
+}
+
+// typed reads a value by its looks: integer, float, true, false, null or none,
+// else text.
+func typed(s string) any {
+	switch strings.ToLower(s) {
+	case "true":
+		return true
+	case "false":
+		return false
+	case "null", "none":
+		return nil
+	}
+	if i, err := strconv.ParseInt(s, 10, 64); err == nil {
+		return i
+	}
+	looksNumber := s != "" && strings.Trim(s, "0123456789.eE+-") == "" && strings.ContainsAny(s, "0123456789")
+	if f, err := strconv.ParseFloat(s, 64); err == nil && looksNumber {
+		return f
+	}
+	return s
+}
+
+func (a *app) runCommand() *cobra.Command {
+	var vars variableFlags
+	c := &cobra.Command{
+		Use: "run FILE", Short: "Run one flow file to its end",
+		Long: "Runs one flow file in this process, or on the node that serves the data directory.\nExit code 0 on success, 1 on failure. Ctrl-C cancels the run; a second one stops now.",
+		Example: `  qarion run flows/orders.toml --var customer=7
+  qarion run flows/orders.toml --json '{"customer": 7}' --output json`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error { return a.run(c.Context(), args[0], &vars) },
+	}
+	vars.add(c)
+	return c
+}
+
+func (a *app) run(ctx context.Context, path string, vars *variableFlags) error {
+	variables, err := vars.read(a.ui.in)
+	if err != nil {
+		return err
+	}
+	types, done, err := checkingTypes()
+	if err != nil {
+		return err
+	}
+	defer done()
+	flow, warnings, err := flowfile.Load(path, types)
+	for _, w := range warnings {
+		fmt.Fprintln(a.ui.err, w.Error())
+	}
+	if err != nil {
+		return err
+	}
+	s, err := a.anyNode(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	def, _, err := flow.Encode()
+	if err != nil {
+		return err
+	}
+	in := bus.RunFlow{Flow: def, StartRun: bus.StartRun{Variables: variables, TriggerType: "cli"}}
+	doc := new(engine.RunDoc)
+	if err := s.Admin(ctx, "flow.run", in, doc); err != nil {
+		return refused(err)
+	}
+	end, err := a.followRun(ctx, s, doc, true)
+	if err != nil {
+		return err
+	}
+	return a.conclude(end)
+}
+
+// refused is the node's no to a request: a failure, not a missing server.
+func refused(err error) error {
+	var call *bus.CallError
+	if errors.As(err, &call) {
+		return fail(err)
+	}
+	return err
+}
+
+// followRun watches a run to its end. With cancels, Ctrl-C cancels the run and
+// a second one stops watching; else Ctrl-C ends only the watching.
+func (a *app) followRun(ctx context.Context, s *session, doc *engine.RunDoc, cancels bool) (*engine.RunDoc, error) {
+	if !a.flags.quiet && !a.json() {
+		fmt.Fprintln(a.ui.err, clip(heading(doc), a.ui.width()))
+	}
+	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	if cancels {
+		defer context.AfterFunc(ctx, func() { a.cancelOnce(s, doc.RunID, stop) })()
+	} else {
+		defer context.AfterFunc(ctx, stop)()
+	}
+	var view *live
+	seen := map[engine.TaskID]engine.Status{}
+	end, err := s.Watch(watching, doc.RunID, func(d *engine.RunDoc) {
+		if view == nil {
+			view = a.newLive(ctx, len(d.Tasks)+2)
+		}
+		if view != nil {
+			view.show(append(rows(d, a.ui.width()-1, a.ui.now(), a.ui.errColor), "", "  "+tally(d, a.ui.now())))
+		} else if !a.flags.quiet && !a.json() {
+			a.plainProgress(d, seen)
+		}
+	})
+	view.erase()
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		return end, a.leave(end, cancels)
+	}
+	return end, err
+}
+
+// leave is what a person reads who has stopped watching.
+func (a *app) leave(d *engine.RunDoc, cancelled bool) error {
+	if d == nil || cancelled {
+		return &cliError{code: exitCtrlC, err: errors.New("stopped"), silent: true}
+	}
+	fmt.Fprintf(a.ui.err, "qarion: run %s goes on: %s\n", d.RunID, waitingFor(d, a.ui.now()))
+	return &cliError{code: exitCtrlC, err: errors.New("stopped watching"), silent: false,
+		hints: []string{"come back with: qarion runs watch " + string(d.RunID)}}
+}
+
+// cancelOnce cancels a run at the first Ctrl-C; a second one gives up.
+func (a *app) cancelOnce(s *session, id engine.RunID, giveUp func()) {
+	fmt.Fprintln(a.ui.err, "cancelling: calls in flight are cut off; Ctrl-C again stops now")
+	second := make(chan os.Signal, 1)
+	signal.Notify(second, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(second)
+	ctx, done := context.WithTimeout(context.Background(), engine.DefaultGrace)
+	defer done()
+	if err := s.Call(ctx, "run.cancel", bus.RunRef{Run: string(id), Reason: "cancelled by hand"}, nil); err != nil {
+		giveUp()
+		return
+	}
+	select {
+	case <-second:
+	case <-ctx.Done():
+	}
+	giveUp()
+}
+
+// plainProgress prints a line per task that ended, where nothing may repaint.
+func (a *app) plainProgress(d *engine.RunDoc, seen map[engine.TaskID]engine.Status) {
+	for i := range d.Tasks {
+		t := &d.Tasks[i]
+		if t.Status.Final() && seen[t.TaskID] != t.Status {
+			seen[t.TaskID] = t.Status
+			fmt.Fprintln(a.ui.err, row(t, len(t.TaskID), a.ui.now(), a.ui.errColor))
+		}
+	}
+}
+
+// waitingFor says in one line what a run waits for.
+func waitingFor(d *engine.RunDoc, now time.Time) string {
+	for i := range d.Tasks {
+		t := &d.Tasks[i]
+		switch t.Status {
+		case engine.Ready:
+			return fmt.Sprintf("waiting for %s (%s)", t.TaskID, waitNote(t, now))
+		case engine.Running:
+			return fmt.Sprintf("waiting for %s (call in flight, %s)", t.TaskID, since(t.StartTime, now))
+		case engine.Interrupted:
+			return fmt.Sprintf("%s is interrupted", t.TaskID)
+		}
+	}
+	return string(d.Status)
+}
+
+// conclude prints how a run ended, and returns the error that its exit code
+// needs.
+func (a *app) conclude(d *engine.RunDoc) error {
+	if a.json() {
+		if err := a.printJSON(d); err != nil {
+			return err
+		}
+	} else if a.flags.quiet {
+		fmt.Fprintln(a.ui.out, d.RunID)
+	} else {
+		for _, line := range rows(d, a.ui.width(), a.ui.now(), a.ui.color) {
+			fmt.Fprintln(a.ui.out, line)
+		}
+		fmt.Fprintln(a.ui.out)
+		if d.Status == engine.Success {
+			fmt.Fprintln(a.ui.out, verdict(d))
+			if task := lastSuccess(d); task != "" {
+				fmt.Fprintf(a.ui.out, "values: qarion xcom get %s %s\n", d.RunID, task)
+			}
+		} else if block := a.failureBlock(d, false); block != "" {
+			fmt.Fprintln(a.ui.out, block)
+		}
+	}
+	switch d.Status {
+	case engine.Success:
+		return nil
+	case engine.Interrupted:
+		return a.interrupted(d)
+	}
+	return runError(d, string(d.RunID))
+}
+
+// interrupted tells of a task whose outcome a person must say.
+func (a *app) interrupted(d *engine.RunDoc) error {
+	for i := range d.Tasks {
+		if t := &d.Tasks[i]; t.Status == engine.Interrupted {
+			return &cliError{code: exitGoingOn, err: fmt.Errorf("run %s is interrupted: %s: %s", d.RunID, t.TaskID, t.Reason),
+				hints: []string{fmt.Sprintf("qarion runs resolve %s %s --as success|failed|retry", d.RunID, t.TaskID)}}
+		}
+	}
+	return &cliError{code: exitGoingOn, err: fmt.Errorf("run %s is interrupted", d.RunID)}
+}
+
+func lastSuccess(d *engine.RunDoc) engine.TaskID {
+	for i := len(d.Tasks) - 1; i >= 0; i-- {
+		if d.Tasks[i].Status == engine.Success {
+			return d.Tasks[i].TaskID
+		}
+	}
+	return ""
+}

@@ -1,0 +1,427 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/qarion/qarion/bus"
+	"github.com/qarion/qarion/engine"
+)
+
+func (a *app) runsCommand() *cobra.Command {
+	c := &cobra.Command{Use: "runs", Short: "List, show, watch, cancel and resolve runs"}
+	var in bus.ListRuns
+	var since string
+	list := &cobra.Command{
+		Use: "list", Short: "List runs, newest first", Args: cobra.NoArgs,
+		Example: "  qarion runs list --flow orders --status failed --since 24h",
+		RunE:    func(c *cobra.Command, _ []string) error { return a.listRuns(c.Context(), in, since) },
+	}
+	list.Flags().StringVar(&in.Flow, "flow", "", "only runs of this flow")
+	list.Flags().StringVar(&in.Status, "status", "", "only runs of this status")
+	list.Flags().StringVar(&since, "since", "", "only runs started since: 2h, 3d or an RFC 3339 time")
+	list.Flags().IntVar(&in.Limit, "limit", 50, "how many at the most")
+	var task string
+	var body bool
+	show := &cobra.Command{
+		Use: "show RUN", Short: "Show a run: tasks, attempts and waits", Args: cobra.ExactArgs(1),
+		Example: "  qarion runs show last\n  qarion runs show last --task create_invoice --body",
+		RunE:    func(c *cobra.Command, args []string) error { return a.showRun(c.Context(), args[0], task, body) },
+	}
+	show.Flags().StringVar(&task, "task", "", "why this task failed")
+	show.Flags().BoolVar(&body, "body", false, "with the whole kept part of the answer")
+	var as, value string
+	resolve := &cobra.Command{
+		Use: "resolve RUN TASK --as success|failed|retry", Short: "Say how an interrupted task ended", Args: cobra.ExactArgs(2),
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.resolveRun(c.Context(), args[0], args[1], as, value)
+		},
+	}
+	resolve.Flags().StringVar(&as, "as", "", "success, failed or retry")
+	resolve.Flags().StringVar(&value, "value", "", "with success: the value for others, as JSON")
+	c.AddCommand(list, show,
+		&cobra.Command{Use: "watch RUN", Short: "Watch a run to its end", Args: cobra.ExactArgs(1),
+			RunE: func(c *cobra.Command, args []string) error { return a.watchRun(c.Context(), args[0]) }},
+		&cobra.Command{Use: "cancel RUN", Short: "Cancel a run", Args: cobra.ExactArgs(1),
+			RunE: func(c *cobra.Command, args []string) error { return a.cancelRun(c.Context(), args[0]) }},
+		resolve)
+	return c
+}
+
+func (a *app) listRuns(ctx context.Context, in bus.ListRuns, since string) error {
+	at, err := parseAge(since, a.ui.now())
+	if err != nil {
+		return err
+	}
+	if !at.IsZero() {
+		in.Since = at.UTC().Format(time.RFC3339)
+	}
+	s, err := a.anyNode(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	var list bus.RunList
+	if err := s.Call(ctx, "run.list", in, &list); err != nil {
+		return refused(err)
+	}
+	switch {
+	case a.json():
+		return a.printJSON(list.Runs)
+	case a.flags.quiet:
+		for _, d := range list.Runs {
+			fmt.Fprintln(a.ui.out, d.RunID)
+		}
+		return nil
+	case len(list.Runs) == 0:
+		fmt.Fprintln(a.ui.err, "no runs"+filterNote(in, since))
+		return nil
+	}
+	t := newTable("RUN", "FLOW", "STATUS", "STARTED", "TIME", "TASKS", "NOTE").alignRight(4, 5)
+	for _, d := range list.Runs {
+		total, good := taskCount(d)
+		took := millis(d.DurationMS)
+		if !d.Final {
+			took = since2(d.StartTime, a.ui.now())
+		}
+		t.add(string(d.RunID), string(d.FlowID), a.ui.paint(string(d.Status), statusStyle(string(d.Status))),
+			a.ui.clock(d.StartTime, a.ui.outTerm), took, fmt.Sprintf("%d/%d", good, total), note(d))
+	}
+	a.ui.printTable(t)
+	if list.More {
+		fmt.Fprintf(a.ui.err, "%s shown, there are more: --limit %d, filters: --flow --status --since\n", plural(len(list.Runs), "run"), max(in.Limit, 50)*2)
+	}
+	return nil
+}
+
+func filterNote(in bus.ListRuns, since string) string {
+	var parts []string
+	for name, v := range map[string]string{"flow": in.Flow, "status": in.Status} {
+		if v != "" {
+			parts = append(parts, name+" "+v)
+		}
+	}
+	if since != "" {
+		parts = append(parts, "since "+since)
+	}
+	if len(parts) == 0 {
+		return "; start one: qarion run FILE"
+	}
+	return " (" + strings.Join(parts, ", ") + ")"
+}
+
+func since2(start string, now time.Time) string {
+	t, err := time.Parse(time.RFC3339, start)
+	if err != nil {
+		return ""
+	}
+	return duration(now.Sub(t))
+}
+
+// note is what a list says about a run beside its status.
+func note(d *engine.RunDoc) string {
+	switch {
+	case d.Error != nil && d.Error.TaskID != "":
+		return fmt.Sprintf("%s: %s", d.Error.TaskID, d.Error.Message)
+	case d.Error != nil:
+		return d.Error.Message
+	case !d.Final:
+		total, left := 0, 0
+		for s, n := range d.Counts {
+			total += n
+			if !s.Final() {
+				left += n
+			}
+		}
+		return fmt.Sprintf("%d left", left)
+	}
+	if again := d.Calls - d.Counts[engine.Success]; again > 0 && d.Status == engine.Success {
+		return plural(again, "repeat")
+	}
+	return ""
+}
+
+func (a *app) showRun(ctx context.Context, ref, task string, body bool) error {
+	s, err := a.anyNode(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	id, err := s.FindRun(ctx, ref)
+	if err != nil {
+		return refused2(err)
+	}
+	d, err := s.Run(ctx, id)
+	if err != nil {
+		return refused(err)
+	}
+	if task != "" {
+		if err := a.loadTask(ctx, s, d, engine.TaskID(task)); err != nil {
+			return err
+		}
+	}
+	switch {
+	case a.json():
+		return a.printJSON(d)
+	case a.flags.quiet:
+		fmt.Fprintln(a.ui.out, d.RunID)
+		return nil
+	case task != "":
+		fmt.Fprint(a.ui.out, a.failureBlock(d, body))
+		return nil
+	}
+	a.printRun(d, ref)
+	return nil
+}
+
+// refused2 is refused for what the client itself finds out.
+func refused2(err error) error {
+	if errors.Is(err, engine.ErrInvalid) || errors.Is(err, engine.ErrNotFound) {
+		return fail(err)
+	}
+	return refused(err)
+}
+
+// loadTask makes a task's last failed attempt the run's error, from the
+// operation log, unless it is already.
+func (a *app) loadTask(ctx context.Context, s *session, d *engine.RunDoc, task engine.TaskID) error {
+	var names []string
+	found := false
+	for i := range d.Tasks {
+		names = append(names, string(d.Tasks[i].TaskID))
+		found = found || d.Tasks[i].TaskID == task
+	}
+	if !found {
+		if near := engine.Nearest(string(task), names); near != "" {
+			return fail(fmt.Errorf("run %s has no task %q (did you mean %q?)", d.RunID, task, near))
+		}
+		return fail(fmt.Errorf("run %s has no task %q (there are: %s)", d.RunID, task, strings.Join(names, ", ")))
+	}
+	if d.Error != nil && d.Error.TaskID == task {
+		return nil
+	}
+	start, err := time.Parse(time.RFC3339, d.StartTime)
+	if err != nil {
+		return err
+	}
+	var last *engine.Operation
+	err = s.Logs(ctx, bus.LogFilter{Flow: string(d.FlowID), Task: string(task), Run: d.RunID, Since: start.Add(-time.Second)}, func(_ []byte, op *engine.Operation) error {
+		last = op
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if last == nil || last.Success {
+		return fail(fmt.Errorf("task %s of run %s did not fail", task, d.RunID))
+	}
+	var details engine.Details
+	if err := json.Unmarshal(last.Details, &details); err != nil {
+		return err
+	}
+	d.Error = &engine.RunError{
+		TaskID: task, Class: details.ErrorClass, Message: last.ErrorMessage, Method: details.Method, URL: details.URL,
+		StatusCode: details.StatusCode, ResponseExcerpt: details.ResponseExcerpt, Details: last.Details,
+	}
+	for i := range d.Tasks {
+		if d.Tasks[i].TaskID == task {
+			d.Error.Attempts = d.Tasks[i].History
+		}
+	}
+	return nil
+}
+
+// printRun draws a run: heading, tasks, and their attempts on a time line.
+func (a *app) printRun(d *engine.RunDoc, ref string) {
+	w := a.ui.out
+	head := fmt.Sprintf("%s · run %s · %s", d.FlowID, d.RunID, a.ui.paint(string(d.Status), statusStyle(string(d.Status))))
+	if d.Error != nil {
+		head += ": " + note(d)
+	}
+	fmt.Fprintln(w, head)
+	when := a.ui.clock(d.StartTime, a.ui.outTerm)
+	if d.EndTime != "" {
+		when += fmt.Sprintf(" to %s (%s)", a.ui.clock(d.EndTime, a.ui.outTerm), millis(d.DurationMS))
+	}
+	line := fmt.Sprintf("%s · trigger %s · batch %d", when, d.TriggerType, d.BatchID)
+	for k, v := range d.Variables.All() {
+		if data, err := json.Marshal(v); err == nil {
+			line += fmt.Sprintf(" · %s=%s", k, data)
+		}
+	}
+	fmt.Fprintln(w, line)
+	fmt.Fprintln(w)
+	for _, l := range timeline(d, a.ui) {
+		fmt.Fprintln(w, l)
+	}
+	fmt.Fprintln(w)
+	if d.Error != nil && d.Error.TaskID != "" {
+		fmt.Fprintf(w, "why it failed: qarion runs show %s --task %s\n", ref, d.Error.TaskID)
+	}
+	if task := lastSuccess(d); task != "" {
+		fmt.Fprintf(w, "values:        qarion xcom get %s %s\n", ref, task)
+	}
+}
+
+// chartWidth is how many columns the time line has, and chartMin the terminal
+// width under which it goes.
+const (
+	chartWidth = 40
+	chartMin   = 70
+)
+
+// timeline draws the tasks with their attempts and waits.
+func timeline(d *engine.RunDoc, u *ui) []string {
+	chart := !u.outTerm || u.width() >= chartMin
+	span := d.DurationMS
+	if !d.Final {
+		if start, err := time.Parse(time.RFC3339, d.StartTime); err == nil {
+			span = float64(u.now().Sub(start).Milliseconds())
+		}
+	}
+	t := newTable("TASK", "STATUS", "TRIES", "TIME", scale(span)).alignRight(2, 3)
+	for i := range d.Tasks {
+		task := &d.Tasks[i]
+		tries, took := "-", "-"
+		if task.Attempts > 0 {
+			tries, took = fmt.Sprint(task.Attempts), millis(task.DurationMS)
+		}
+		last := task.Reason
+		if chart && task.StartTime != "" && span > 0 {
+			last = bar(task, d.StartTime, span, u)
+		}
+		t.add(string(task.TaskID), u.paint(string(task.Status), statusStyle(string(task.Status))), tries, took, last)
+	}
+	return t.lines(u, u.outTerm, u.width())
+}
+
+func scale(span float64) string {
+	return fmt.Sprintf("%-*s%s", chartWidth-6, "0s", millis(span))
+}
+
+// bar marks when a task's calls were made: succeeded, failed, waiting.
+func bar(t *engine.TaskDoc, start string, span float64, u *ui) string {
+	good, bad, idle := '█', '▒', '·'
+	if u.ascii {
+		good, bad, idle = '#', 'x', '.'
+	}
+	cells := []rune(strings.Repeat(" ", chartWidth))
+	mark := func(from, to string, r rune) {
+		a := int(float64(between(start, from).Milliseconds()) / span * chartWidth)
+		b := int(float64(between(start, to).Milliseconds()) / span * chartWidth)
+		for i := max(0, min(a, chartWidth-1)); i <= min(b, chartWidth-1); i++ {
+			cells[i] = r
+		}
+	}
+	if len(t.History) == 0 {
+		end := t.EndTime
+		if end == "" {
+			end = engine.FormatTime(u.now())
+		}
+		r := good
+		if t.Status != engine.Success {
+			r = bad
+		}
+		mark(t.StartTime, end, r)
+		return strings.TrimRight(string(cells), " ")
+	}
+	last := t.History[len(t.History)-1]
+	mark(t.StartTime, last.EndTime, idle)
+	for _, h := range t.History {
+		r := bad
+		if h.Status == string(engine.OutcomeSuccess) {
+			r = good
+		}
+		mark(h.StartTime, h.EndTime, r)
+	}
+	return strings.TrimRight(string(cells), " ")
+}
+
+func (a *app) watchRun(ctx context.Context, ref string) error {
+	s, err := a.needNode()
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	id, err := s.FindRun(ctx, ref)
+	if err != nil {
+		return refused2(err)
+	}
+	d, err := s.Run(ctx, id)
+	if err != nil {
+		return refused(err)
+	}
+	if a.json() {
+		end, err := s.Watch(ctx, id, func(d *engine.RunDoc) { _ = a.printJSON(d) })
+		if err != nil {
+			return err
+		}
+		if end.Status == engine.Success {
+			return nil
+		}
+		return runError(end, string(end.RunID))
+	}
+	end, err := a.followRun(ctx, s, d, false)
+	if err != nil {
+		return err
+	}
+	return a.conclude(end)
+}
+
+func (a *app) cancelRun(ctx context.Context, ref string) error {
+	s, err := a.needNode()
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	id, err := s.FindRun(ctx, ref)
+	if err != nil {
+		return refused2(err)
+	}
+	d := new(engine.RunDoc)
+	if err := s.Call(ctx, "run.cancel", bus.RunRef{Run: string(id), Reason: "cancelled by hand"}, d); err != nil {
+		return refused(err)
+	}
+	if d, err = s.Watch(ctx, id, func(*engine.RunDoc) {}); err != nil {
+		return err
+	}
+	if a.json() {
+		return a.printJSON(d)
+	}
+	fmt.Fprintf(a.ui.out, "%s: run %s\n", d.Status, d.RunID)
+	return nil
+}
+
+func (a *app) resolveRun(ctx context.Context, ref, task, as, value string) error {
+	if as == "" {
+		return usageError(errors.New("--as is missing: success, failed or retry"))
+	}
+	if value != "" && !json.Valid([]byte(value)) {
+		return usageError(errors.New("--value is not JSON"))
+	}
+	s, err := a.needNode()
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	id, err := s.FindRun(ctx, ref)
+	if err != nil {
+		return refused2(err)
+	}
+	d := new(engine.RunDoc)
+	in := bus.ResolveTask{Run: string(id), Task: task, As: as, Value: json.RawMessage(value)}
+	if err := s.Call(ctx, "run.resolve", in, d); err != nil {
+		return refused(err)
+	}
+	if a.json() {
+		return a.printJSON(d)
+	}
+	fmt.Fprintf(a.ui.out, "%s is resolved as %s; watch the run: qarion runs watch %s\n", task, as, id)
+	return nil
+}

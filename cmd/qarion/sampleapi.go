@@ -1,0 +1,154 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// sampleAPI is the small shop that the demo calls: users, orders, stock,
+// labels, an invoice service that is down at first, and a card that is
+// declined.
+type sampleAPI struct {
+	server *http.Server
+	URL    string
+
+	mu       sync.Mutex
+	calls    int
+	orders   map[string]int // by idempotency key
+	next     int
+	invoices map[string]int // tries by key
+}
+
+// startSampleAPI serves on a loopback port of its own.
+func startSampleAPI() (*sampleAPI, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("start the sample API: %w", err)
+	}
+	s := &sampleAPI{URL: "http://" + l.Addr().String(), orders: map[string]int{}, next: 8817, invoices: map[string]int{}}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /users/{id}", s.user)
+	mux.HandleFunc("POST /orders", s.createOrder)
+	mux.HandleFunc("GET /orders/{id}", s.order)
+	mux.HandleFunc("GET /stock", s.stock)
+	mux.HandleFunc("GET /labels", s.labels)
+	mux.HandleFunc("GET /labels/{id}", s.label)
+	mux.HandleFunc("POST /sheets", s.sheet)
+	mux.HandleFunc("POST /invoices", s.invoice)
+	mux.HandleFunc("POST /payments", s.payment)
+	mux.HandleFunc("POST /receipts", func(w http.ResponseWriter, _ *http.Request) { reply(w, 202, map[string]any{"queued": true}) })
+	s.server = &http.Server{Handler: s.counted(mux), ReadHeaderTimeout: 5 * time.Second}
+	go func() { _ = s.server.Serve(l) }()
+	return s, nil
+}
+
+// Close stops the server.
+func (s *sampleAPI) Close() { _ = s.server.Close() }
+
+func (s *sampleAPI) counted(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		s.calls++
+		s.mu.Unlock()
+		time.Sleep(8 * time.Millisecond) // as far away as a neighbouring service
+		next.ServeHTTP(w, r)
+	})
+}
+
+func reply(w http.ResponseWriter, code int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(v)
+}
+
+func (s *sampleAPI) user(w http.ResponseWriter, r *http.Request) {
+	id, err := strconv.Atoi(r.PathValue("id"))
+	if err != nil {
+		reply(w, 404, map[string]any{"error": "no_such_user"})
+		return
+	}
+	reply(w, 200, map[string]any{"id": id, "name": "Ann Ek", "email": "ann.ek@shop.example", "roles": []string{"buyer"}})
+}
+
+// createOrder makes an order once per idempotency key.
+func (s *sampleAPI) createOrder(w http.ResponseWriter, r *http.Request) {
+	var in struct {
+		Customer int `json:"customer"`
+		Items    []struct {
+			SKU string `json:"sku"`
+			Qty int    `json:"qty"`
+		} `json:"items"`
+	}
+	if err := json.NewDecoder(r.Body).Decode(&in); err != nil || in.Customer == 0 || len(in.Items) == 0 {
+		reply(w, 422, map[string]any{"error": "validation_failed", "fields": map[string]string{"items": "must not be empty"}})
+		return
+	}
+	key := r.Header.Get("Idempotency-Key")
+	s.mu.Lock()
+	id, known := s.orders[key]
+	if !known || key == "" {
+		s.next++
+		id = s.next
+		s.orders[key] = id
+	}
+	s.mu.Unlock()
+	reply(w, 201, map[string]any{"id": id, "customer": in.Customer, "total": 129.9, "status": "open"})
+}
+
+func (s *sampleAPI) order(w http.ResponseWriter, r *http.Request) {
+	id, _ := strconv.Atoi(r.PathValue("id"))
+	reply(w, 200, map[string]any{"id": id, "total": 129.9, "currency": "EUR", "status": "confirmed"})
+}
+
+func (s *sampleAPI) stock(w http.ResponseWriter, _ *http.Request) {
+	reply(w, 200, map[string]any{"status": "success", "data": map[string]any{
+		"items": []map[string]any{{"sku": "A-17", "qty": 41}, {"sku": "B-2", "qty": 7}},
+	}})
+}
+
+func (s *sampleAPI) labels(w http.ResponseWriter, _ *http.Request) {
+	ids := make([]int, 20)
+	for i := range ids {
+		ids[i] = 501 + i
+	}
+	reply(w, 200, map[string]any{"ids": ids})
+}
+
+func (s *sampleAPI) label(w http.ResponseWriter, r *http.Request) {
+	time.Sleep(60 * time.Millisecond) // a printer is slow
+	reply(w, 200, map[string]any{"id": r.PathValue("id"), "text": "SHIP-" + r.PathValue("id")})
+}
+
+func (s *sampleAPI) sheet(w http.ResponseWriter, r *http.Request) {
+	var in struct {
+		Labels []int `json:"labels"`
+	}
+	if err := json.NewDecoder(r.Body).Decode(&in); err != nil || len(in.Labels) != 20 {
+		reply(w, 422, map[string]any{"error": "want 20 labels"})
+		return
+	}
+	reply(w, 201, map[string]any{"sheet": 1, "labels": len(in.Labels)})
+}
+
+// invoice is down for the first two tries of each key.
+func (s *sampleAPI) invoice(w http.ResponseWriter, r *http.Request) {
+	key := r.Header.Get("Idempotency-Key")
+	s.mu.Lock()
+	s.invoices[key]++
+	try := s.invoices[key]
+	s.mu.Unlock()
+	if try <= 2 {
+		reply(w, 503, map[string]any{"error": "maintenance", "message": "the invoice service is starting"})
+		return
+	}
+	reply(w, 201, map[string]any{"invoice": "R-2026-0042", "tries": try})
+}
+
+func (s *sampleAPI) payment(w http.ResponseWriter, _ *http.Request) {
+	reply(w, 402, map[string]any{"error": "card_declined", "message": "Insufficient funds", "order_id": 8817})
+}

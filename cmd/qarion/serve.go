@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/qarion/qarion/bus"
+	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/engine/flowfile"
+)
+
+// serveFile is what a serving node leaves in its data directory, for the
+// commands: address, login and process id.
+type serveFile struct {
+	bus.Access
+	PID int `json:"pid"`
+}
+
+func serveFilePath(dataDir string) string { return filepath.Join(dataDir, "serve.json") }
+
+func (a *app) serveCommand() *cobra.Command {
+	var listen, flows string
+	c := &cobra.Command{
+		Use: "serve", Short: "Run the node: flows, triggers and workers",
+		Example: `  qarion serve
+  qarion serve --flows-dir pipelines --listen 127.0.0.1:4333`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if c.Flags().Changed("listen") {
+				a.cfg.NATS.Listen = listen
+			}
+			if c.Flags().Changed("flows-dir") {
+				a.cfg.Flows.Dir = flows
+			}
+			return a.serve(c.Context())
+		},
+	}
+	c.Flags().StringVar(&listen, "listen", bus.DefaultListen, "where NATS clients connect")
+	c.Flags().StringVar(&flows, "flows-dir", defaultFlowsDir, "folder of flow files")
+	return c
+}
+
+// serve runs the node until a signal.
+func (a *app) serve(ctx context.Context) error {
+	began := time.Now()
+	log := a.logger()
+	if a.banner() {
+		fmt.Fprintf(a.ui.err, "qarion %s · %s · nats-server %s\n", programVersion(), runtime.Version(), natsVersion())
+	}
+	n, err := openNode(ctx, a.cfg, nodeOptions{
+		dataDir: a.cfg.DataDir, listen: a.cfg.NATS.Listen, flows: a.cfg.Flows.Dir, wait: lockWait, log: log,
+	})
+	if err != nil {
+		if isConflict(err) {
+			return nobody(err, "another node may be running: qarion status; or choose [nats] listen and data_dir")
+		}
+		return err
+	}
+	if err := writeServeFile(a.cfg.DataDir, n.bus.Access()); err != nil {
+		n.Close()
+		return err
+	}
+	defer os.Remove(serveFilePath(a.cfg.DataDir))
+	a.announce(n, time.Since(began), log)
+	return a.hold(ctx, n, log)
+}
+
+// hold waits for the first signal, then stops the node; a second signal cuts
+// calls in flight off.
+func (a *app) hold(ctx context.Context, n *node, log *slog.Logger) error {
+	watching, stop := context.WithCancel(ctx)
+	watched := make(chan error, 1)
+	go func() { watched <- n.files.watch(watching, func(d *flowfile.Dir) { a.reportFiles(d, log) }) }()
+	var failed error
+	select {
+	case <-ctx.Done():
+	case failed = <-n.done:
+		n.cancel = nil
+		failed = cmpErr(failed, fmt.Errorf("the engine stopped"))
+	}
+	stop()
+	<-watched
+	second := make(chan os.Signal, 1)
+	signal.Notify(second, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(second)
+	closed := make(chan error, 1)
+	st, _ := n.engine.Status(context.WithoutCancel(ctx))
+	if a.banner() {
+		fmt.Fprintf(a.ui.err, "stopping: %s in flight get %s; Ctrl-C again stops now\n", plural(st.InFlight, "call"), duration(engine.DefaultGrace))
+	}
+	go func() { closed <- n.Close() }()
+	for {
+		select {
+		case <-second:
+			n.engine.Abort()
+		case err := <-closed:
+			if a.banner() {
+				fmt.Fprintln(a.ui.err, "stopped")
+			}
+			return cmpErr(failed, err)
+		}
+	}
+}
+
+// banner reports whether a person is looking.
+func (a *app) banner() bool { return a.ui.errTerm && a.cfg.Log.Format == "auto" }
+
+// logger is the operator's log: quiet on a terminal, where the banner speaks.
+func (a *app) logger() *slog.Logger {
+	level := slog.LevelInfo
+	_ = level.UnmarshalText([]byte(a.cfg.Log.Level))
+	if a.banner() && level == slog.LevelInfo {
+		level = slog.LevelWarn
+	}
+	o := &slog.HandlerOptions{Level: level}
+	if a.cfg.Log.Format == "json" {
+		return slog.New(slog.NewJSONHandler(a.ui.err, o))
+	}
+	return slog.New(slog.NewTextHandler(a.ui.err, o))
+}
+
+// announce says that the node is ready, and for what.
+func (a *app) announce(n *node, took time.Duration, log *slog.Logger) {
+	d := n.files.found()
+	url := n.bus.Access().URL
+	st, _ := n.engine.Status(context.Background())
+	if !a.banner() {
+		a.reportFiles(d, log)
+		log.Info("ready", "nats", url, "data", a.cfg.DataDir, "flows", len(d.Flows), "open_runs", st.OpenRuns, "took_ms", took.Milliseconds())
+		return
+	}
+	w := a.ui.err
+	source := a.cfg.path
+	if source == "" {
+		source = "no qarion.toml, defaults (print them: qarion config init)"
+	}
+	fmt.Fprintf(w, "  config  %s\n", source)
+	fmt.Fprintf(w, "  data    %s, sync %s\n", a.cfg.DataDir, a.cfg.Storage.Sync)
+	fmt.Fprintf(w, "  nats    %s  loopback only, no login\n", url)
+	fmt.Fprintf(w, "  flows   %d of %d from %s/\n", len(d.Flows), d.Files, a.cfg.Flows.Dir)
+	if st.OpenRuns > 0 {
+		fmt.Fprintf(w, "  resumed %s; %d interrupted\n", plural(st.OpenRuns, "run"), len(st.Interrupted))
+	}
+	a.reportFiles(d, log)
+	hint := "put a flow file into " + a.cfg.Flows.Dir + "/"
+	if len(d.Flows) > 0 {
+		hint = "try: qarion trigger " + string(d.Flows[0].ID) + " --wait"
+	}
+	fmt.Fprintf(w, "ready in %s; %s\n", duration(took), hint)
+}
+
+// reportFiles says what is wrong with flow files.
+func (a *app) reportFiles(d *flowfile.Dir, log *slog.Logger) {
+	for _, e := range d.Found {
+		if a.banner() {
+			fmt.Fprintln(a.ui.err, e.Error())
+		} else {
+			log.Warn("flow file", "place", fmt.Sprintf("%s:%d:%d", e.File, e.Line, e.Column), "problem", e.Error())
+		}
+	}
+	for file, n := range d.Broken {
+		log.Warn(file+" is left out until it is mended; changes are picked up", "errors", n)
+	}
+}
+
+func writeServeFile(dataDir string, access bus.Access) error {
+	data, err := json.Marshal(serveFile{access, os.Getpid()})
+	if err != nil {
+		return err
+	}
+	path := serveFilePath(dataDir)
+	tmp := path + ".new"
+	if err := os.WriteFile(tmp, data, 0o600); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return os.Rename(tmp, path)
+}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/qarion/qarion/engine"
+)
+
+// nodeInfo is the answer of node.status.
+type nodeInfo struct {
+	Engine    engine.NodeStatus `json:"engine"`
+	Version   string            `json:"version"`
+	UptimeMS  int64             `json:"uptime_ms"`
+	NATS      string            `json:"nats"`
+	DataDir   string            `json:"data_dir"`
+	DataBytes int64             `json:"data_bytes"`
+	FlowFiles *struct {
+		Dir     string   `json:"dir"`
+		Loaded  int      `json:"loaded"`
+		LeftOut []string `json:"left_out"`
+	} `json:"flow_files,omitempty"`
+}
+
+func (a *app) statusCommand() *cobra.Command {
+	var check bool
+	c := &cobra.Command{
+		Use: "status", Short: "How the serving node is", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return a.status(c.Context(), check) },
+	}
+	c.Flags().BoolVar(&check, "check", false, "only the exit code: 0 healthy, 1 not, 3 nobody serves")
+	return c
+}
+
+func (a *app) status(ctx context.Context, check bool) error {
+	s, err := a.needNode()
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	var raw json.RawMessage
+	if err := s.Call(ctx, "node.status", nil, &raw); err != nil {
+		if check {
+			return &cliError{code: exitFailed, err: err, silent: true}
+		}
+		return refused(err)
+	}
+	if check {
+		return nil
+	}
+	if a.json() {
+		return a.printJSON(raw)
+	}
+	var in nodeInfo
+	if err := json.Unmarshal(raw, &in); err != nil {
+		return err
+	}
+	a.printStatus(s.Target(), &in)
+	return nil
+}
+
+func (a *app) printStatus(target string, in *nodeInfo) {
+	w, e := a.ui.out, &in.Engine
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "%-9s  %s\n", name, fmt.Sprintf(format, args...))
+	}
+	row("node", "qarion %s, up %s", in.Version, duration(time.Duration(in.UptimeMS)*time.Millisecond))
+	row("server", "%s", target)
+	behind := int64(e.LedgerSeq) - int64(e.ProjectedSeq)
+	row("data", "%s, %s, projections %s", in.DataDir, bytesize(in.DataBytes), map[bool]string{true: "current (0 behind)", false: fmt.Sprintf("%d behind", behind)}[behind <= 0])
+	if f := in.FlowFiles; f != nil {
+		left := ""
+		if len(f.LeftOut) > 0 {
+			left = fmt.Sprintf(", %d left out: %s", len(f.LeftOut), f.LeftOut[0])
+		}
+		row("flows", "%d loaded%s", f.Loaded, left)
+	}
+	row("runs", "%d open · %d interrupted", e.OpenRuns, len(e.Interrupted))
+	parked := 0
+	for _, n := range e.Parked {
+		parked += n
+	}
+	row("tasks", "%d in flight of %d slots · %d ready · %d waiting for a retry · %d waiting for a breaker", e.InFlight, e.Slots, e.ReadyTasks, e.Waiting, parked)
+	if e.BadRecords > 0 {
+		row("ledger", "%s cannot be read and are skipped", plural(e.BadRecords, "record"))
+	}
+	if e.DedupeFull {
+		row("dedupe", "more than %d caller keys in 24 h: the oldest are forgotten", engine.MaxDedupe)
+	}
+	for _, t := range e.Interrupted {
+		row("needs you", "qarion runs resolve %s %s --as success|failed|retry", t.Run, t.Task)
+	}
+}
