@@ -198,17 +198,6 @@ func (b *Bus) Connect(name string) (*nats.Conn, error) {
 // JetStream is the engine's own JetStream context.
 func (b *Bus) JetStream() jetstream.JetStream { return b.js }
 
-// JetStreamFor is a JetStream context on a connection of its own, closed with
-// the bus: who writes much must not hold up the engine's messages.
-func (b *Bus) JetStreamFor(name string) (jetstream.JetStream, error) {
-	nc, err := b.Connect(name)
-	if err != nil {
-		return nil, err
-	}
-	b.extra = append(b.extra, nc)
-	return jetstream.New(nc, jetstream.WithPublishAsyncTimeout(publishTimeout))
-}
-
 // Dir is the directory of the JetStream store.
 func (b *Bus) Dir() string { return b.cfg.Dir }
 

@@ -2,222 +2,278 @@ package bus
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
 	"github.com/qarion/qarion/engine"
 )
 
-// The micro service: groups and endpoints under apiPrefix for everybody, under
-// adminPrefix for those with a login.
-const (
-	serviceName = "qarion"
-	apiPrefix   = "qarion.api"
-	adminPrefix = "qarion.admin"
-)
+// ServiceName is how the service is found (`nats micro ls`).
+const ServiceName = "qarion"
 
-// Bounds of the service.
-const (
-	maxCallers    = 1024 // that wait at once; one more is told to come back
-	callTimeout   = 30 * time.Second
-	defaultWait   = time.Minute
-	maxWait       = time.Hour
-	maxAnswerXCom = 512 << 10 // bytes of XCom values in one answer
-)
+// MaxCallers is how many callers may wait for a run's end at a time, and how
+// many other requests may be worked on; the next one is told that it is busy.
+const MaxCallers = 1024
 
-// Runner is what the service needs of the engine.
-type Runner interface {
+// callTimeout bounds a request that does not wait for a run.
+const callTimeout = 30 * time.Second
+
+// maxAnswer is the largest answer, in bytes: a message may have 1 MiB.
+const maxAnswer = 1000 << 10
+
+// Engine is what the service asks; *engine.Engine implements it.
+type Engine interface {
 	Start(ctx context.Context, req engine.StartRequest) (*engine.RunDoc, error)
 	Get(ctx context.Context, id engine.RunID) (*engine.RunDoc, error)
 	Wait(ctx context.Context, id engine.RunID) (*engine.RunDoc, error)
 	Open(ctx context.Context) ([]*engine.RunDoc, error)
 	Cancel(ctx context.Context, id engine.RunID, reason string) error
-	Resolve(ctx context.Context, id engine.RunID, task engine.TaskID, as string, value []byte) error
+	Resolve(ctx context.Context, id engine.RunID, task engine.TaskID, as string, val []byte) error
 	Flows(ctx context.Context) ([]engine.FlowInfo, error)
 	Flow(ctx context.Context, id engine.FlowID) (*engine.Flow, error)
 	Status(ctx context.Context) (engine.NodeStatus, error)
 }
 
-// RunStore has the documents of runs that are not open any more.
-type RunStore interface {
-	// Get returns a run's document; engine.ErrNotFound when there is none.
-	Get(ctx context.Context, id engine.RunID) (*engine.RunDoc, error)
-	// Scan hands documents to fn, the last written first, until it says false.
-	Scan(ctx context.Context, fn func(*engine.RunDoc) bool) error
-}
-
-// XComStore has the values that tasks left.
-type XComStore interface {
+// XComs is the view of the values that tasks left.
+type XComs interface {
+	// Lookup returns a value as JSON text, or where it is when it is large.
+	Lookup(ctx context.Context, run engine.RunID, task engine.TaskID) (text []byte, ref *engine.BlobRef, err error)
+	// Get returns a value as JSON text, wherever it is.
 	Get(ctx context.Context, run engine.RunID, task engine.TaskID) ([]byte, error)
 }
 
-// ServiceConfig is what the service works with.
+// ServiceConfig is what a service works with.
 type ServiceConfig struct {
-	Runner  Runner
-	Runs    RunStore
-	XCom    XComStore
-	Version string // of the program, as semantic version
+	Conn    *nats.Conn
+	Engine  Engine
+	Runs    engine.Runs // runs after their end
+	XCom    XComs
+	Version string // of the program
 	Log     *slog.Logger
-	// Extra endpoints of the neighbours, for callers with a login.
-	Admin []Endpoint
-	// Info is added to the answer of node.status.
-	Info func(ctx context.Context) (map[string]any, error)
 }
 
-// Endpoint is one request that the service answers. Handle gets the payload
-// and returns what is answered as JSON.
-type Endpoint struct {
-	Group, Name string
-	Handle      func(ctx context.Context, data []byte) (any, error)
-}
+// Handler answers one request: JSON in, JSON out. The kind of its error
+// (engine.ErrInvalid, ...) becomes the code of the answer, its text the line
+// that the caller reads.
+type Handler func(ctx context.Context, data []byte) (answer []byte, err error)
 
-// Service answers requests on NATS.
+// Service is the NATS micro service qarion. Each request is worked on in a
+// goroutine of its own, so that one that waits does not hold up the others.
 type Service struct {
-	cfg    ServiceConfig
-	log    *slog.Logger
-	micro  micro.Service
-	places chan struct{}
-	wg     sync.WaitGroup
-	ctx    context.Context // of the service's life: ends waiting callers
-	stop   context.CancelFunc
+	cfg     ServiceConfig
+	log     *slog.Logger
+	runs    *runs
+	service micro.Service
+	api     micro.Group
+	admin   micro.Group
+	groups  map[string]micro.Group // by subject
+
+	ctx     context.Context // of the service's life: set once, ends the calls
+	stop    context.CancelCauseFunc
+	calls   sync.WaitGroup
+	working chan struct{} // a place per request that does not wait
+	waiting chan struct{} // a place per caller that waits for a run
 }
 
-// Serve starts the service on the bus.
-func (b *Bus) Serve(cfg ServiceConfig) (*Service, error) {
-	nc, err := b.Connect("service")
-	if err != nil {
-		return nil, err
+// errStopping is what callers hear whose request was cut off.
+var errStopping = fmt.Errorf("%w: the node is stopping", engine.ErrUnavailable)
+
+// errBusy is what a caller hears who is one too many.
+var errBusy = errors.New("busy: " + strconv.Itoa(MaxCallers) + " callers are waiting already; try again, or start without waiting")
+
+// OpenService starts to answer.
+func OpenService(cfg ServiceConfig) (*Service, error) {
+	version := cfg.Version
+	if !semanticVersion(version) {
+		version = "0.0.0" // of a build without one; the rule of micro services (ADR-32)
 	}
-	b.extra = append(b.extra, nc)
-	s := &Service{cfg: cfg, log: engine.Logger(cfg.Log), places: make(chan struct{}, maxCallers)}
-	s.ctx, s.stop = context.WithCancel(context.Background())
-	s.micro, err = micro.AddService(nc, micro.Config{
-		Name: serviceName, Version: cfg.Version, Description: "flows of API calls",
+	m, err := micro.AddService(cfg.Conn, micro.Config{
+		Name: ServiceName, Version: version, Description: "runs flows of HTTP API calls, durably",
+		Metadata: map[string]string{"version": cfg.Version},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("add the NATS service: %w", err)
+		return nil, fmt.Errorf("open the service %s: %w", ServiceName, err)
 	}
-	for _, e := range s.endpoints() {
-		if err := s.add(apiPrefix, e); err != nil {
-			return nil, err
+	s := &Service{
+		cfg: cfg, log: engine.Logger(cfg.Log), runs: &runs{cfg.Engine, cfg.Runs}, service: m,
+		api: m.AddGroup(subjectAPI), admin: m.AddGroup(subjectAdmin), groups: map[string]micro.Group{},
+		working: make(chan struct{}, MaxCallers), waiting: make(chan struct{}, MaxCallers),
+	}
+	s.ctx, s.stop = context.WithCancelCause(context.Background())
+	if err := s.addAll(); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// semanticVersion reports whether a version has the form major.minor.patch
+// (https://semver.org), with or without more behind it.
+func semanticVersion(v string) bool {
+	core, _, _ := strings.Cut(strings.ReplaceAll(v, "+", "-"), "-")
+	parts := strings.Split(core, ".")
+	for _, p := range parts {
+		if _, err := strconv.ParseUint(p, 10, 31); err != nil || len(p) > 1 && p[0] == '0' {
+			return false
 		}
 	}
-	for _, e := range append(s.adminEndpoints(), cfg.Admin...) {
-		if err := s.add(adminPrefix, e); err != nil {
-			return nil, err
+	return len(parts) == 3
+}
+
+// addAll adds the endpoints of the engine.
+func (s *Service) addAll() error {
+	return errors.Join(
+		s.Add("run", "start", s.runStart),
+		s.Add("run", "get", s.runGet),
+		s.Add("run", "list", s.runList),
+		s.Add("run", "cancel", s.runCancel),
+		s.Add("run", "resolve", s.runResolve),
+		s.Add("flow", "list", s.flowList),
+		s.Add("flow", "get", s.flowGet),
+		s.Add("xcom", "get", s.xcomGet),
+		s.Add("", "status", s.status),
+		s.AddAdmin("flow", "run", s.flowRun),
+	)
+}
+
+// Add adds an endpoint for everybody: qarion.api.<noun>.<name>, or
+// qarion.api.<name> where noun is "".
+func (s *Service) Add(noun, name string, h Handler) error { return s.add(s.api, subjectAPI, noun, name, h) }
+
+// AddAdmin adds an endpoint for those with full rights:
+// qarion.admin.<noun>.<name>.
+func (s *Service) AddAdmin(noun, name string, h Handler) error {
+	return s.add(s.admin, subjectAdmin, noun, name, h)
+}
+
+func (s *Service) add(parent micro.Group, subject, noun, name string, h Handler) error {
+	group := parent
+	if noun != "" {
+		key := subject + "." + noun
+		if s.groups[key] == nil {
+			s.groups[key] = parent.AddGroup(noun)
 		}
+		group = s.groups[key]
 	}
-	return s, nc.Flush()
-}
-
-// Close stops taking requests and ends the callers that wait.
-func (s *Service) Close() {
-	_ = s.micro.Stop()
-	s.stop()
-	s.wg.Wait()
-}
-
-// add registers an endpoint. The library calls one handler after another, so
-// each request is handed to a goroutine, within bounds.
-func (s *Service) add(prefix string, e Endpoint) error {
-	group := s.micro.AddGroup(prefix).AddGroup(e.Group)
-	return group.AddEndpoint(e.Name, micro.HandlerFunc(func(r micro.Request) {
-		select {
-		case s.places <- struct{}{}:
-		default:
-			_ = r.Error("429", "busy: too many callers wait; try again in a moment", nil)
-			return
-		}
-		s.wg.Go(func() {
-			defer func() { <-s.places }()
-			s.answer(r, e)
-		})
-	}))
-}
-
-func (s *Service) answer(r micro.Request, e Endpoint) {
-	out, err := e.Handle(s.ctx, r.Data())
-	if err != nil {
-		code, message := errorCode(err)
-		if err := r.Error(code, message, nil); err != nil {
-			s.log.Debug("an answer did not reach its caller", engine.LogErr, err)
-		}
-		return
-	}
-	data, ok := out.(json.RawMessage)
-	if !ok {
-		if data, err = json.Marshal(out); err != nil {
-			_ = r.Error("500", "the answer cannot be encoded", nil)
-			return
-		}
-	}
-	if len(data) > maxPayload-4096 {
-		_ = r.Error("413", fmt.Sprintf("the answer has %d bytes, more than a message can carry", len(data)), nil)
-		return
-	}
-	if err := r.Respond(data); err != nil {
-		s.log.Debug("an answer did not reach its caller", engine.LogErr, err)
-	}
-}
-
-// errorCodes are the kinds of error as the service's error codes.
-var errorCodes = []struct {
-	kind error
-	code string
-}{
-	{engine.ErrInvalid, "400"}, {engine.ErrDenied, "403"}, {engine.ErrNotFound, "404"},
-	{engine.ErrConflict, "409"}, {engine.ErrUnavailable, "503"},
-}
-
-func errorCode(err error) (code, message string) {
-	message = err.Error()
-	for _, k := range errorCodes {
-		if errors.Is(err, k.kind) {
-			return k.code, trimKind(message, k.kind)
-		}
-	}
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-		return "503", "the node did not answer in time"
-	}
-	return "500", message
-}
-
-// trimKind takes the kind's own word off a message: the code says it.
-func trimKind(message string, kind error) string {
-	prefix := kind.Error() + ": "
-	if len(message) > len(prefix) && message[:len(prefix)] == prefix {
-		return message[len(prefix):]
-	}
-	return message
-}
-
-// kindOf is the error kind of a service's error code.
-func kindOf(code string) error {
-	for _, k := range errorCodes {
-		if k.code == code {
-			return k.kind
-		}
-	}
-	if code == "429" {
-		return engine.ErrUnavailable
-	}
-	return errors.New("the node failed")
-}
-
-// decode reads a request's payload, strictly: a mistyped key is refused. No
-// payload is an empty object.
-func decode(data []byte, into any) error {
-	if len(data) == 0 {
-		return nil
-	}
-	if err := strictJSON(data, into); err != nil {
-		return fmt.Errorf("%w: the request is not as expected: %w", engine.ErrInvalid, err)
+	// Endpoints have names of their own beside their subjects; two groups may
+	// both have a "run".
+	endpoint := strings.Trim(noun+"-"+name, "-")
+	handle := micro.HandlerFunc(func(req micro.Request) { s.accept(req, h) })
+	if err := group.AddEndpoint(endpoint, handle, micro.WithEndpointSubject(name)); err != nil {
+		return fmt.Errorf("add endpoint %s.%s.%s: %w", subject, noun, name, err)
 	}
 	return nil
+}
+
+// accept hands a request to a goroutine of its own, while there are places.
+func (s *Service) accept(req micro.Request, h Handler) {
+	reply, data := req.Reply(), req.Data()
+	if !isInbox(reply) {
+		return
+	}
+	select {
+	case s.working <- struct{}{}:
+	default:
+		s.refuse(reply, errBusy)
+		return
+	}
+	s.calls.Go(func() {
+		c := &call{places: s.working}
+		defer c.leave()
+		ctx, cancel := context.WithTimeout(context.WithValue(s.ctx, callKey{}, c), callTimeout)
+		defer cancel()
+		answer, err := s.answer(ctx, h, data)
+		switch {
+		case err != nil && s.ctx.Err() != nil:
+			s.refuse(reply, errStopping)
+		case err != nil:
+			s.refuse(reply, err)
+		default:
+			s.respond(&nats.Msg{Subject: reply, Data: answer, Header: c.header})
+		}
+	})
+}
+
+// isInbox reports whether an answer may be sent to a subject. The service has
+// full rights: it must not be made to write to a stream by a caller who names
+// that as the place for the answer.
+func isInbox(reply string) bool {
+	return reply != "" && !strings.HasPrefix(reply, "$") && !strings.HasPrefix(reply, "qarion.")
+}
+
+// answer runs a handler. A panic in it is one request's failure, not the
+// node's.
+func (s *Service) answer(ctx context.Context, h Handler, data []byte) (answer []byte, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.Error("a request failed with a panic", engine.LogErr, p, "stack", string(debug.Stack()))
+			answer, err = nil, errors.New("internal error; the node's log says more")
+		}
+	}()
+	answer, err = h(ctx, data)
+	if err == nil && len(answer) > maxAnswer {
+		err = fmt.Errorf("%w: the answer of %d bytes does not fit into a message", engine.ErrInvalid, len(answer))
+	}
+	return answer, err
+}
+
+// call is a request that is being worked on.
+type call struct {
+	places chan struct{} // where it holds a place
+	header nats.Header   // of the answer
+}
+
+type callKey struct{}
+
+func (c *call) leave() { <-c.places }
+
+// wait moves a request among those that wait for a run, which are many and
+// long; errBusy when there is no place.
+func (s *Service) wait(ctx context.Context) error {
+	c, ok := ctx.Value(callKey{}).(*call)
+	if !ok || c.places == s.waiting {
+		return nil
+	}
+	select {
+	case s.waiting <- struct{}{}:
+		c.leave()
+		c.places = s.waiting
+		return nil
+	default:
+		return errBusy
+	}
+}
+
+// setHeader adds a header to the answer of the request that ctx belongs to.
+func setHeader(ctx context.Context, name, value string) {
+	if c, ok := ctx.Value(callKey{}).(*call); ok {
+		c.header = nats.Header{name: {value}}
+	}
+}
+
+func (s *Service) refuse(reply string, err error) {
+	code, text := describe(err)
+	s.respond(&nats.Msg{Subject: reply, Header: nats.Header{micro.ErrorCodeHeader: {code}, micro.ErrorHeader: {text}}})
+}
+
+func (s *Service) respond(m *nats.Msg) {
+	if err := s.cfg.Conn.PublishMsg(m); err != nil && s.ctx.Err() == nil {
+		s.log.Warn("an answer was not sent", engine.LogErr, err)
+	}
+}
+
+// Close stops answering: callers that wait hear that the node is stopping.
+func (s *Service) Close() {
+	_ = s.service.Stop()
+	s.stop(errStopping)
+	s.calls.Wait()
 }

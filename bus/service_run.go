@@ -2,430 +2,237 @@ package bus
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/qarion/qarion/engine"
 )
 
-// StartRun is the payload of run.start.
-type StartRun struct {
-	Flow          string          `json:"flow"`
-	Variables     json.RawMessage `json:"variables,omitempty"`
-	ID            string          `json:"id,omitempty"` // the caller's key: the same within 24 h starts nothing new
-	BatchID       *int64          `json:"batch_id,omitempty"`
-	ExecutionDate string          `json:"execution_date,omitempty"` // RFC 3339
-	TriggerType   string          `json:"trigger_type,omitempty"`
-	TriggerID     string          `json:"trigger_id,omitempty"`
-	Wait          json.RawMessage `json:"wait,omitempty"` // seconds, or true for a minute
-	XCom          []string        `json:"xcom,omitempty"` // tasks whose values the answer carries
-}
+// maxAnswerXCom bounds the values that a run's answer carries, in bytes.
+const maxAnswerXCom = 512 << 10
 
-// RunRef is the payload of run.get and run.cancel.
-type RunRef struct {
-	Run    string   `json:"run_id"`
-	XCom   []string `json:"xcom,omitempty"`
-	Reason string   `json:"reason,omitempty"`
-	Wait   float64  `json:"wait,omitempty"` // run.get: seconds to wait for the end
-}
+// triggerTypes are what a caller may call itself.
+var triggerTypes = [...]string{"api", "cli", "schedule", "webhook"}
 
-// ListRuns is the payload of run.list.
-type ListRuns struct {
-	Flow   string `json:"flow,omitempty"`
-	Status string `json:"status,omitempty"`
-	Since  string `json:"since,omitempty"`  // RFC 3339
-	Limit  int    `json:"limit,omitempty"`  // default 50, at most 1000
-	Suffix string `json:"suffix,omitempty"` // of the run id
-}
-
-// RunList is the answer of run.list.
-type RunList struct {
-	Runs []*engine.RunDoc `json:"runs"`
-	More bool             `json:"more"` // there are older ones
-}
-
-// ResolveTask is the payload of run.resolve.
-type ResolveTask struct {
-	Run   string          `json:"run_id"`
-	Task  string          `json:"task_id"`
-	As    string          `json:"as"` // success, failed, retry
-	Value json.RawMessage `json:"value,omitempty"`
-}
-
-// XComRef is the payload of xcom.get.
-type XComRef struct {
-	Run  string `json:"run_id"`
-	Task string `json:"task_id"`
-}
-
-// RunFlow is the payload of the admin's flow.run: a compiled flow, as
-// engine.Flow.Encode writes it, that is run once without becoming a version.
-type RunFlow struct {
-	Flow json.RawMessage `json:"flow"`
-	StartRun
-}
-
-func strictJSON(data []byte, into any) error {
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	return d.Decode(into)
-}
-
-func (s *Service) endpoints() []Endpoint {
-	return []Endpoint{
-		{"run", "start", s.start},
-		{"run", "get", s.get},
-		{"run", "list", s.list},
-		{"run", "cancel", s.cancel},
-		{"run", "resolve", s.resolve},
-		{"flow", "list", s.flows},
-		{"flow", "get", s.flow},
-		{"xcom", "get", s.xcom},
-		{"node", "status", s.status},
-	}
-}
-
-func (s *Service) adminEndpoints() []Endpoint {
-	return []Endpoint{{"flow", "run", s.runFlow}}
-}
-
-func (s *Service) start(ctx context.Context, data []byte) (any, error) {
-	var in StartRun
-	if err := decode(data, &in); err != nil {
+func (s *Service) runStart(ctx context.Context, data []byte) ([]byte, error) {
+	var req StartRequest
+	if err := decode(data, &req); err != nil {
 		return nil, err
 	}
-	req, wait, err := in.request()
+	if req.Definition != nil {
+		return nil, fmt.Errorf("%w: a definition is taken by %s.flow.run alone", engine.ErrInvalid, subjectAdmin)
+	}
+	if _, err := engine.ParseFlowID(string(req.Flow)); err != nil {
+		return nil, err
+	}
+	return s.start(ctx, &req, nil)
+}
+
+// flowRun starts a run of a flow that comes with the request.
+func (s *Service) flowRun(ctx context.Context, data []byte) ([]byte, error) {
+	var req StartRequest
+	if err := decode(data, &req); err != nil {
+		return nil, err
+	}
+	f, err := engine.DecodeFlow(req.Definition)
 	if err != nil {
+		return nil, fmt.Errorf("%w: definition: %w", engine.ErrInvalid, err)
+	}
+	if _, err := engine.ParseFlowID(string(f.ID)); err != nil {
 		return nil, err
 	}
-	flow, err := engine.ParseFlowID(in.Flow)
-	if err != nil {
-		return nil, err
-	}
-	req.Flow = flow
-	return s.launch(ctx, req, wait, in.XCom)
+	req.Flow = f.ID
+	return s.start(ctx, &req, f)
 }
 
-func (s *Service) runFlow(ctx context.Context, data []byte) (any, error) {
-	var in RunFlow
-	if err := decode(data, &in); err != nil {
-		return nil, err
+func (s *Service) start(ctx context.Context, req *StartRequest, adHoc *engine.Flow) ([]byte, error) {
+	start := engine.StartRequest{
+		Flow: req.Flow, Variables: req.Variables, BatchID: req.BatchID, TriggerType: cmp.Or(req.TriggerType, "api"),
+		TriggerID: req.TriggerID, DedupeID: req.ID, AdHoc: adHoc,
 	}
-	flow, err := engine.DecodeFlow(in.Flow)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", engine.ErrInvalid, err)
+	if !slices.Contains(triggerTypes[:], start.TriggerType) {
+		return nil, fmt.Errorf("%w: trigger_type %.40q is none of %q", engine.ErrInvalid, req.TriggerType, triggerTypes)
 	}
-	req, wait, err := in.request()
-	if err != nil {
-		return nil, err
+	if bytes.Equal(start.Variables, []byte("null")) {
+		start.Variables = nil
 	}
-	req.Flow, req.AdHoc = flow.ID, flow
-	return s.launch(ctx, req, wait, in.XCom)
-}
-
-// request turns the payload into what the engine takes.
-func (in *StartRun) request() (req engine.StartRequest, wait time.Duration, err error) {
-	req = engine.StartRequest{
-		Variables: in.Variables, BatchID: in.BatchID, DedupeID: in.ID,
-		TriggerType: in.TriggerType, TriggerID: in.TriggerID,
+	if req.ExecutionDate != nil {
+		start.ExecutionDate = *req.ExecutionDate
 	}
-	for _, v := range []string{in.ID, in.TriggerType, in.TriggerID} {
-		if len(v) > 256 {
-			return req, 0, fmt.Errorf("%w: id, trigger_type and trigger_id have at most 256 bytes", engine.ErrInvalid)
-		}
-	}
-	if in.ExecutionDate != "" {
-		if req.ExecutionDate, err = time.Parse(time.RFC3339Nano, in.ExecutionDate); err != nil {
-			return req, 0, fmt.Errorf("%w: execution_date %q is not an RFC 3339 time such as 2026-01-31T06:00:00Z", engine.ErrInvalid, in.ExecutionDate)
-		}
-	}
-	wait, err = waitTime(in.Wait)
-	return req, wait, err
-}
-
-func waitTime(raw json.RawMessage) (time.Duration, error) {
-	switch s := strings.TrimSpace(string(raw)); s {
-	case "", "null", "false":
-		return 0, nil
-	case "true":
-		return defaultWait, nil
-	}
-	var seconds float64
-	if err := json.Unmarshal(raw, &seconds); err != nil || seconds < 0 {
-		return 0, fmt.Errorf("%w: wait is seconds, or true for a minute", engine.ErrInvalid)
-	}
-	return min(time.Duration(seconds*float64(time.Second)), maxWait), nil
-}
-
-// launch starts a run and, where asked, waits for its end. When the time is up
-// the answer has the present state and says that it is not final.
-func (s *Service) launch(ctx context.Context, req engine.StartRequest, wait time.Duration, xcom []string) (any, error) {
-	call, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	doc, err := s.cfg.Runner.Start(call, req)
-	if err != nil {
-		return nil, err
-	}
-	if doc.StartTime == "" { // known by its key, and over already
-		if doc, err = s.find(ctx, doc.RunID); err != nil {
+	if req.Wait > 0 {
+		if err := s.wait(ctx); err != nil { // before anything is stored
 			return nil, err
 		}
 	}
-	if wait > 0 && !doc.Final {
-		if doc, err = s.await(ctx, doc.RunID, wait); err != nil {
-			return nil, err
-		}
-	}
-	return s.withXCom(ctx, doc, xcom)
-}
-
-// await waits for a run's end, for a task that needs a person, or until the
-// time is up.
-func (s *Service) await(ctx context.Context, id engine.RunID, wait time.Duration) (*engine.RunDoc, error) {
-	waiting, cancel := context.WithTimeout(ctx, wait)
-	defer cancel()
-	doc, err := s.cfg.Runner.Wait(waiting, id)
+	doc, err := s.cfg.Engine.Start(ctx, start)
 	if err != nil {
-		return s.find(ctx, id)
+		return nil, err
 	}
-	return doc, nil
+	if req.Wait > 0 || doc.Final { // final: an earlier run of the same key, of which only the id is known here
+		doc, err = s.runs.wait(s.ctx, doc.RunID, time.Duration(req.Wait))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.runAnswer(ctx, doc, req.XCom)
 }
 
-// find returns a run, open or closed.
-func (s *Service) find(ctx context.Context, id engine.RunID) (*engine.RunDoc, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	doc, err := s.cfg.Runner.Get(ctx, id)
-	if errors.Is(err, engine.ErrNotFound) {
-		doc, err = s.cfg.Runs.Get(ctx, id)
-	}
-	return doc, err
-}
-
-func (s *Service) withXCom(ctx context.Context, doc *engine.RunDoc, tasks []string) (any, error) {
-	if len(tasks) == 0 {
-		return doc, nil
-	}
-	out := *doc
-	out.XCom = map[engine.TaskID]any{}
-	size := 0
-	for _, name := range tasks {
-		task, err := engine.ParseTaskID(name)
+// runAnswer writes a run's document, with the values that were asked for.
+func (s *Service) runAnswer(ctx context.Context, doc *engine.RunDoc, tasks []engine.TaskID) ([]byte, error) {
+	limit := maxAnswer
+	if len(tasks) > 0 {
+		values, size, err := s.values(context.WithoutCancel(ctx), doc.RunID, tasks)
 		if err != nil {
 			return nil, err
 		}
-		v, err := s.cfg.XCom.Get(ctx, doc.RunID, task)
+		with := *doc
+		with.XCom = values
+		doc, limit = &with, limit-0*size
+	}
+	return doc.AppendWithin(make([]byte, 0, 1024), limit)
+}
+
+// values reads the values of tasks. A value that does not fit any more is
+// given as where it is.
+func (s *Service) values(ctx context.Context, run engine.RunID, tasks []engine.TaskID) (map[engine.TaskID]any, int, error) {
+	values, left := make(map[engine.TaskID]any, len(tasks)), maxAnswerXCom
+	for _, task := range tasks {
+		if _, err := engine.ParseTaskID(string(task)); err != nil {
+			return nil, 0, err
+		}
+		text, ref, err := s.cfg.XCom.Lookup(ctx, run, task)
 		if errors.Is(err, engine.ErrNotFound) {
 			continue
 		}
+		if err == nil && ref != nil && ref.Size <= int64(left) {
+			text, err = s.cfg.XCom.Get(ctx, run, task)
+		}
 		if err != nil {
+			return nil, 0, err
+		}
+		if ref != nil && (text == nil || len(text) > left) {
+			text, err = json.Marshal(ref)
+		}
+		if err == nil && len(text) > left {
+			err = fmt.Errorf("%w: the values asked for have more than %d bytes together: read them with xcom.get", engine.ErrInvalid, maxAnswerXCom)
+		}
+		if err != nil {
+			return nil, 0, err
+		}
+		values[task] = json.RawMessage(text)
+		left -= len(text)
+	}
+	return values, maxAnswerXCom - left, nil
+}
+
+func (s *Service) runGet(ctx context.Context, data []byte) ([]byte, error) {
+	req, id, err := s.runRequest(ctx, data)
+	if err != nil {
+		return nil, err
+	}
+	var doc *engine.RunDoc
+	if req.Wait > 0 {
+		if err := s.wait(ctx); err != nil {
 			return nil, err
 		}
-		if size += len(v); size > maxAnswerXCom {
-			return nil, fmt.Errorf("%w: the values have more than %d bytes; read them with xcom.get", engine.ErrInvalid, maxAnswerXCom)
-		}
-		out.XCom[task] = json.RawMessage(v)
+		doc, err = s.runs.wait(s.ctx, id, time.Duration(req.Wait))
+	} else {
+		doc, err = s.runs.Get(ctx, id)
 	}
-	return &out, nil
+	if err != nil {
+		return nil, err
+	}
+	return s.runAnswer(ctx, doc, req.XCom)
 }
 
-func (s *Service) get(ctx context.Context, data []byte) (any, error) {
-	var in RunRef
-	if err := decode(data, &in); err != nil {
+// runRequest reads a request that names a run.
+func (s *Service) runRequest(ctx context.Context, data []byte) (req RunRequest, id engine.RunID, err error) {
+	if w := words(data); len(w) == 1 {
+		req.Run = w[0]
+	} else if err := decode(data, &req); err != nil {
+		return req, "", err
+	}
+	id, err = engine.FindRun(ctx, s.runs, req.Run)
+	return req, id, err
+}
+
+func (s *Service) runList(ctx context.Context, data []byte) ([]byte, error) {
+	var req ListRequest
+	if err := decode(data, &req); err != nil {
 		return nil, err
 	}
-	id, err := engine.ParseRunID(in.Run)
-	if err != nil {
-		return nil, err
-	}
-	doc, err := s.find(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	if in.Wait > 0 && !doc.Final && doc.Status != engine.Interrupted {
-		if doc, err = s.await(ctx, id, min(time.Duration(in.Wait*float64(time.Second)), maxWait)); err != nil {
+	filter := engine.RunFilter{Flow: req.Flow, Status: req.Status, Before: req.Before, Limit: req.Limit}
+	if req.Since != "" {
+		var err error
+		if filter.Since, err = engine.ParseSince(req.Since, time.Now()); err != nil {
 			return nil, err
 		}
 	}
-	return s.withXCom(ctx, doc, in.XCom)
-}
-
-func (s *Service) cancel(ctx context.Context, data []byte) (any, error) {
-	var in RunRef
-	if err := decode(data, &in); err != nil {
-		return nil, err
-	}
-	id, err := engine.ParseRunID(in.Run)
+	docs, err := s.runs.List(ctx, filter)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	if err := s.cfg.Runner.Cancel(ctx, id, in.Reason); err != nil {
-		if doc, found := s.cfg.Runs.Get(ctx, id); found == nil && doc.Final {
-			return nil, fmt.Errorf("%w: run %s has ended already: %s", engine.ErrConflict, id, doc.Status)
+	out := []byte{'['}
+	for i, doc := range docs {
+		before := len(out)
+		if i > 0 {
+			out = append(out, ',')
 		}
-		return nil, err
-	}
-	return s.find(ctx, id)
-}
-
-func (s *Service) resolve(ctx context.Context, data []byte) (any, error) {
-	var in ResolveTask
-	if err := decode(data, &in); err != nil {
-		return nil, err
-	}
-	id, err := engine.ParseRunID(in.Run)
-	if err != nil {
-		return nil, err
-	}
-	task, err := engine.ParseTaskID(in.Task)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	if err := s.cfg.Runner.Resolve(ctx, id, task, in.As, in.Value); err != nil {
-		return nil, err
-	}
-	return s.find(ctx, id)
-}
-
-// list answers with runs, newest first: the open ones as they are now, the
-// others from the store.
-func (s *Service) list(ctx context.Context, data []byte) (any, error) {
-	var in ListRuns
-	if err := decode(data, &in); err != nil {
-		return nil, err
-	}
-	since := ""
-	if in.Since != "" {
-		t, err := time.Parse(time.RFC3339, in.Since)
-		if err != nil {
-			return nil, fmt.Errorf("%w: since %q is not an RFC 3339 time", engine.ErrInvalid, in.Since)
-		}
-		since = engine.FormatTime(t)
-	}
-	limit := in.Limit
-	if limit <= 0 {
-		limit = 50
-	}
-	limit = min(limit, 1000)
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	match := func(d *engine.RunDoc) bool {
-		return (in.Flow == "" || string(d.FlowID) == in.Flow) && (in.Status == "" || string(d.Status) == in.Status) &&
-			(in.Suffix == "" || strings.HasSuffix(string(d.RunID), in.Suffix)) && d.StartTime >= since
-	}
-	open, err := s.cfg.Runner.Open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	out := RunList{Runs: []*engine.RunDoc{}}
-	seen := map[engine.RunID]bool{}
-	for _, d := range open {
-		seen[d.RunID] = true
-		if match(d) {
-			out.Runs = append(out.Runs, d)
-		}
-	}
-	closed, scanned := 0, 0
-	err = s.cfg.Runs.Scan(ctx, func(d *engine.RunDoc) bool {
-		scanned++
-		if !seen[d.RunID] && d.Final && match(d) {
-			seen[d.RunID] = true
-			if closed++; closed > limit {
-				out.More = true
-				return false
-			}
-			out.Runs = append(out.Runs, d)
-		}
-		return scanned < maxScanned
-	})
-	if err != nil {
-		return nil, err
-	}
-	slices.SortFunc(out.Runs, func(a, b *engine.RunDoc) int { return strings.Compare(string(b.RunID), string(a.RunID)) })
-	if len(out.Runs) > limit {
-		out.Runs, out.More = out.Runs[:limit], true
-	}
-	for i, d := range out.Runs {
-		short := *d // lists show heads; run.get has the tasks
-		short.Tasks = nil
-		out.Runs[i] = &short
-	}
-	return out, nil
-}
-
-// maxScanned bounds how many runs a filter looks through.
-const maxScanned = 200_000
-
-func (s *Service) flows(ctx context.Context, _ []byte) (any, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	list, err := s.cfg.Runner.Flows(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return map[string]any{"flows": list}, nil
-}
-
-func (s *Service) flow(ctx context.Context, data []byte) (any, error) {
-	var in struct {
-		Flow string `json:"flow"`
-	}
-	if err := decode(data, &in); err != nil {
-		return nil, err
-	}
-	id, err := engine.ParseFlowID(in.Flow)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	return s.cfg.Runner.Flow(ctx, id)
-}
-
-func (s *Service) xcom(ctx context.Context, data []byte) (any, error) {
-	var in XComRef
-	if err := decode(data, &in); err != nil {
-		return nil, err
-	}
-	run, err := engine.ParseRunID(in.Run)
-	if err != nil {
-		return nil, err
-	}
-	task, err := engine.ParseTaskID(in.Task)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	v, err := s.cfg.XCom.Get(ctx, run, task)
-	return json.RawMessage(v), err
-}
-
-func (s *Service) status(ctx context.Context, _ []byte) (any, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	st, err := s.cfg.Runner.Status(ctx)
-	if err != nil {
-		return nil, err
-	}
-	out := map[string]any{"engine": st}
-	if s.cfg.Info != nil {
-		info, err := s.cfg.Info(ctx)
-		if err != nil {
+		if out, err = doc.AppendSummary(out); err != nil {
 			return nil, err
 		}
-		for k, v := range info {
-			out[k] = v
+		if len(out) >= maxAnswer { // the caller goes on before the last one
+			out = out[:before]
+			break
 		}
 	}
-	return out, nil
+	return append(out, ']'), nil
+}
+
+func (s *Service) runCancel(ctx context.Context, data []byte) ([]byte, error) {
+	req, id, err := s.runRequest(ctx, data)
+	if err != nil {
+		return nil, err
+	}
+	doc, err := s.runs.Get(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if doc.Final {
+		return nil, fmt.Errorf("%w: run %s is %s already", engine.ErrConflict, id, doc.Status)
+	}
+	if err := s.cfg.Engine.Cancel(ctx, id, cmp.Or(req.Reason, "cancelled by a caller")); err != nil {
+		return nil, err
+	}
+	if doc, err = s.runs.Get(ctx, id); err != nil {
+		return nil, err
+	}
+	return s.runAnswer(ctx, doc, nil)
+}
+
+func (s *Service) runResolve(ctx context.Context, data []byte) ([]byte, error) {
+	var req ResolveRequest
+	if err := decode(data, &req); err != nil {
+		return nil, err
+	}
+	id, err := engine.FindRun(ctx, s.runs, req.Run)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := engine.ParseTaskID(string(req.Task)); err != nil {
+		return nil, err
+	}
+	if err := s.cfg.Engine.Resolve(ctx, id, req.Task, req.As, req.Value); err != nil {
+		return nil, err
+	}
+	doc, err := s.runs.Get(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return s.runAnswer(ctx, doc, nil)
 }

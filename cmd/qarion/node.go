@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/qarion/qarion/apicall"
 	"github.com/qarion/qarion/bus"
 	"github.com/qarion/qarion/engine"
@@ -37,6 +39,8 @@ type node struct {
 	blobs   *kvstore.Blobs
 	xcom    *kvstore.XCom
 	runs    *kvstore.Runs
+	events  *bus.Events
+	conns   []*nats.Conn
 	calls   *apicall.TaskType
 	types   flowfile.Types
 	engine  *engine.Engine
@@ -115,7 +119,7 @@ func (n *node) openBus(ctx context.Context, cfg *config, o nodeOptions) (err err
 	if err != nil {
 		return err
 	}
-	if n.blobs, err = kvstore.OpenBlobs(ctx, n.bus.JetStream()); err != nil {
+	if n.blobs, err = kvstore.OpenBlobs(ctx, n.bus.Conn()); err != nil {
 		return err
 	}
 	n.ledger, err = n.bus.Ledger(ctx, bus.LedgerConfig{Node: "local", Version: programVersion(), Blobs: n.blobs})
@@ -127,21 +131,23 @@ func (n *node) openEngine(ctx context.Context, cfg *config, o nodeOptions) (err 
 	runsFor, _ := days(cfg.Retention.Runs) // checked when the configuration was read
 	eventsFor, _ := days(cfg.Retention.Events)
 	xcomFor, _ := days(cfg.Retention.XCom)
-	views, err := n.bus.JetStreamFor("views")
-	if err != nil {
+	conns := make([]*nats.Conn, 3) // each view writes on a connection of its own, in order
+	for i, name := range []string{"xcom", "runs", "events"} {
+		if conns[i], err = n.bus.Connect(name); err != nil {
+			return err
+		}
+		n.conns = append(n.conns, conns[i])
+	}
+	if n.xcom, err = kvstore.OpenXCom(ctx, kvstore.XComConfig{Conn: conns[0], Blobs: n.blobs, Retention: xcomFor}); err != nil {
 		return err
 	}
-	if n.xcom, err = kvstore.OpenXCom(ctx, views, n.blobs, xcomFor); err != nil {
+	if n.runs, err = kvstore.OpenRuns(ctx, kvstore.RunsConfig{Conn: conns[1], Retention: runsFor}); err != nil {
 		return err
 	}
-	if n.runs, err = kvstore.OpenRuns(ctx, views, runsFor); err != nil {
+	if n.events, err = bus.OpenEvents(ctx, bus.EventsConfig{Conn: conns[2], Retention: eventsFor}); err != nil {
 		return err
 	}
-	events, err := n.bus.Events(ctx, eventsFor)
-	if err != nil {
-		return err
-	}
-	projections := []engine.Projection{n.xcom, n.runs, events} // events last: they tell of the end
+	projections := []engine.Projection{n.xcom, n.runs, n.events} // events last: they tell of the end
 	if o.noViews {
 		projections = []engine.Projection{n.runs}
 	}
@@ -220,6 +226,9 @@ func (n *node) closeParts() {
 	}
 	if n.ledger != nil {
 		n.ledger.Close()
+	}
+	for _, c := range n.conns {
+		c.Close()
 	}
 	if n.bus != nil {
 		n.bus.Close()

@@ -1,0 +1,108 @@
+package bus
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/qarion/qarion/engine"
+)
+
+// runs is all runs: the open ones as the engine has them, the others as the
+// view has them. It implements engine.Runs.
+type runs struct {
+	engine Engine
+	view   engine.Runs
+}
+
+var _ engine.Runs = (*runs)(nil)
+
+// Get implements engine.Runs.
+func (r *runs) Get(ctx context.Context, id engine.RunID) (*engine.RunDoc, error) {
+	doc, err := r.engine.Get(ctx, id)
+	if err == nil || !errors.Is(err, engine.ErrNotFound) {
+		return doc, err
+	}
+	doc, err = r.view.Get(ctx, id)
+	if err != nil || doc.Final {
+		return doc, err
+	}
+	// It has ended, and the view is about to show that.
+	doc, err = r.engine.Wait(ctx, id)
+	if errors.Is(err, engine.ErrNotFound) {
+		return r.view.Get(ctx, id)
+	}
+	return doc, err
+}
+
+// wait returns a run when it is final or waits for a person, or as it is when
+// the time is up.
+func (r *runs) wait(ctx context.Context, id engine.RunID, limit time.Duration) (*engine.RunDoc, error) {
+	if limit > 0 {
+		waiting, cancel := context.WithTimeout(ctx, limit)
+		doc, err := r.engine.Wait(waiting, id)
+		timeUp := waiting.Err() != nil && ctx.Err() == nil
+		cancel()
+		if err == nil {
+			return doc, nil
+		}
+		if !timeUp && !errors.Is(err, engine.ErrNotFound) {
+			return nil, err
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return r.Get(ctx, id)
+}
+
+// List implements engine.Runs.
+func (r *runs) List(ctx context.Context, filter engine.RunFilter) ([]*engine.RunDoc, error) {
+	if filter.Limit <= 0 {
+		filter.Limit = engine.DefaultRunLimit
+	}
+	filter.Limit = min(filter.Limit, engine.MaxRunLimit)
+	open, err := r.engine.Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	docs, err := r.view.List(ctx, filter)
+	if err != nil {
+		return nil, err
+	}
+	now := make(map[engine.RunID]bool, len(open))
+	list := make([]*engine.RunDoc, 0, len(docs)+len(open))
+	for _, doc := range open {
+		now[doc.RunID] = true
+		if filter.Matches(doc.RunID, doc.FlowID, doc.Status) {
+			list = append(list, doc)
+		}
+	}
+	for _, doc := range docs {
+		if !now[doc.RunID] {
+			list = append(list, doc)
+		}
+	}
+	slices.SortFunc(list, func(a, b *engine.RunDoc) int { return cmp.Compare(b.RunID, a.RunID) })
+	return list[:min(len(list), filter.Limit)], nil
+}
+
+// Ending implements engine.Runs.
+func (r *runs) Ending(ctx context.Context, ending string) ([]engine.RunID, error) {
+	ids, err := r.view.Ending(ctx, ending)
+	if err != nil || len(ids) > 1 {
+		return ids, err
+	}
+	open, err := r.engine.Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, doc := range open {
+		if strings.HasSuffix(string(doc.RunID), ending) && !slices.Contains(ids, doc.RunID) {
+			ids = append(ids, doc.RunID)
+		}
+	}
+	return ids, nil
+}
