@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -27,7 +26,7 @@ type Client struct {
 func Dial(a Access, target string) (*Client, error) {
 	opts := []nats.Option{nats.Name("qarion command"), nats.Timeout(3 * time.Second), nats.MaxReconnects(-1), nats.ReconnectWait(200 * time.Millisecond)}
 	if a.User != "" {
-		opts = append(opts, nats.UserInfo(a.User, a.Password))
+		opts = append(opts, nats.UserInfo(a.User, a.Password), nats.CustomInboxPrefix(inboxEngine))
 	}
 	nc, err := nats.Connect(a.URL, opts...)
 	if err != nil {
@@ -50,47 +49,89 @@ func (c *Client) Conn() *nats.Conn { return c.nc }
 
 // Call asks an endpoint of everybody's groups, such as "run.get".
 func (c *Client) Call(ctx context.Context, endpoint string, in, out any) error {
-	return c.call(ctx, apiPrefix+"."+endpoint, in, out)
+	return c.call(ctx, subjectAPI+"."+endpoint, in, out)
 }
 
 // Admin asks an endpoint that needs a login.
 func (c *Client) Admin(ctx context.Context, endpoint string, in, out any) error {
-	return c.call(ctx, adminPrefix+"."+endpoint, in, out)
+	return c.call(ctx, subjectAdmin+"."+endpoint, in, out)
 }
 
 func (c *Client) call(ctx context.Context, subject string, in, out any) error {
 	data, err := json.Marshal(in)
 	if err != nil {
-		return err
+		return fmt.Errorf("encode the request: %w", err)
 	}
+	asking := ctx
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, callTimeout)
+		asking, cancel = context.WithTimeout(ctx, callTimeout)
 		defer cancel()
 	}
-	m, err := c.nc.RequestWithContext(ctx, subject, data)
-	switch {
-	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, nats.ErrConnectionClosed):
-		return fmt.Errorf("%w: no qarion node answers at %s", engine.ErrUnavailable, c.target)
-	case errors.Is(err, nats.ErrMaxPayload):
-		return fmt.Errorf("%w: the request is larger than a message can be (%d bytes)", engine.ErrInvalid, c.nc.MaxPayload())
-	case err != nil:
-		return fmt.Errorf("ask %s: %w", c.target, err)
+	m, err := c.nc.RequestWithContext(asking, subject, data)
+	if err != nil {
+		return c.unanswered(ctx, err)
 	}
 	if code := m.Header.Get(micro.ErrorCodeHeader); code != "" {
 		return &CallError{Code: code, Message: m.Header.Get(micro.ErrorHeader)}
 	}
-	if out == nil {
+	answer := m.Data
+	if m.Header.Get(HeaderBlob) != "" {
+		if answer, err = c.object(ctx, answer); err != nil {
+			return err
+		}
+	}
+	switch out := out.(type) {
+	case nil:
+		return nil
+	case *json.RawMessage:
+		*out = answer
 		return nil
 	}
-	if raw, ok := out.(*json.RawMessage); ok {
-		*raw = m.Data
-		return nil
-	}
-	if err := json.Unmarshal(m.Data, out); err != nil {
+	if err := json.Unmarshal(answer, out); err != nil {
 		return fmt.Errorf("read the answer of %s: %w", c.target, err)
 	}
 	return nil
+}
+
+// unanswered says in words why there was no answer.
+func (c *Client) unanswered(ctx context.Context, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, nats.ErrConnectionClosed):
+		return fmt.Errorf("%w: no qarion node answers at %s", engine.ErrUnavailable, c.target)
+	case errors.Is(err, nats.ErrMaxPayload):
+		return fmt.Errorf("%w: the request is larger than a message can be (%d bytes)", engine.ErrInvalid, c.nc.MaxPayload())
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
+		return fmt.Errorf("%w: no answer from %s within %s (or the request is not allowed without a login)", engine.ErrUnavailable, c.target, callTimeout)
+	}
+	return fmt.Errorf("%w: ask %s: %w", engine.ErrUnavailable, c.target, err)
+}
+
+// object reads the value that an answer refers to, since it does not fit into
+// a message.
+func (c *Client) object(ctx context.Context, reference []byte) ([]byte, error) {
+	var ref engine.BlobRef
+	if err := json.Unmarshal(reference, &ref); err != nil {
+		return nil, fmt.Errorf("read where the value is: %w", err)
+	}
+	js, err := jetstream.New(c.nc)
+	if err != nil {
+		return nil, err
+	}
+	store, err := js.ObjectStore(ctx, bucketBlobs)
+	if err != nil {
+		return nil, fmt.Errorf("%w: open the object store at %s: %w", engine.ErrUnavailable, c.target, err)
+	}
+	data, err := store.GetBytes(ctx, ref.Name)
+	if errors.Is(err, jetstream.ErrObjectNotFound) {
+		return nil, fmt.Errorf("%w: object %s", engine.ErrNotFound, ref.Name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: read object %s: %w", engine.ErrUnavailable, ref.Name, err)
+	}
+	return engine.BlobJSON(data, ref.ContentType), nil
 }
 
 // CallError is a refusal by the node, in its own words.
@@ -98,13 +139,17 @@ type CallError struct{ Code, Message string }
 
 func (e *CallError) Error() string { return e.Message }
 
-// Unwrap gives the engine's kind of error.
+// Unwrap gives the engine's kind of error, so that errors.Is works across the
+// wire.
 func (e *CallError) Unwrap() error { return kindOf(e.Code) }
 
 // Run returns a run.
 func (c *Client) Run(ctx context.Context, id engine.RunID) (*engine.RunDoc, error) {
 	doc := new(engine.RunDoc)
-	return doc, c.Call(ctx, "run.get", RunRef{Run: string(id)}, doc)
+	if err := c.Call(ctx, "run.get", RunRef{Run: string(id)}, doc); err != nil {
+		return nil, err
+	}
+	return doc, nil
 }
 
 // FindRun resolves what a person writes for a run: last, a run id, or an
@@ -113,129 +158,7 @@ func (c *Client) FindRun(ctx context.Context, ref string) (engine.RunID, error) 
 	if id, err := engine.ParseRunID(ref); err == nil {
 		return id, nil
 	}
-	in := ListRuns{Limit: 2}
-	if ref != "last" {
-		if in.Suffix = strings.ToUpper(ref); len(ref) < 4 || len(ref) > 26 {
-			return "", fmt.Errorf("%w: %q is not a run: give last, a run id, or at least 4 characters of its end", engine.ErrInvalid, ref)
-		}
-	}
-	var list RunList
-	if err := c.Call(ctx, "run.list", in, &list); err != nil {
-		return "", err
-	}
-	switch {
-	case len(list.Runs) == 0 && ref == "last":
-		return "", fmt.Errorf("%w: there are no runs yet", engine.ErrNotFound)
-	case len(list.Runs) == 0:
-		return "", fmt.Errorf("%w: no run ends with %q", engine.ErrNotFound, ref)
-	case len(list.Runs) > 1 && ref != "last":
-		return "", fmt.Errorf("%w: more than one run ends with %q: %s, %s; give more of it", engine.ErrInvalid, ref, list.Runs[0].RunID, list.Runs[1].RunID)
-	}
-	return list.Runs[0].RunID, nil
-}
-
-// watchEvery is how often a watcher looks at a run at the most, and
-// watchAtLeast how often when nothing is heard of it.
-const (
-	watchEvery   = 100 * time.Millisecond
-	watchAtLeast = time.Second
-)
-
-// Watch hands a run's document to fn whenever it has changed, at most ten
-// times a second, until the run is final or a task of it waits for a person;
-// the last document is returned.
-func (c *Client) Watch(ctx context.Context, id engine.RunID, fn func(*engine.RunDoc)) (*engine.RunDoc, error) {
-	doc, err := c.Run(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	heard := make(chan struct{}, 1)
-	notify := func(m *nats.Msg) {
-		if run := m.Header.Get(HeaderRun); run == string(id) {
-			select {
-			case heard <- struct{}{}:
-			default:
-			}
-		}
-	}
-	for _, subject := range []string{SubjectLog, SubjectEvent} {
-		sub, err := c.nc.Subscribe(subject+string(doc.FlowID)+".>", notify)
-		if err != nil {
-			return nil, fmt.Errorf("watch run %s: %w", id, err)
-		}
-		defer func() { _ = sub.Unsubscribe() }()
-	}
-	for {
-		if doc, err = c.Run(ctx, id); err != nil {
-			return nil, err
-		}
-		fn(doc)
-		if doc.Final || doc.Status == engine.Interrupted {
-			return doc, nil
-		}
-		select {
-		case <-heard:
-		case <-time.After(watchAtLeast):
-		case <-ctx.Done():
-			return doc, ctx.Err()
-		}
-		select {
-		case <-time.After(watchEvery):
-		case <-ctx.Done():
-			return doc, ctx.Err()
-		}
-	}
-}
-
-// LogFilter chooses operations of the log. The zero filter is everything.
-type LogFilter struct {
-	Flow, Task, Status string
-	Run                engine.RunID
-	Since              time.Time
-	Follow             bool // go on with what comes, until ctx ends
-}
-
-// Logs hands operations to fn in their order, each once, also over a
-// reconnect. fn gets the document as it is on NATS, and decoded.
-func (c *Client) Logs(ctx context.Context, f LogFilter, fn func(raw []byte, op *engine.Operation) error) error {
-	js, err := jetstream.New(c.nc)
-	if err != nil {
-		return err
-	}
-	stream, err := js.Stream(ctx, StreamEvents)
-	if err != nil {
-		return fmt.Errorf("%w: open the operation log at %s: %w", engine.ErrUnavailable, c.target, err)
-	}
-	flow, task := f.Flow, f.Task
-	if flow == "" {
-		flow = "*"
-	}
-	if task == "" {
-		task = "*"
-	}
-	r := reading{since: f.Since, filter: SubjectLog + flow + "." + task}
-	if !f.Follow {
-		r.pending = func(n uint64) bool { return n > 0 }
-	}
-	return readInOrder(ctx, stream, r, func(m jetstream.Msg, meta *jetstream.MsgMetadata) error {
-		last := func() error {
-			if !f.Follow && meta.NumPending == 0 {
-				return errEnough
-			}
-			return nil
-		}
-		if f.Run != "" && m.Headers().Get(HeaderRun) != string(f.Run) {
-			return last()
-		}
-		op := new(engine.Operation)
-		if err := json.Unmarshal(m.Data(), op); err != nil {
-			return last() // not ours: somebody may have written it by hand
-		}
-		if f.Status == "" || op.Status == f.Status {
-			if err := fn(m.Data(), op); err != nil {
-				return err
-			}
-		}
-		return last()
-	})
+	var doc engine.RunDoc
+	err := c.Call(ctx, "run.get", RunRef{Run: ref, Brief: true}, &doc)
+	return doc.RunID, err
 }

@@ -141,7 +141,7 @@ const flowObject = "flows/"
 
 // Follow implements engine.Ledger.
 func (l *Ledger) Follow(ctx context.Context, from uint64, fn func(engine.Entry) error) error {
-	err := readInOrder(ctx, l.stream, reading{from: from}, func(m jetstream.Msg, meta *jetstream.MsgMetadata) error {
+	err := readInOrder(ctx, l.stream, &reading{from: from}, func(m jetstream.Msg, meta *jetstream.MsgMetadata) error {
 		entry, err := l.entry(ctx, m, meta)
 		if err != nil {
 			return err

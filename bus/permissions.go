@@ -25,7 +25,7 @@ func publicPermissions() *server.Permissions {
 		subjectAPI + ".flow.>",
 		subjectAPI + ".xcom.>",
 		subjectAPI + ".query",
-		subjectAPI + ".status",
+		subjectAPI + ".node.>",
 		"$SRV.>",
 		"$JS.API.INFO",
 		"$JS.API.STREAM.NAMES",

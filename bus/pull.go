@@ -55,10 +55,11 @@ var errGap = errors.New("a gap in the delivery")
 
 // reading says what of a stream is read, and from where.
 type reading struct {
-	from    uint64              // sequence; 0 where since says
-	since   time.Time           // or the first message that is not older
-	filter  string              // subject; "" for all
-	pending func(n uint64) bool // asked when a consumer is made, with what waits for it: false ends the reading
+	from    uint64                // sequence; 0 where since says
+	since   time.Time             // or the first message that is not older
+	filter  string                // subject; "" for all
+	pending func(n uint64) bool   // asked when a consumer is made, with what waits for it: false ends the reading
+	resume  func(context.Context) // called before the reading goes on with a new consumer; it may change from and since
 }
 
 func (r *reading) consumer() jetstream.ConsumerConfig {
@@ -81,8 +82,11 @@ var errEnough = errors.New("enough")
 // readInOrder hands the messages of a stream to fn, in order and without gaps,
 // until ctx ends. It uses a consumer without acknowledgements and makes a new
 // one, from where it is, when a message is missing or the consumer has gone.
-func readInOrder(ctx context.Context, stream jetstream.Stream, r reading, fn func(jetstream.Msg, *jetstream.MsgMetadata) error) error {
-	for ctx.Err() == nil {
+func readInOrder(ctx context.Context, stream jetstream.Stream, r *reading, fn func(jetstream.Msg, *jetstream.MsgMetadata) error) error {
+	for first := true; ctx.Err() == nil; first = false {
+		if !first && r.from > 0 && r.resume != nil {
+			r.resume(ctx)
+		}
 		consumer, err := stream.CreateConsumer(ctx, r.consumer())
 		if err != nil {
 			if fetchFailed(err) {

@@ -188,7 +188,7 @@ func (b *Bus) connect() (err error) {
 // Connect opens one more in-process connection with full rights.
 func (b *Bus) Connect(name string) (*nats.Conn, error) {
 	nc, err := nats.Connect("", nats.InProcessServer(b.server), nats.Name("qarion "+name),
-		nats.UserInfo(userEngine, b.password), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond))
+		nats.UserInfo(userEngine, b.password), nats.CustomInboxPrefix(inboxEngine), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond))
 	if err != nil {
 		return nil, fmt.Errorf("connect to the embedded NATS server: %w", err)
 	}

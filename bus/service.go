@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,12 +18,12 @@ import (
 	"github.com/qarion/qarion/engine"
 )
 
-// ServiceName is how the service is found (`nats micro ls`).
-const ServiceName = "qarion"
+// serviceName is how the service is found (`nats micro ls`).
+const serviceName = "qarion"
 
-// MaxCallers is how many callers may wait for a run's end at a time, and how
+// maxCallers is how many callers may wait for a run's end at a time, and how
 // many other requests may be worked on; the next one is told that it is busy.
-const MaxCallers = 1024
+const maxCallers = 1024
 
 // callTimeout bounds a request that does not wait for a run.
 const callTimeout = 30 * time.Second
@@ -30,52 +31,57 @@ const callTimeout = 30 * time.Second
 // maxAnswer is the largest answer, in bytes: a message may have 1 MiB.
 const maxAnswer = 1000 << 10
 
-// Engine is what the service asks; *engine.Engine implements it.
-type Engine interface {
+// Runner is what the service asks of the engine.
+type Runner interface {
 	Start(ctx context.Context, req engine.StartRequest) (*engine.RunDoc, error)
 	Get(ctx context.Context, id engine.RunID) (*engine.RunDoc, error)
 	Wait(ctx context.Context, id engine.RunID) (*engine.RunDoc, error)
 	Open(ctx context.Context) ([]*engine.RunDoc, error)
 	Cancel(ctx context.Context, id engine.RunID, reason string) error
-	Resolve(ctx context.Context, id engine.RunID, task engine.TaskID, as string, val []byte) error
+	Resolve(ctx context.Context, id engine.RunID, task engine.TaskID, as string, value []byte) error
 	Flows(ctx context.Context) ([]engine.FlowInfo, error)
 	Flow(ctx context.Context, id engine.FlowID) (*engine.Flow, error)
 	Status(ctx context.Context) (engine.NodeStatus, error)
 }
 
-// XComs is the view of the values that tasks left.
-type XComs interface {
+// XComStore has the values that tasks left.
+type XComStore interface {
 	// Lookup returns a value as JSON text, or where it is when it is large.
 	Lookup(ctx context.Context, run engine.RunID, task engine.TaskID) (text []byte, ref *engine.BlobRef, err error)
 	// Get returns a value as JSON text, wherever it is.
 	Get(ctx context.Context, run engine.RunID, task engine.TaskID) ([]byte, error)
 }
 
-// ServiceConfig is what a service works with.
+// ServiceConfig is what the service works with.
 type ServiceConfig struct {
-	Conn    *nats.Conn
-	Engine  Engine
+	Runner  Runner
 	Runs    engine.Runs // runs after their end
-	XCom    XComs
-	Version string // of the program
+	XCom    XComStore
+	Version string // of the program, as semantic version
 	Log     *slog.Logger
+	// Admin is the endpoints of the neighbours, for callers with a login.
+	Admin []Endpoint
+	// Info is added to the answer of node.status.
+	Info func(ctx context.Context) (map[string]any, error)
 }
 
-// Handler answers one request: JSON in, JSON out. The kind of its error
-// (engine.ErrInvalid, ...) becomes the code of the answer, its text the line
-// that the caller reads.
-type Handler func(ctx context.Context, data []byte) (answer []byte, err error)
+// Endpoint is one request that the service answers, on <prefix>.<group>.<name>.
+// Handle gets the payload and returns what is answered as JSON. The kind of
+// its error (engine.ErrInvalid, ...) becomes the code of the answer, its text
+// the line that the caller reads.
+type Endpoint struct {
+	Group, Name string
+	Handle      func(ctx context.Context, data []byte) (any, error)
+}
 
 // Service is the NATS micro service qarion. Each request is worked on in a
 // goroutine of its own, so that one that waits does not hold up the others.
 type Service struct {
-	cfg     ServiceConfig
-	log     *slog.Logger
-	runs    *runs
-	service micro.Service
-	api     micro.Group
-	admin   micro.Group
-	groups  map[string]micro.Group // by subject
+	cfg   ServiceConfig
+	log   *slog.Logger
+	nc    *nats.Conn
+	runs  *runs
+	micro micro.Service
 
 	ctx     context.Context // of the service's life: set once, ends the calls
 	stop    context.CancelCauseFunc
@@ -88,94 +94,68 @@ type Service struct {
 var errStopping = fmt.Errorf("%w: the node is stopping", engine.ErrUnavailable)
 
 // errBusy is what a caller hears who is one too many.
-var errBusy = errors.New("busy: " + strconv.Itoa(MaxCallers) + " callers are waiting already; try again, or start without waiting")
+var errBusy = errors.New("busy: " + strconv.Itoa(maxCallers) + " callers are waiting already; try again, or start without waiting")
 
-// OpenService starts to answer.
-func OpenService(cfg ServiceConfig) (*Service, error) {
-	version := cfg.Version
-	if !semanticVersion(version) {
-		version = "0.0.0" // of a build without one; the rule of micro services (ADR-32)
-	}
-	m, err := micro.AddService(cfg.Conn, micro.Config{
-		Name: ServiceName, Version: version, Description: "runs flows of HTTP API calls, durably",
-		Metadata: map[string]string{"version": cfg.Version},
-	})
+// Serve starts the service on the bus.
+func (b *Bus) Serve(cfg ServiceConfig) (*Service, error) {
+	nc, err := b.Connect("service")
 	if err != nil {
-		return nil, fmt.Errorf("open the service %s: %w", ServiceName, err)
+		return nil, err
 	}
+	b.extra = append(b.extra, nc)
 	s := &Service{
-		cfg: cfg, log: engine.Logger(cfg.Log), runs: &runs{cfg.Engine, cfg.Runs}, service: m,
-		api: m.AddGroup(subjectAPI), admin: m.AddGroup(subjectAdmin), groups: map[string]micro.Group{},
-		working: make(chan struct{}, MaxCallers), waiting: make(chan struct{}, MaxCallers),
+		cfg: cfg, log: engine.Logger(cfg.Log), nc: nc, runs: &runs{cfg.Runner, cfg.Runs},
+		working: make(chan struct{}, maxCallers), waiting: make(chan struct{}, maxCallers),
 	}
 	s.ctx, s.stop = context.WithCancelCause(context.Background())
-	if err := s.addAll(); err != nil {
+	s.micro, err = micro.AddService(nc, micro.Config{
+		Name: serviceName, Version: cfg.Version, Description: "runs flows of HTTP API calls, durably",
+	})
+	if err != nil {
+		return nil, fmt.Errorf("add the NATS service: %w", err)
+	}
+	err = errors.Join(s.addAll(subjectAPI, s.endpoints()), s.addAll(subjectAdmin, s.adminEndpoints()), s.addAll(subjectAdmin, cfg.Admin))
+	if err != nil {
 		s.Close()
 		return nil, err
 	}
-	return s, nil
+	return s, nc.Flush()
 }
 
-// semanticVersion reports whether a version has the form major.minor.patch
-// (https://semver.org), with or without more behind it.
-func semanticVersion(v string) bool {
-	core, _, _ := strings.Cut(strings.ReplaceAll(v, "+", "-"), "-")
-	parts := strings.Split(core, ".")
-	for _, p := range parts {
-		if _, err := strconv.ParseUint(p, 10, 31); err != nil || len(p) > 1 && p[0] == '0' {
-			return false
-		}
+// endpoints are for everybody.
+func (s *Service) endpoints() []Endpoint {
+	return []Endpoint{
+		{"run", "start", s.runStart},
+		{"run", "get", s.runGet},
+		{"run", "list", s.runList},
+		{"run", "cancel", s.runCancel},
+		{"run", "resolve", s.runResolve},
+		{"flow", "list", s.flowList},
+		{"flow", "get", s.flowGet},
+		{"xcom", "get", s.xcomGet},
+		{"node", "status", s.nodeStatus},
 	}
-	return len(parts) == 3
 }
 
-// addAll adds the endpoints of the engine.
-func (s *Service) addAll() error {
-	return errors.Join(
-		s.Add("run", "start", s.runStart),
-		s.Add("run", "get", s.runGet),
-		s.Add("run", "list", s.runList),
-		s.Add("run", "cancel", s.runCancel),
-		s.Add("run", "resolve", s.runResolve),
-		s.Add("flow", "list", s.flowList),
-		s.Add("flow", "get", s.flowGet),
-		s.Add("xcom", "get", s.xcomGet),
-		s.Add("", "status", s.status),
-		s.AddAdmin("flow", "run", s.flowRun),
-	)
+// adminEndpoints are for those with a login.
+func (s *Service) adminEndpoints() []Endpoint {
+	return []Endpoint{{"flow", "run", s.flowRun}}
 }
 
-// Add adds an endpoint for everybody: qarion.api.<noun>.<name>, or
-// qarion.api.<name> where noun is "".
-func (s *Service) Add(noun, name string, h Handler) error { return s.add(s.api, subjectAPI, noun, name, h) }
-
-// AddAdmin adds an endpoint for those with full rights:
-// qarion.admin.<noun>.<name>.
-func (s *Service) AddAdmin(noun, name string, h Handler) error {
-	return s.add(s.admin, subjectAdmin, noun, name, h)
-}
-
-func (s *Service) add(parent micro.Group, subject, noun, name string, h Handler) error {
-	group := parent
-	if noun != "" {
-		key := subject + "." + noun
-		if s.groups[key] == nil {
-			s.groups[key] = parent.AddGroup(noun)
+func (s *Service) addAll(prefix string, endpoints []Endpoint) error {
+	for _, e := range endpoints {
+		group := s.micro.AddGroup(prefix + "." + e.Group)
+		handle := micro.HandlerFunc(func(req micro.Request) { s.accept(req, e) })
+		// Endpoints have names of their own beside their subjects, without dots.
+		if err := group.AddEndpoint(e.Group+"-"+e.Name, handle, micro.WithEndpointSubject(e.Name)); err != nil {
+			return fmt.Errorf("add endpoint %s.%s.%s: %w", prefix, e.Group, e.Name, err)
 		}
-		group = s.groups[key]
-	}
-	// Endpoints have names of their own beside their subjects; two groups may
-	// both have a "run".
-	endpoint := strings.Trim(noun+"-"+name, "-")
-	handle := micro.HandlerFunc(func(req micro.Request) { s.accept(req, h) })
-	if err := group.AddEndpoint(endpoint, handle, micro.WithEndpointSubject(name)); err != nil {
-		return fmt.Errorf("add endpoint %s.%s.%s: %w", subject, noun, name, err)
 	}
 	return nil
 }
 
 // accept hands a request to a goroutine of its own, while there are places.
-func (s *Service) accept(req micro.Request, h Handler) {
+func (s *Service) accept(req micro.Request, e Endpoint) {
 	reply, data := req.Reply(), req.Data()
 	if !isInbox(reply) {
 		return
@@ -191,7 +171,7 @@ func (s *Service) accept(req micro.Request, h Handler) {
 		defer c.leave()
 		ctx, cancel := context.WithTimeout(context.WithValue(s.ctx, callKey{}, c), callTimeout)
 		defer cancel()
-		answer, err := s.answer(ctx, h, data)
+		answer, err := s.answer(ctx, e, data)
 		switch {
 		case err != nil && s.ctx.Err() != nil:
 			s.refuse(reply, errStopping)
@@ -212,18 +192,27 @@ func isInbox(reply string) bool {
 
 // answer runs a handler. A panic in it is one request's failure, not the
 // node's.
-func (s *Service) answer(ctx context.Context, h Handler, data []byte) (answer []byte, err error) {
+func (s *Service) answer(ctx context.Context, e Endpoint, data []byte) (answer []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			s.log.Error("a request failed with a panic", engine.LogErr, p, "stack", string(debug.Stack()))
+			s.log.Error("a request failed with a panic", "endpoint", e.Group+"."+e.Name, engine.LogErr, p, "stack", string(debug.Stack()))
 			answer, err = nil, errors.New("internal error; the node's log says more")
 		}
 	}()
-	answer, err = h(ctx, data)
-	if err == nil && len(answer) > maxAnswer {
-		err = fmt.Errorf("%w: the answer of %d bytes does not fit into a message", engine.ErrInvalid, len(answer))
+	out, err := e.Handle(ctx, data)
+	if err != nil {
+		return nil, err
 	}
-	return answer, err
+	answer, ok := out.(json.RawMessage)
+	if !ok {
+		if answer, err = json.Marshal(out); err != nil {
+			return nil, fmt.Errorf("encode the answer: %w", err)
+		}
+	}
+	if len(answer) > maxAnswer {
+		return nil, fmt.Errorf("%w: the answer of %d bytes does not fit into a message", engine.ErrInvalid, len(answer))
+	}
+	return answer, nil
 }
 
 // call is a request that is being worked on.
@@ -266,14 +255,14 @@ func (s *Service) refuse(reply string, err error) {
 }
 
 func (s *Service) respond(m *nats.Msg) {
-	if err := s.cfg.Conn.PublishMsg(m); err != nil && s.ctx.Err() == nil {
+	if err := s.nc.PublishMsg(m); err != nil && s.ctx.Err() == nil {
 		s.log.Warn("an answer was not sent", engine.LogErr, err)
 	}
 }
 
 // Close stops answering: callers that wait hear that the node is stopping.
 func (s *Service) Close() {
-	_ = s.service.Stop()
+	_ = s.micro.Stop()
 	s.stop(errStopping)
 	s.calls.Wait()
 }

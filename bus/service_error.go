@@ -10,13 +10,13 @@ import (
 
 // Codes of the service's errors, as in HTTP.
 const (
-	CodeInvalid     = "400"
-	CodeDenied      = "403"
-	CodeNotFound    = "404"
-	CodeConflict    = "409"
-	CodeBusy        = "429"
-	CodeInternal    = "500"
-	CodeUnavailable = "503"
+	codeInvalid     = "400"
+	codeDenied      = "403"
+	codeNotFound    = "404"
+	codeConflict    = "409"
+	codeBusy        = "429"
+	codeInternal    = "500"
+	codeUnavailable = "503"
 )
 
 // kinds ties the engine's kinds of error to codes.
@@ -24,14 +24,14 @@ var kinds = [...]struct {
 	err  error
 	code string
 }{
-	{engine.ErrInvalid, CodeInvalid},
-	{engine.ErrNotFound, CodeNotFound},
-	{engine.ErrConflict, CodeConflict},
-	{engine.ErrDenied, CodeDenied},
-	{errBusy, CodeBusy},
-	{engine.ErrUnavailable, CodeUnavailable},
-	{context.DeadlineExceeded, CodeUnavailable},
-	{context.Canceled, CodeUnavailable},
+	{engine.ErrInvalid, codeInvalid},
+	{engine.ErrNotFound, codeNotFound},
+	{engine.ErrConflict, codeConflict},
+	{engine.ErrDenied, codeDenied},
+	{errBusy, codeBusy},
+	{engine.ErrUnavailable, codeUnavailable},
+	{context.DeadlineExceeded, codeUnavailable},
+	{context.Canceled, codeUnavailable},
 }
 
 // maxErrorText bounds an error's line, in bytes.
@@ -40,7 +40,7 @@ const maxErrorText = 1024
 // describe turns an error into a code and one line. The kind stands in the
 // code, so its word is taken off the line.
 func describe(err error) (code, text string) {
-	code, text = CodeInternal, err.Error()
+	code, text = codeInternal, err.Error()
 	for _, k := range kinds {
 		if errors.Is(err, k.err) {
 			code = k.code
@@ -58,21 +58,16 @@ func describe(err error) (code, text string) {
 	return code, text
 }
 
-// ServiceError is an error that a node answered.
-type ServiceError struct {
-	Code string // CodeInvalid, ...
-	Text string // one line
-}
-
-func (e *ServiceError) Error() string { return e.Text }
-
-// Unwrap gives the engine's kind of error, so that errors.Is works across the
-// wire.
-func (e *ServiceError) Unwrap() error {
+// kindOf is the engine's kind of error of a service's code; nil where there is
+// none.
+func kindOf(code string) error {
 	for _, k := range kinds {
-		if k.code == e.Code {
+		if k.code == code && k.err != errBusy {
 			return k.err
 		}
+	}
+	if code == codeBusy {
+		return engine.ErrUnavailable
 	}
 	return nil
 }

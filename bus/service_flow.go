@@ -3,80 +3,79 @@ package bus
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/qarion/qarion/engine"
 )
 
-func (s *Service) flowList(ctx context.Context, data []byte) ([]byte, error) {
-	if err := decode(data, &struct{}{}); err != nil {
-		return nil, err
-	}
-	list, err := s.cfg.Engine.Flows(ctx)
+func (s *Service) flowList(ctx context.Context, _ []byte) (any, error) {
+	list, err := s.cfg.Runner.Flows(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(list)
+	return map[string]any{"flows": list}, nil
 }
 
-// flowGet answers the newest definition of a flow, as it stands in the ledger.
-func (s *Service) flowGet(ctx context.Context, data []byte) ([]byte, error) {
-	var req FlowRequest
+// flowGet answers the newest definition of a flow.
+func (s *Service) flowGet(ctx context.Context, data []byte) (any, error) {
+	var in FlowRef
 	if w := words(data); len(w) == 1 {
-		req.Flow = engine.FlowID(w[0])
-	} else if err := decode(data, &req); err != nil {
+		in.Flow = w[0]
+	} else if err := decode(data, &in); err != nil {
 		return nil, err
 	}
-	if _, err := engine.ParseFlowID(string(req.Flow)); err != nil {
-		return nil, err
-	}
-	f, err := s.cfg.Engine.Flow(ctx, req.Flow)
+	id, err := engine.ParseFlowID(in.Flow)
 	if err != nil {
 		return nil, err
 	}
-	definition, _, err := f.Encode()
-	return definition, err
+	return s.cfg.Runner.Flow(ctx, id)
 }
 
 // HeaderBlob marks an answer of xcom.get, and an entry of the XCom bucket, that
 // only says where the value is: in the object store, under "object".
 const HeaderBlob = "Qarion-Blob"
 
-func (s *Service) xcomGet(ctx context.Context, data []byte) ([]byte, error) {
-	var req XComRequest
+func (s *Service) xcomGet(ctx context.Context, data []byte) (any, error) {
+	var in XComRef
 	if w := words(data); len(w) == 2 {
-		req.Run, req.Task = w[0], engine.TaskID(w[1])
-	} else if err := decode(data, &req); err != nil {
+		in.Run, in.Task = w[0], w[1]
+	} else if err := decode(data, &in); err != nil {
 		return nil, err
 	}
-	if _, err := engine.ParseTaskID(string(req.Task)); err != nil {
-		return nil, err
-	}
-	id, err := engine.FindRun(ctx, s.runs, req.Run)
+	task, err := engine.ParseTaskID(in.Task)
 	if err != nil {
 		return nil, err
 	}
-	text, ref, err := s.cfg.XCom.Lookup(ctx, id, req.Task)
+	id, err := engine.FindRun(ctx, s.runs, in.Run)
 	if err != nil {
-		return nil, s.whyNoValue(ctx, id, req.Task, err)
+		return nil, err
+	}
+	text, ref, err := s.cfg.XCom.Lookup(ctx, id, task)
+	if err != nil {
+		return nil, s.whyNoValue(ctx, id, task, err)
 	}
 	if ref == nil {
-		return text, nil
+		return json.RawMessage(text), nil
 	}
 	if ref.Size <= maxAnswer {
-		if text, err = s.cfg.XCom.Get(ctx, id, req.Task); err != nil {
+		if text, err = s.cfg.XCom.Get(ctx, id, task); err != nil {
 			return nil, err
 		}
 		if len(text) <= maxAnswer {
-			return text, nil
+			return json.RawMessage(text), nil
 		}
 	}
 	setHeader(ctx, HeaderBlob, "1")
-	return json.Marshal(ref)
+	return ref, nil
 }
 
 // whyNoValue says more than "not found" where the run is known.
 func (s *Service) whyNoValue(ctx context.Context, id engine.RunID, task engine.TaskID, err error) error {
+	if !errors.Is(err, engine.ErrNotFound) {
+		return err
+	}
 	doc, missing := s.runs.Get(ctx, id)
 	if missing != nil {
 		return missing
@@ -97,19 +96,19 @@ func (s *Service) whyNoValue(ctx context.Context, id engine.RunID, task engine.T
 	return fmt.Errorf("%w: run %s has no task %q", engine.ErrNotFound, id, task)
 }
 
-// NodeStatus is the answer of status.
-type NodeStatus struct {
-	Version string `json:"version"` // of the program
-	engine.NodeStatus
-}
-
-func (s *Service) status(ctx context.Context, data []byte) ([]byte, error) {
-	if err := decode(data, &struct{}{}); err != nil {
-		return nil, err
-	}
-	st, err := s.cfg.Engine.Status(ctx)
+// nodeStatus answers how the engine is, and what the node adds to it.
+func (s *Service) nodeStatus(ctx context.Context, _ []byte) (any, error) {
+	st, err := s.cfg.Runner.Status(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(NodeStatus{Version: s.cfg.Version, NodeStatus: st})
+	out := map[string]any{"engine": st}
+	if s.cfg.Info != nil {
+		info, err := s.cfg.Info(ctx)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(out, info)
+	}
+	return out, nil
 }

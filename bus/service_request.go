@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,90 +15,122 @@ import (
 	"github.com/qarion/qarion/engine"
 )
 
-// StartRequest is the payload of run.start.
-type StartRequest struct {
-	Flow          engine.FlowID   `json:"flow"`
-	Variables     json.RawMessage `json:"variables,omitempty"` // object
-	ID            string          `json:"id,omitempty"`        // the caller's key: the same within 24 h starts nothing new
-	BatchID       *int64          `json:"batch_id,omitempty"`
-	ExecutionDate *time.Time      `json:"execution_date,omitempty"`
-	TriggerType   string          `json:"trigger_type,omitempty"` // default "api"
+// StartRun is the payload of run.start.
+type StartRun struct {
+	Flow          string          `json:"flow"`
+	Variables     json.RawMessage `json:"variables,omitempty"`      // object
+	ID            string          `json:"id,omitempty"`             // the caller's key: the same within 24 h starts nothing new
+	BatchID       *int64          `json:"batch_id,omitempty"`       // default: counted per flow
+	ExecutionDate string          `json:"execution_date,omitempty"` // RFC 3339
+	TriggerType   string          `json:"trigger_type,omitempty"`   // default "api"
 	TriggerID     string          `json:"trigger_id,omitempty"`
-	Wait          Wait            `json:"wait,omitempty"`
-	XCom          []engine.TaskID `json:"xcom,omitempty"` // whose values the answer carries, at most 512 KiB together
-
-	// Definition, in flow.run alone, is what engine.Flow.Encode wrote: a flow
-	// that only this run uses.
-	Definition json.RawMessage `json:"definition,omitempty"`
+	Wait          json.RawMessage `json:"wait,omitempty"` // seconds, or true for a minute
+	XCom          []string        `json:"xcom,omitempty"` // tasks whose values the answer carries, at most 512 KiB together
 }
 
-// RunRequest is the payload of run.get and run.cancel.
-type RunRequest struct {
-	Run    string          `json:"run"` // id, ending of at least 4 characters, or "last"
-	Wait   Wait            `json:"wait,omitempty"`
-	XCom   []engine.TaskID `json:"xcom,omitempty"`
-	Reason string          `json:"reason,omitempty"`
+// RunFlow is the payload of the admin's flow.run: a compiled flow, as
+// engine.Flow.Encode writes it, that is run once without becoming a version.
+// The other fields are those of run.start.
+type RunFlow struct {
+	Flow json.RawMessage `json:"flow"`
+	StartRun
 }
 
-// ListRequest is the payload of run.list.
-type ListRequest struct {
-	Flow   engine.FlowID `json:"flow,omitempty"`
-	Status engine.Status `json:"status,omitempty"`
-	Since  string        `json:"since,omitempty"` // RFC 3339, or an age such as 2h or 30d
-	Before engine.RunID  `json:"before,omitempty"`
-	Limit  int           `json:"limit,omitempty"`
+// RunRef is the payload of run.get and run.cancel.
+type RunRef struct {
+	Run    string   `json:"run_id"`           // or "last", or an ending of at least 4 characters
+	XCom   []string `json:"xcom,omitempty"`   // run.get
+	Wait   float64  `json:"wait,omitempty"`   // run.get: seconds to wait for the end
+	Brief  bool     `json:"brief,omitempty"`  // run.get: without tasks
+	Reason string   `json:"reason,omitempty"` // run.cancel
 }
 
-// ResolveRequest is the payload of run.resolve.
-type ResolveRequest struct {
-	Run   string          `json:"run"`
-	Task  engine.TaskID   `json:"task"`
+// ListRuns is the payload of run.list.
+type ListRuns struct {
+	Flow   string `json:"flow,omitempty"`
+	Status string `json:"status,omitempty"`
+	Since  string `json:"since,omitempty"`  // RFC 3339, or an age such as 2h or 30d
+	Before string `json:"before,omitempty"` // run id: the next page
+	Limit  int    `json:"limit,omitempty"`  // default 50, at most 1000
+}
+
+// RunList is the answer of run.list: documents without tasks, newest first.
+type RunList struct {
+	Runs []*engine.RunDoc `json:"runs"`
+	More bool             `json:"more"` // there are older ones
+}
+
+// ResolveTask is the payload of run.resolve.
+type ResolveTask struct {
+	Run   string          `json:"run_id"` // as in RunRef
+	Task  string          `json:"task_id"`
 	As    string          `json:"as"` // success, failed, retry
 	Value json.RawMessage `json:"value,omitempty"`
 }
 
-// FlowRequest is the payload of flow.get.
-type FlowRequest struct {
-	Flow engine.FlowID `json:"flow"`
+// FlowRef is the payload of flow.get.
+type FlowRef struct {
+	Flow string `json:"flow"`
 }
 
-// XComRequest is the payload of xcom.get.
-type XComRequest struct {
-	Run  string        `json:"run"`
-	Task engine.TaskID `json:"task"`
+// XComRef is the payload of xcom.get.
+type XComRef struct {
+	Run  string `json:"run_id"` // as in RunRef
+	Task string `json:"task_id"`
 }
 
-// Wait is how long a caller waits for a run's end: in JSON seconds, or true
-// for DefaultWait.
-type Wait time.Duration
-
-// Bounds of Wait.
+// How long a caller may wait for a run's end.
 const (
-	DefaultWait = 60 * time.Second
-	MaxWait     = time.Hour
+	defaultWait = time.Minute
+	maxWait     = time.Hour
 )
 
-// UnmarshalJSON reads seconds, true or false.
-func (w *Wait) UnmarshalJSON(data []byte) error {
-	switch string(data) {
+// waitTime reads seconds or true; 0 for not at all.
+func waitTime(raw json.RawMessage) (time.Duration, error) {
+	switch string(raw) {
+	case "", "null", "false":
+		return 0, nil
 	case "true":
-		*w = Wait(DefaultWait)
-		return nil
-	case "false", "null":
-		*w = 0
-		return nil
+		return defaultWait, nil
 	}
-	seconds, err := strconv.ParseFloat(string(data), 64)
-	if err != nil || seconds < 0 || seconds > MaxWait.Seconds() {
-		return fmt.Errorf("wait is %.40s: want true or seconds, at most %d", data, int(MaxWait.Seconds()))
+	seconds, err := strconv.ParseFloat(string(raw), 64)
+	if err != nil {
+		return 0, fmt.Errorf("%w: wait is %.40s: want true, or seconds", engine.ErrInvalid, raw)
 	}
-	*w = Wait(seconds * float64(time.Second))
-	return nil
+	return waitSeconds(seconds)
 }
 
-// MarshalJSON writes seconds.
-func (w Wait) MarshalJSON() ([]byte, error) {
-	return strconv.AppendFloat(nil, time.Duration(w).Seconds(), 'f', -1, 64), nil
+func waitSeconds(seconds float64) (time.Duration, error) {
+	if !(seconds >= 0 && seconds <= maxWait.Seconds()) {
+		return 0, fmt.Errorf("%w: wait is %v seconds: want at most %v", engine.ErrInvalid, seconds, maxWait.Seconds())
+	}
+	return time.Duration(seconds * float64(time.Second)), nil
+}
+
+// maxCallerText bounds the caller's own words about a run, in bytes.
+const maxCallerText = 256
+
+// request turns the payload into what the engine takes.
+func (in *StartRun) request() (req engine.StartRequest, wait time.Duration, err error) {
+	req = engine.StartRequest{
+		Variables: in.Variables, BatchID: in.BatchID, DedupeID: in.ID,
+		TriggerType: in.TriggerType, TriggerID: in.TriggerID,
+	}
+	if string(in.Variables) == "null" {
+		req.Variables = nil
+	}
+	for name, v := range map[string]string{"id": in.ID, "trigger_type": in.TriggerType, "trigger_id": in.TriggerID} {
+		if len(v) > maxCallerText {
+			return req, 0, fmt.Errorf("%w: %s has %d bytes, at most %d", engine.ErrInvalid, name, len(v), maxCallerText)
+		}
+	}
+	if in.ExecutionDate != "" {
+		if req.ExecutionDate, err = time.Parse(time.RFC3339Nano, in.ExecutionDate); err != nil {
+			return req, 0, fmt.Errorf("%w: execution_date %.40q is not an RFC 3339 time such as 2026-01-31T06:00:00Z", engine.ErrInvalid, in.ExecutionDate)
+		}
+	}
+	wait, err = waitTime(in.Wait)
+	return req, wait, err
 }
 
 // decode reads a request into a struct; nothing at all is an empty object. A
@@ -133,11 +166,13 @@ func decode(data []byte, into any) error {
 
 func fieldNames(of any) (names []string) {
 	t := reflect.TypeOf(of).Elem()
-	for i := range t.NumField() {
-		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
-		names = append(names, name)
+	for _, f := range reflect.VisibleFields(t) {
+		if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "" {
+			names = append(names, name)
+		}
 	}
-	return names
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // jsonType names a Go type as JSON does.

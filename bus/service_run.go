@@ -1,13 +1,12 @@
 package bus
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
+	"strconv"
 	"time"
 
 	"github.com/qarion/qarion/engine"
@@ -16,186 +15,192 @@ import (
 // maxAnswerXCom bounds the values that a run's answer carries, in bytes.
 const maxAnswerXCom = 512 << 10
 
-// triggerTypes are what a caller may call itself.
-var triggerTypes = [...]string{"api", "cli", "schedule", "webhook"}
-
-func (s *Service) runStart(ctx context.Context, data []byte) ([]byte, error) {
-	var req StartRequest
-	if err := decode(data, &req); err != nil {
+func (s *Service) runStart(ctx context.Context, data []byte) (any, error) {
+	var in StartRun
+	if err := decode(data, &in); err != nil {
 		return nil, err
 	}
-	if req.Definition != nil {
-		return nil, fmt.Errorf("%w: a definition is taken by %s.flow.run alone", engine.ErrInvalid, subjectAdmin)
-	}
-	if _, err := engine.ParseFlowID(string(req.Flow)); err != nil {
+	req, wait, err := in.request()
+	if err != nil {
 		return nil, err
 	}
-	return s.start(ctx, &req, nil)
+	if req.Flow, err = engine.ParseFlowID(in.Flow); err != nil {
+		return nil, err
+	}
+	return s.start(ctx, req, wait, in.XCom)
 }
 
 // flowRun starts a run of a flow that comes with the request.
-func (s *Service) flowRun(ctx context.Context, data []byte) ([]byte, error) {
-	var req StartRequest
-	if err := decode(data, &req); err != nil {
+func (s *Service) flowRun(ctx context.Context, data []byte) (any, error) {
+	var in RunFlow
+	if err := decode(data, &in); err != nil {
 		return nil, err
 	}
-	f, err := engine.DecodeFlow(req.Definition)
+	f, err := engine.DecodeFlow(in.Flow)
 	if err != nil {
-		return nil, fmt.Errorf("%w: definition: %w", engine.ErrInvalid, err)
+		return nil, fmt.Errorf("%w: %w", engine.ErrInvalid, err)
 	}
-	if _, err := engine.ParseFlowID(string(f.ID)); err != nil {
+	req, wait, err := in.request()
+	if err != nil {
 		return nil, err
 	}
-	req.Flow = f.ID
-	return s.start(ctx, &req, f)
+	if req.Flow, err = engine.ParseFlowID(string(f.ID)); err != nil {
+		return nil, err
+	}
+	req.AdHoc = f
+	return s.start(ctx, req, wait, in.XCom)
 }
 
-func (s *Service) start(ctx context.Context, req *StartRequest, adHoc *engine.Flow) ([]byte, error) {
-	start := engine.StartRequest{
-		Flow: req.Flow, Variables: req.Variables, BatchID: req.BatchID, TriggerType: cmp.Or(req.TriggerType, "api"),
-		TriggerID: req.TriggerID, DedupeID: req.ID, AdHoc: adHoc,
-	}
-	if !slices.Contains(triggerTypes[:], start.TriggerType) {
-		return nil, fmt.Errorf("%w: trigger_type %.40q is none of %q", engine.ErrInvalid, req.TriggerType, triggerTypes)
-	}
-	if bytes.Equal(start.Variables, []byte("null")) {
-		start.Variables = nil
-	}
-	if req.ExecutionDate != nil {
-		start.ExecutionDate = *req.ExecutionDate
-	}
-	if req.Wait > 0 {
+// start starts a run and, where asked, waits for its end. When the time is up
+// the answer has the present state and says that it is not final.
+func (s *Service) start(ctx context.Context, req engine.StartRequest, wait time.Duration, xcom []string) (any, error) {
+	if wait > 0 {
 		if err := s.wait(ctx); err != nil { // before anything is stored
 			return nil, err
 		}
 	}
-	doc, err := s.cfg.Engine.Start(ctx, start)
+	doc, err := s.cfg.Runner.Start(ctx, req)
 	if err != nil {
 		return nil, err
 	}
-	if req.Wait > 0 || doc.Final { // final: an earlier run of the same key, of which only the id is known here
-		doc, err = s.runs.wait(s.ctx, doc.RunID, time.Duration(req.Wait))
+	if wait > 0 || doc.Final { // final: an earlier run of the same key, of which only the id is known here
+		if doc, err = s.runs.wait(s.ctx, doc.RunID, wait); err != nil {
+			return nil, err
+		}
 	}
-	if err != nil {
-		return nil, err
-	}
-	return s.runAnswer(ctx, doc, req.XCom)
+	return s.runAnswer(doc, xcom)
 }
 
 // runAnswer writes a run's document, with the values that were asked for.
-func (s *Service) runAnswer(ctx context.Context, doc *engine.RunDoc, tasks []engine.TaskID) ([]byte, error) {
-	limit := maxAnswer
+func (s *Service) runAnswer(doc *engine.RunDoc, tasks []string) (any, error) {
 	if len(tasks) > 0 {
-		values, size, err := s.values(context.WithoutCancel(ctx), doc.RunID, tasks)
+		with := *doc
+		var err error
+		if with.XCom, err = s.values(doc.RunID, tasks); err != nil {
+			return nil, err
+		}
+		doc = &with
+	}
+	text, err := doc.AppendWithin(make([]byte, 0, 1024), maxAnswer)
+	return json.RawMessage(text), err
+}
+
+// values reads the values of tasks. A large one that does not fit is given as
+// where it is.
+func (s *Service) values(run engine.RunID, tasks []string) (map[engine.TaskID]any, error) {
+	ctx, cancel := context.WithTimeout(s.ctx, callTimeout)
+	defer cancel()
+	values, left := make(map[engine.TaskID]any, len(tasks)), maxAnswerXCom
+	for _, name := range tasks {
+		task, err := engine.ParseTaskID(name)
 		if err != nil {
 			return nil, err
 		}
-		with := *doc
-		with.XCom = values
-		doc, limit = &with, limit-0*size
-	}
-	return doc.AppendWithin(make([]byte, 0, 1024), limit)
-}
-
-// values reads the values of tasks. A value that does not fit any more is
-// given as where it is.
-func (s *Service) values(ctx context.Context, run engine.RunID, tasks []engine.TaskID) (map[engine.TaskID]any, int, error) {
-	values, left := make(map[engine.TaskID]any, len(tasks)), maxAnswerXCom
-	for _, task := range tasks {
-		if _, err := engine.ParseTaskID(string(task)); err != nil {
-			return nil, 0, err
-		}
-		text, ref, err := s.cfg.XCom.Lookup(ctx, run, task)
+		text, err := s.value(ctx, run, task, left)
 		if errors.Is(err, engine.ErrNotFound) {
 			continue
 		}
-		if err == nil && ref != nil && ref.Size <= int64(left) {
-			text, err = s.cfg.XCom.Get(ctx, run, task)
-		}
 		if err != nil {
-			return nil, 0, err
+			return nil, err
 		}
-		if ref != nil && (text == nil || len(text) > left) {
-			text, err = json.Marshal(ref)
-		}
-		if err == nil && len(text) > left {
-			err = fmt.Errorf("%w: the values asked for have more than %d bytes together: read them with xcom.get", engine.ErrInvalid, maxAnswerXCom)
-		}
-		if err != nil {
-			return nil, 0, err
+		if left -= len(text); left < 0 {
+			return nil, fmt.Errorf("%w: the values of run %s have more than %d bytes together: read them with xcom.get", engine.ErrInvalid, run, maxAnswerXCom)
 		}
 		values[task] = json.RawMessage(text)
-		left -= len(text)
 	}
-	return values, maxAnswerXCom - left, nil
+	return values, nil
 }
 
-func (s *Service) runGet(ctx context.Context, data []byte) ([]byte, error) {
-	req, id, err := s.runRequest(ctx, data)
+// value is a task's value, or where it is when it is larger than that.
+func (s *Service) value(ctx context.Context, run engine.RunID, task engine.TaskID, limit int) ([]byte, error) {
+	text, ref, err := s.cfg.XCom.Lookup(ctx, run, task)
+	if err != nil || ref == nil {
+		return text, err
+	}
+	if ref.Size <= int64(limit) {
+		if text, err = s.cfg.XCom.Get(ctx, run, task); err != nil || len(text) <= limit {
+			return text, err
+		}
+	}
+	return json.Marshal(ref)
+}
+
+func (s *Service) runGet(ctx context.Context, data []byte) (any, error) {
+	in, id, err := s.runRef(ctx, data)
 	if err != nil {
 		return nil, err
 	}
-	var doc *engine.RunDoc
-	if req.Wait > 0 {
+	wait, err := waitSeconds(in.Wait)
+	if err != nil {
+		return nil, err
+	}
+	if wait > 0 {
 		if err := s.wait(ctx); err != nil {
 			return nil, err
 		}
-		doc, err = s.runs.wait(s.ctx, id, time.Duration(req.Wait))
-	} else {
-		doc, err = s.runs.Get(ctx, id)
+		ctx = s.ctx
 	}
+	doc, err := s.runs.wait(ctx, id, wait)
 	if err != nil {
 		return nil, err
 	}
-	return s.runAnswer(ctx, doc, req.XCom)
-}
-
-// runRequest reads a request that names a run.
-func (s *Service) runRequest(ctx context.Context, data []byte) (req RunRequest, id engine.RunID, err error) {
-	if w := words(data); len(w) == 1 {
-		req.Run = w[0]
-	} else if err := decode(data, &req); err != nil {
-		return req, "", err
+	if in.Brief {
+		brief := *doc
+		brief.Tasks = nil
+		doc = &brief
 	}
-	id, err = engine.FindRun(ctx, s.runs, req.Run)
-	return req, id, err
+	return s.runAnswer(doc, in.XCom)
 }
 
-func (s *Service) runList(ctx context.Context, data []byte) ([]byte, error) {
-	var req ListRequest
-	if err := decode(data, &req); err != nil {
+// runRef reads a request that names a run.
+func (s *Service) runRef(ctx context.Context, data []byte) (in RunRef, id engine.RunID, err error) {
+	if w := words(data); len(w) == 1 {
+		in.Run = w[0]
+	} else if err := decode(data, &in); err != nil {
+		return in, "", err
+	}
+	id, err = engine.FindRun(ctx, s.runs, in.Run)
+	return in, id, err
+}
+
+func (s *Service) runList(ctx context.Context, data []byte) (any, error) {
+	var in ListRuns
+	if err := decode(data, &in); err != nil {
 		return nil, err
 	}
-	filter := engine.RunFilter{Flow: req.Flow, Status: req.Status, Before: req.Before, Limit: req.Limit}
-	if req.Since != "" {
+	filter := engine.RunFilter{
+		Flow: engine.FlowID(in.Flow), Status: engine.Status(in.Status), Before: engine.RunID(in.Before), Limit: in.Limit,
+	}
+	if in.Since != "" {
 		var err error
-		if filter.Since, err = engine.ParseSince(req.Since, time.Now()); err != nil {
+		if filter.Since, err = engine.ParseSince(in.Since, time.Now()); err != nil {
 			return nil, err
 		}
 	}
-	docs, err := s.runs.List(ctx, filter)
+	docs, more, err := s.runs.list(ctx, filter)
 	if err != nil {
 		return nil, err
 	}
-	out := []byte{'['}
+	out := append(make([]byte, 0, 1024*(1+len(docs))), `{"runs":[`...)
 	for i, doc := range docs {
-		before := len(out)
+		start := len(out)
 		if i > 0 {
 			out = append(out, ',')
 		}
 		if out, err = doc.AppendSummary(out); err != nil {
 			return nil, err
 		}
-		if len(out) >= maxAnswer { // the caller goes on before the last one
-			out = out[:before]
+		if len(out) > maxAnswer-100 { // the caller goes on before the last one
+			out, more = out[:start], true
 			break
 		}
 	}
-	return append(out, ']'), nil
+	out = strconv.AppendBool(append(out, `],"more":`...), more)
+	return json.RawMessage(append(out, '}')), nil
 }
 
-func (s *Service) runCancel(ctx context.Context, data []byte) ([]byte, error) {
-	req, id, err := s.runRequest(ctx, data)
+func (s *Service) runCancel(ctx context.Context, data []byte) (any, error) {
+	in, id, err := s.runRef(ctx, data)
 	if err != nil {
 		return nil, err
 	}
@@ -204,35 +209,29 @@ func (s *Service) runCancel(ctx context.Context, data []byte) ([]byte, error) {
 		return nil, err
 	}
 	if doc.Final {
-		return nil, fmt.Errorf("%w: run %s is %s already", engine.ErrConflict, id, doc.Status)
+		return nil, fmt.Errorf("%w: run %s has ended already: %s", engine.ErrConflict, id, doc.Status)
 	}
-	if err := s.cfg.Engine.Cancel(ctx, id, cmp.Or(req.Reason, "cancelled by a caller")); err != nil {
+	if err := s.cfg.Runner.Cancel(ctx, id, cmp.Or(in.Reason, "cancelled by a caller")); err != nil {
 		return nil, err
 	}
-	if doc, err = s.runs.Get(ctx, id); err != nil {
-		return nil, err
-	}
-	return s.runAnswer(ctx, doc, nil)
+	return s.runs.Get(ctx, id)
 }
 
-func (s *Service) runResolve(ctx context.Context, data []byte) ([]byte, error) {
-	var req ResolveRequest
-	if err := decode(data, &req); err != nil {
+func (s *Service) runResolve(ctx context.Context, data []byte) (any, error) {
+	var in ResolveTask
+	if err := decode(data, &in); err != nil {
 		return nil, err
 	}
-	id, err := engine.FindRun(ctx, s.runs, req.Run)
+	id, err := engine.FindRun(ctx, s.runs, in.Run)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := engine.ParseTaskID(string(req.Task)); err != nil {
-		return nil, err
-	}
-	if err := s.cfg.Engine.Resolve(ctx, id, req.Task, req.As, req.Value); err != nil {
-		return nil, err
-	}
-	doc, err := s.runs.Get(ctx, id)
+	task, err := engine.ParseTaskID(in.Task)
 	if err != nil {
 		return nil, err
 	}
-	return s.runAnswer(ctx, doc, nil)
+	if err := s.cfg.Runner.Resolve(ctx, id, task, in.As, in.Value); err != nil {
+		return nil, err
+	}
+	return s.runs.Get(ctx, id)
 }

@@ -14,7 +14,7 @@ import (
 // runs is all runs: the open ones as the engine has them, the others as the
 // view has them. It implements engine.Runs.
 type runs struct {
-	engine Engine
+	engine Runner
 	view   engine.Runs
 }
 
@@ -60,20 +60,26 @@ func (r *runs) wait(ctx context.Context, id engine.RunID, limit time.Duration) (
 
 // List implements engine.Runs.
 func (r *runs) List(ctx context.Context, filter engine.RunFilter) ([]*engine.RunDoc, error) {
+	docs, _, err := r.list(ctx, filter)
+	return docs, err
+}
+
+// list is List; more says that there are older ones.
+func (r *runs) list(ctx context.Context, filter engine.RunFilter) (list []*engine.RunDoc, more bool, err error) {
 	if filter.Limit <= 0 {
 		filter.Limit = engine.DefaultRunLimit
 	}
-	filter.Limit = min(filter.Limit, engine.MaxRunLimit)
+	limit := min(filter.Limit, engine.MaxRunLimit)
+	filter.Limit = limit + 1 // to see whether there are more
 	open, err := r.engine.Open(ctx)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	docs, err := r.view.List(ctx, filter)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	now := make(map[engine.RunID]bool, len(open))
-	list := make([]*engine.RunDoc, 0, len(docs)+len(open))
 	for _, doc := range open {
 		now[doc.RunID] = true
 		if filter.Matches(doc.RunID, doc.FlowID, doc.Status) {
@@ -86,7 +92,10 @@ func (r *runs) List(ctx context.Context, filter engine.RunFilter) ([]*engine.Run
 		}
 	}
 	slices.SortFunc(list, func(a, b *engine.RunDoc) int { return cmp.Compare(b.RunID, a.RunID) })
-	return list[:min(len(list), filter.Limit)], nil
+	if len(list) > limit {
+		return list[:limit], true, nil
+	}
+	return list, false, nil
 }
 
 // Ending implements engine.Runs.

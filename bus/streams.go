@@ -16,6 +16,9 @@ const (
 	StreamEvents = "QARION_EVENTS"
 )
 
+// bucketBlobs is the object store of large values.
+const bucketBlobs = "qarion_blobs"
+
 // ackWait is how long a delivered READY message may stay without a sign of
 // life; workers give one every 5 s.
 const ackWait = 15 * time.Second

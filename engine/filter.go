@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -81,4 +82,22 @@ func (id RunID) Time() time.Time {
 		ms = ms<<5 | int64(strings.IndexByte(crockford, id[i]))
 	}
 	return time.UnixMilli(ms).UTC()
+}
+
+// ParseSince reads a point in the past: RFC 3339, or an age such as 90s, 2h or
+// 30d before now.
+func ParseSince(text string, now time.Time) (time.Time, error) {
+	if t, err := time.Parse(time.RFC3339, text); err == nil {
+		return t, nil
+	}
+	age, err := time.ParseDuration(text)
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		var n float64
+		n, err = strconv.ParseFloat(days, 64)
+		age = time.Duration(n * float64(24*time.Hour))
+	}
+	if err != nil || age < 0 {
+		return time.Time{}, fmt.Errorf("%w: time %.40q: want an age such as 90s, 2h or 30d, or a time such as 2026-01-31T12:00:00Z", ErrInvalid, text)
+	}
+	return now.Add(-age), nil
 }

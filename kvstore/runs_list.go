@@ -43,7 +43,7 @@ func (r *Runs) List(ctx context.Context, filter engine.RunFilter) ([]*engine.Run
 	if limit <= 0 {
 		limit = engine.DefaultRunLimit
 	}
-	limit = min(limit, engine.MaxRunLimit)
+	limit = min(limit, engine.MaxRunLimit+1) // one more, so that a caller sees whether there are more
 	info, err := r.feed.Stream().Info(ctx)
 	if err != nil {
 		return nil, unavailable(fmt.Errorf("list the runs: %w", err))
