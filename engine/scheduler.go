@@ -263,15 +263,17 @@ func (p taskPlace) open() bool {
 }
 
 // dispatch gives out what is due. While slots are free each task travels
-// alone, so that none sits behind a slow one; a backlog travels in bundles.
+// alone, so that none sits behind a slow one; what would wait for a slot
+// anyway travels in bundles.
 func (s *scheduler) dispatch(ctx context.Context) {
 	if len(s.due) == 0 || s.draining || !s.current {
 		return
 	}
-	free := s.cfg.Slots - s.emitted
-	size := 1
-	if len(s.due) > free {
-		size = min(maxBundle, max(1, len(s.due)/s.cfg.Slots))
+	size := func() int {
+		if s.emitted < s.cfg.Slots {
+			return 1
+		}
+		return maxBundle
 	}
 	var bundle []ReadyTask
 	var sent *emission
@@ -280,13 +282,13 @@ func (s *scheduler) dispatch(ctx context.Context) {
 			continue
 		}
 		if bundle == nil {
-			bundle, sent = make([]ReadyTask, 0, size), &emission{at: s.cfg.Now()}
+			bundle, sent = make([]ReadyTask, 0, min(size(), len(s.due))), &emission{at: s.cfg.Now()}
 		}
 		t := &place.run.tasks[place.task]
 		t.emitted, t.sent = true, sent
 		s.emitted++
 		bundle = append(bundle, place.run.readyTask(place.task))
-		if len(bundle) == size {
+		if len(bundle) >= size() {
 			s.push(ctx, bundle, sent)
 			bundle = nil
 		}
