@@ -87,7 +87,11 @@ func Open(ctx context.Context, cfg Config) (*Bus, error) {
 		b.Close()
 		return nil, fmt.Errorf("%w: the NATS server was not ready within %s", engine.ErrUnavailable, startTimeout)
 	}
-	if err := b.connect(); err != nil {
+	if err := errors.Join(b.openAccounts(), b.connect()); err != nil {
+		b.Close()
+		return nil, err
+	}
+	if err := b.serveGuard(); err != nil {
 		b.Close()
 		return nil, err
 	}
@@ -102,6 +106,7 @@ func (b *Bus) options() (*server.Options, error) {
 	if err != nil {
 		return nil, err
 	}
+	public := server.NewAccount(accountPublic)
 	opts := &server.Options{
 		ServerName: "qarion-" + b.cfg.Node,
 		DontListen: b.cfg.Listen == "",
@@ -110,9 +115,10 @@ func (b *Bus) options() (*server.Options, error) {
 		SyncAlways: b.cfg.SyncInterval == 0, SyncInterval: b.cfg.SyncInterval,
 		MaxPayload: maxPayload,
 		NoAuthUser: userPublic,
+		Accounts:   []*server.Account{public},
 		Users: []*server.User{
 			{Username: userEngine, Password: b.password},
-			{Username: userPublic, Password: rand.Text(), Permissions: publicPermissions()},
+			{Username: userPublic, Password: rand.Text(), Permissions: publicPermissions(), Account: public},
 		},
 	}
 	if opts.SyncAlways {
@@ -234,9 +240,14 @@ type serverLog struct{ log *slog.Logger }
 
 func (l *serverLog) Noticef(f string, v ...any) { l.log.Debug("nats: " + fmt.Sprintf(f, v...)) }
 func (l *serverLog) Warnf(f string, v ...any) {
-	if !strings.HasPrefix(f, "Plaintext passwords") { // random, and new with every start
-		l.log.Warn("nats: " + fmt.Sprintf(f, v...))
+	text := fmt.Sprintf(f, v...)
+	// Passwords are random and new with every start; an outdated TTL state is
+	// what any kill leaves behind, and is mended.
+	if strings.HasPrefix(text, "Plaintext passwords") || strings.Contains(text, "TTL state is outdated") {
+		l.log.Debug("nats: " + text)
+		return
 	}
+	l.log.Warn("nats: " + text)
 }
 func (l *serverLog) Fatalf(f string, v ...any) { l.log.Error("nats: " + fmt.Sprintf(f, v...)) }
 func (l *serverLog) Errorf(f string, v ...any) { l.log.Error("nats: " + fmt.Sprintf(f, v...)) }

@@ -83,8 +83,7 @@ type Engine struct {
 	abort chan struct{}
 	stop  sync.Once
 
-	id            string // of the installation
-	checkpointed  uint64
+	id            string // of the installation; set before ready is closed
 	checkpointing sync.Mutex
 }
 
@@ -133,7 +132,10 @@ func (e *Engine) Run(ctx context.Context) error {
 	spawn("project", func() error { return e.views.run(base) })
 	spawn("write control records", func() error { return e.closer.run(base) })
 	spawn("schedule", func() error {
-		return e.sched.loop(base, target, func() { close(e.ready) })
+		return e.sched.loop(base, target, func() {
+			e.id = e.sched.state.Installation // known once its record is folded
+			close(e.ready)
+		})
 	})
 	spawn("keep house", func() error { return e.keepHouse(base) })
 
@@ -232,7 +234,6 @@ func (e *Engine) open(ctx context.Context) (target uint64, err error) {
 	for _, v := range state.versions {
 		e.cfg.programs.add(v.graph)
 	}
-	e.id, e.checkpointed = state.Installation, state.Seq
 	e.views = newProjector(views, e.log, e.waiters.shown)
 	e.sched = newScheduler(&e.cfg, state, e.views, e.waiters, e.worker, e.closer)
 	return target, nil
