@@ -87,7 +87,7 @@ func Open(ctx context.Context, cfg Config) (*Bus, error) {
 		b.Close()
 		return nil, fmt.Errorf("%w: the NATS server was not ready within %s", engine.ErrUnavailable, startTimeout)
 	}
-	if err := errors.Join(b.openAccounts(), b.connect()); err != nil {
+	if err := errors.Join(b.openStore(), b.connect()); err != nil {
 		b.Close()
 		return nil, err
 	}
@@ -106,7 +106,10 @@ func (b *Bus) options() (*server.Options, error) {
 	if err != nil {
 		return nil, err
 	}
-	public := server.NewAccount(accountPublic)
+	own, public, err := newAccounts()
+	if err != nil {
+		return nil, err
+	}
 	opts := &server.Options{
 		ServerName: "qarion-" + b.cfg.Node,
 		DontListen: b.cfg.Listen == "",
@@ -115,9 +118,9 @@ func (b *Bus) options() (*server.Options, error) {
 		SyncAlways: b.cfg.SyncInterval == 0, SyncInterval: b.cfg.SyncInterval,
 		MaxPayload: maxPayload,
 		NoAuthUser: userPublic,
-		Accounts:   []*server.Account{public},
+		Accounts:   []*server.Account{own, public},
 		Users: []*server.User{
-			{Username: userEngine, Password: b.password},
+			{Username: userEngine, Password: b.password, Account: own},
 			{Username: userPublic, Password: rand.Text(), Permissions: publicPermissions(), Account: public},
 		},
 	}
