@@ -55,21 +55,24 @@ type node struct {
 
 // openNode puts the parts together, from the ground up, and starts them. It
 // returns when the engine takes work.
-func openNode(ctx context.Context, cfg *config, o nodeOptions) (n *node, err error) {
-	n = &node{log: engine.Logger(o.log), started: time.Now(), done: make(chan error, 1)}
-	defer func() {
-		if err != nil {
-			n.closeParts()
-		}
-	}()
-	if n.lock, err = bus.LockDir(o.dataDir, o.wait); err != nil {
+func openNode(ctx context.Context, cfg *config, o nodeOptions) (*node, error) {
+	n := &node{log: engine.Logger(o.log), started: time.Now(), done: make(chan error, 1)}
+	if err := n.open(ctx, cfg, o); err != nil {
+		_ = n.Close()
 		return nil, err
+	}
+	return n, nil
+}
+
+func (n *node) open(ctx context.Context, cfg *config, o nodeOptions) (err error) {
+	if n.lock, err = bus.LockDir(o.dataDir, o.wait); err != nil {
+		return err
 	}
 	if err = n.openBus(ctx, cfg, o); err != nil {
-		return nil, err
+		return err
 	}
 	if err = n.openEngine(ctx, cfg, o); err != nil {
-		return nil, err
+		return err
 	}
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	n.cancel = cancel
@@ -78,26 +81,20 @@ func openNode(ctx context.Context, cfg *config, o nodeOptions) (n *node, err err
 	case <-n.engine.Ready():
 	case err = <-n.done:
 		n.cancel = nil
-		return nil, cmpErr(err, errors.New("the engine stopped while starting"))
+		return cmpErr(err, errors.New("the engine stopped while starting"))
 	case <-ctx.Done():
-		n.Close()
-		return nil, ctx.Err()
+		return ctx.Err()
 	}
 	if o.flows != "" {
 		n.files = &flowFiles{dir: o.flows, types: n.types, engine: n.engine, log: n.log}
 		if err = n.files.load(ctx); err != nil {
-			n.Close()
-			return nil, err
+			return err
 		}
 	}
 	n.service, err = n.bus.Serve(bus.ServiceConfig{
 		Runner: n.engine, Runs: n.runs, XCom: n.xcom, Version: serviceVersion(), Log: n.log, Info: n.info,
 	})
-	if err != nil {
-		n.Close()
-		return nil, err
-	}
-	return n, nil
+	return err
 }
 
 func cmpErr(err, other error) error {

@@ -1,0 +1,105 @@
+package main_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/qarion/qarion/internal/testkit"
+)
+
+// TestScripts runs the commands as a user does: exact output and exit codes.
+// $API is a small server: /ok answers JSON, /status/N answers with N, /slow
+// answers after a second.
+func TestScripts(t *testing.T) {
+	bin := filepath.Dir(testkit.Binary(t))
+	mux := http.NewServeMux()
+	mux.HandleFunc("/ok", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(`{"id":7,"name":"Ann"}`))
+	})
+	mux.HandleFunc("/declined", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(402)
+		_, _ = w.Write([]byte(`{"error":"card_declined"}`))
+	})
+	mux.HandleFunc("/slow", func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-time.After(2 * time.Second):
+		case <-r.Context().Done():
+		}
+	})
+	srv := httptest.NewServer(mux)
+	t.Cleanup(srv.Close)
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("PATH", bin+string(os.PathListSeparator)+e.Getenv("PATH"))
+			e.Setenv("API", srv.URL)
+			e.Setenv("HOME", e.WorkDir)
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+	})
+}
+
+// exits runs a command and holds its exit code against the first argument.
+func exits(ts *testscript.TestScript, _ bool, args []string) {
+	err := ts.Exec(args[1], args[2:]...)
+	code := "0"
+	if err != nil {
+		_, code, _ = strings.Cut(err.Error(), "exit status ")
+	}
+	if code != args[0] {
+		ts.Fatalf("exit code %s, want %s (%v)", code, args[0], err)
+	}
+}
+
+// TestDemo runs the demo as its JSON: every example flow ends as it should.
+func TestDemo(t *testing.T) {
+	cmd := exec.Command(testkit.Binary(t), "demo", "--output", "json")
+	cmd.Dir = t.TempDir()
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("demo: %v\n%s", err, out)
+	}
+	var got struct {
+		OK    bool              `json:"ok"`
+		Flows []json.RawMessage `json:"flows"`
+	}
+	if err := json.Unmarshal(out, &got); err != nil {
+		t.Fatal(err)
+	}
+	files, _ := filepath.Glob("../../flows/*.toml")
+	if !got.OK || len(got.Flows) != len(files) {
+		t.Errorf("ok %v, %d flows ran of %d files", got.OK, len(got.Flows), len(files))
+	}
+}
+
+// TestVersion_StartsAtOnce guards against libraries that compute tables when
+// the program starts: nothing may take longer than all the rest.
+func TestVersion_StartsAtOnce(t *testing.T) {
+	cmd := exec.Command(testkit.Binary(t), "version")
+	cmd.Env = append(os.Environ(), "GODEBUG=inittrace=1")
+	var trace strings.Builder
+	cmd.Stderr = &trace
+	if err := cmd.Run(); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(trace.String()) {
+		fields := strings.Fields(line) // init NAME @T ms, D ms clock, ...
+		if len(fields) > 4 && fields[0] == "init" {
+			if d, err := time.ParseDuration(strings.TrimSuffix(fields[4], ",") + "ms"); err == nil && d > 15*time.Millisecond {
+				t.Errorf("package %s takes %s to initialise", fields[1], d)
+			}
+		}
+	}
+}
