@@ -28,8 +28,25 @@ type flowFiles struct {
 	engine *engine.Engine
 	log    *slog.Logger
 
+	watcher *fsnotify.Watcher // nil where there is no such folder
+
 	mu   sync.Mutex
 	last *flowfile.Dir
+}
+
+// open begins to watch the folder and then reads it, in this order, so that no
+// change falls between.
+func (f *flowFiles) open(ctx context.Context) error {
+	w, err := fsnotify.NewWatcher()
+	if err != nil {
+		return err
+	}
+	if err := w.Add(f.dir); err == nil {
+		f.watcher = w
+	} else {
+		w.Close()
+	}
+	return f.load(ctx)
 }
 
 // load reads the folder: changed flows become new versions, flows whose file
@@ -93,26 +110,22 @@ func (f *flowFiles) summary() map[string]any {
 // watch follows the folder until ctx ends. report hears of each reading that
 // found something.
 func (f *flowFiles) watch(ctx context.Context, report func(*flowfile.Dir)) error {
-	w, err := fsnotify.NewWatcher()
-	if err != nil {
-		return err
-	}
-	defer w.Close()
-	if err := w.Add(f.dir); err != nil {
-		<-ctx.Done() // no such folder: there is nothing to follow
+	if f.watcher == nil {
+		<-ctx.Done()
 		return nil
 	}
+	defer f.watcher.Close()
 	quiet := time.NewTimer(time.Hour)
 	defer quiet.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case e := <-w.Events:
+		case e := <-f.watcher.Events:
 			if strings.HasSuffix(e.Name, ".toml") {
 				quiet.Reset(settleFor)
 			}
-		case err := <-w.Errors:
+		case err := <-f.watcher.Errors:
 			f.log.Warn("changes of the flow folder may be missed", engine.LogErr, err)
 		case <-quiet.C:
 			if err := f.load(ctx); err != nil && ctx.Err() == nil {

@@ -87,7 +87,7 @@ func (n *node) open(ctx context.Context, cfg *config, o nodeOptions) (err error)
 	}
 	if o.flows != "" {
 		n.files = &flowFiles{dir: o.flows, types: n.types, engine: n.engine, log: n.log}
-		if err = n.files.load(ctx); err != nil {
+		if err = n.files.open(ctx); err != nil {
 			return err
 		}
 	}
