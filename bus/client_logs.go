@@ -90,7 +90,7 @@ func (c *Client) replay(ctx context.Context, subject string, since time.Time, fo
 	}
 	var seen feed.Pos
 	var last time.Time // when the newest message that was read had been stored
-	r := reading{since: since, filter: subject}
+	r := reading{since: since, filter: subject, conn: c.nc}
 	r.resume = func(ctx context.Context) {
 		if !sameMessage(ctx, stream, r.from-1, seen) {
 			r.from, r.since = 0, last.Add(-resumeBack)

@@ -29,6 +29,7 @@ type fullNode struct {
 func startFull(t testing.TB, cfg testkit.NodeConfig) *fullNode {
 	t.Helper()
 	n := &fullNode{}
+	t.Cleanup(n.closeViews) // after the engine has stopped
 	if cfg.Listen == "" {
 		cfg.Listen = "127.0.0.1:0"
 	}
@@ -53,7 +54,6 @@ func startFull(t testing.TB, cfg testkit.NodeConfig) *fullNode {
 	if n.client, err = bus.Dial(n.Bus.Access(), "the test's node"); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(n.closeViews)
 	return n
 }
 
@@ -92,7 +92,9 @@ func (n *fullNode) stopFull(t testing.TB) {
 }
 
 func (n *fullNode) closeViews() {
-	n.client.Close()
+	if n.client != nil {
+		n.client.Close()
+	}
 	for _, c := range n.conns {
 		c.Close()
 	}

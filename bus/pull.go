@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -60,6 +61,7 @@ type reading struct {
 	filter  string                // subject; "" for all
 	pending func(n uint64) bool   // asked when a consumer is made, with what waits for it: false ends the reading
 	resume  func(context.Context) // called before the reading goes on with a new consumer; it may change from and since
+	conn    *nats.Conn            // when set, a reconnect is noticed at once, not by the silence that follows it
 }
 
 func (r *reading) consumer() jetstream.ConsumerConfig {
@@ -108,8 +110,33 @@ func readInOrder(ctx context.Context, stream jetstream.Stream, r *reading, fn fu
 	return nil
 }
 
+// untilReconnect is a context that ends when the connection comes back after
+// an interruption: the consumer may have gone with the server's memory.
+func (r *reading) untilReconnect(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	if r.conn == nil {
+		return ctx, cancel
+	}
+	back := r.conn.StatusChanged(nats.CONNECTED)
+	var waiter sync.WaitGroup
+	waiter.Go(func() {
+		select {
+		case <-back:
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	return ctx, func() {
+		cancel()
+		waiter.Wait()
+		r.conn.RemoveStatusListener(back)
+	}
+}
+
 // readOne reads through one consumer; done says that the reading is over.
-func (r *reading) readOne(ctx context.Context, c jetstream.Consumer, fn func(jetstream.Msg, *jetstream.MsgMetadata) error) (done bool, err error) {
+func (r *reading) readOne(parent context.Context, c jetstream.Consumer, fn func(jetstream.Msg, *jetstream.MsgMetadata) error) (done bool, err error) {
+	ctx, end := r.untilReconnect(parent)
+	defer end()
 	var final error   // of fn, which ends the reading
 	next := uint64(1) // of the consumer's own count
 	for ctx.Err() == nil {
@@ -135,7 +162,7 @@ func (r *reading) readOne(ctx context.Context, c jetstream.Consumer, fn func(jet
 			return false, nil
 		}
 	}
-	return true, nil
+	return parent.Err() != nil, nil
 }
 
 // readAhead is how many messages one request asks for when a stream is read in

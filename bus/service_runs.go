@@ -27,15 +27,23 @@ func (r *runs) Get(ctx context.Context, id engine.RunID) (*engine.RunDoc, error)
 		return doc, err
 	}
 	doc, err = r.view.Get(ctx, id)
-	if err != nil || doc.Final {
+	if err != nil && !errors.Is(err, engine.ErrNotFound) || err == nil && doc.Final {
 		return doc, err
 	}
 	// It has ended, and the view is about to show that.
-	doc, err = r.engine.Wait(ctx, id)
-	if errors.Is(err, engine.ErrNotFound) {
-		return r.view.Get(ctx, id)
+	if err := r.engine.Shown(ctx); err != nil {
+		return nil, err
 	}
-	return doc, err
+	return r.view.Get(ctx, id)
+}
+
+// open returns the open runs, once the view shows those that are not.
+func (r *runs) open(ctx context.Context) ([]*engine.RunDoc, error) {
+	open, err := r.engine.Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return open, r.engine.Shown(ctx)
 }
 
 // wait returns a run when it is final or waits for a person, or as it is when
@@ -71,7 +79,7 @@ func (r *runs) list(ctx context.Context, filter engine.RunFilter) (list []*engin
 	}
 	limit := min(filter.Limit, engine.MaxRunLimit)
 	filter.Limit = limit + 1 // to see whether there are more
-	open, err := r.engine.Open(ctx)
+	open, err := r.open(ctx)
 	if err != nil {
 		return nil, false, err
 	}
@@ -100,13 +108,13 @@ func (r *runs) list(ctx context.Context, filter engine.RunFilter) (list []*engin
 
 // Ending implements engine.Runs.
 func (r *runs) Ending(ctx context.Context, ending string) ([]engine.RunID, error) {
+	open, err := r.open(ctx)
+	if err != nil {
+		return nil, err
+	}
 	ids, err := r.view.Ending(ctx, ending)
 	if err != nil || len(ids) > 1 {
 		return ids, err
-	}
-	open, err := r.engine.Open(ctx)
-	if err != nil {
-		return nil, err
 	}
 	for _, doc := range open {
 		if strings.HasSuffix(string(doc.RunID), ending) && !slices.Contains(ids, doc.RunID) {

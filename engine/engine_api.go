@@ -119,6 +119,10 @@ func (e *Engine) Wait(ctx context.Context, id RunID) (*RunDoc, error) {
 	}
 }
 
+// Shown returns when every view shows what the engine knows now: a run that is
+// not open any more is found in them then.
+func (e *Engine) Shown(ctx context.Context) error { return e.views.reached(ctx, e.foldedSeq(ctx)) }
+
 func (e *Engine) foldedSeq(ctx context.Context) (seq uint64) {
 	_ = e.sched.ask(ctx, func() { seq = e.sched.state.Seq })
 	return seq
