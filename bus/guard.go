@@ -70,13 +70,13 @@ func guarded(data []byte) ([]byte, error) {
 	}
 	c := &req.Config
 	switch {
-	case c.Durable != "":
-		return nil, fmt.Errorf("without a login a consumer cannot be durable")
 	case c.DeliverSubject != "" && !isInboxSubject(c.DeliverSubject):
 		return nil, fmt.Errorf("without a login a consumer delivers to an inbox (_INBOX.) alone")
 	case c.SampleFrequency != "" || c.Direct:
 		return nil, fmt.Errorf("without a login a consumer has no sampling and is not direct")
 	}
+	// One that is called durable (the nats tool does) goes as well: it is the
+	// time without a reader that counts.
 	c.MemoryStorage, c.Replicas = true, 1
 	if c.InactiveThreshold <= 0 || c.InactiveThreshold > guardIdle {
 		c.InactiveThreshold = guardIdle

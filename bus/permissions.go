@@ -37,7 +37,7 @@ func publicRequests() (single, streamed []string) {
 	single = []string{
 		subjectTrigger + "*",
 		subjectAPI + ".run.*", subjectAPI + ".flow.*", subjectAPI + ".xcom.*", subjectAPI + ".node.*", subjectAPI + ".query",
-		"$JS.API.INFO", "$JS.API.STREAM.NAMES",
+		"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST",
 	}
 	streamed = []string{"$SRV.>"}
 	for _, stream := range publicStreams {

@@ -185,7 +185,7 @@ func TestPermissions_NoAnswerIsWrittenIntoAStream(t *testing.T) {
 	}
 }
 
-func TestPermissions_AStrangersConsumerLeavesNothingBehind(t *testing.T) {
+func TestPermissions_AStrangersConsumerIsBounded(t *testing.T) {
 	n := startFull(t, testkit.NodeConfig{Types: []engine.TaskType{echo}})
 	nc := n.stranger(t)
 	for name, c := range map[string]struct {
@@ -194,15 +194,19 @@ func TestPermissions_AStrangersConsumerLeavesNothingBehind(t *testing.T) {
 	}{
 		"pull":       {`"ack_policy":"none"`, true},
 		"push":       {`"ack_policy":"none","deliver_subject":"_INBOX.abc"`, true},
-		"durable":    {`"ack_policy":"none","durable_name":"durable"`, false},
 		"ledger":     {`"ack_policy":"none","deliver_subject":"qarion.attempt.local"`, false},
 		"stream API": {`"ack_policy":"none","headers_only":true,"deliver_subject":"$JS.API.STREAM.DELETE.QARION_LEDGER"`, false},
 		"wide inbox": {`"ack_policy":"none","deliver_subject":"_INBOX.>"`, false},
 		"sampled":    {`"ack_policy":"explicit","sample_freq":"100"`, false},
 		"no JSON":    {`}`, false},
+		"durable":    {`"ack_policy":"explicit","name":"d","durable_name":"d"`, true},
 	} {
 		req := `{"stream_name":"QARION_EVENTS","config":{"deliver_policy":"all",` + c.config + `}}`
-		m, err := nc.Request("$JS.API.CONSUMER.CREATE.QARION_EVENTS", []byte(req), 5*time.Second)
+		subject := "$JS.API.CONSUMER.CREATE.QARION_EVENTS"
+		if name == "durable" {
+			subject += ".d"
+		}
+		m, err := nc.Request(subject, []byte(req), 5*time.Second)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
