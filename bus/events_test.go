@@ -42,7 +42,7 @@ func stored(t *testing.T, n *fullNode) (msgs []*jetstream.RawStreamMsg) {
 func TestEvents_FourMessagesTellOfARunOfOneTask(t *testing.T) {
 	n := startFull(t, testkit.NodeConfig{Types: []engine.TaskType{echo}})
 	put(t, n.Node, flow("orders", nil, "a"))
-	doc := runToEnd(t, n.Node, "orders")
+	doc := n.finish(t, "orders")
 	want := []string{"qarion.event.orders.run.started", "qarion.event.orders.task.ready", "qarion.log.orders.a", "qarion.event.orders.run.done"}
 	last := ""
 	for i, m := range stored(t, n) {
@@ -104,7 +104,7 @@ func TestEvents_ALostStreamIsWrittenAgain(t *testing.T) {
 	cfg := testkit.NodeConfig{Dir: dir, Types: []engine.TaskType{echo}}
 	n := startFull(t, cfg)
 	put(t, n.Node, flow("orders", nil, "a"))
-	runToEnd(t, n.Node, "orders")
+	n.finish(t, "orders")
 	before := stored(t, n)
 	for _, stream := range []string{bus.StreamEvents, "KV_qarion_xcom", "KV_qarion_runs"} {
 		if err := n.Bus.JetStream().DeleteStream(t.Context(), stream); err != nil {
@@ -138,7 +138,7 @@ func TestEvents_LiveOnesAreKeptWithTheOthers(t *testing.T) {
 	if err := n.events.Live("breaker.open", []byte(`{"breaker":"x"}`)); err != nil {
 		t.Fatal(err)
 	}
-	runToEnd(t, n.Node, "orders")
+	n.finish(t, "orders")
 	if got := stored(t, n); len(got) != 5 || got[0].Subject != "qarion.event._.breaker.open" {
 		t.Errorf("%d messages, the first on %s", len(got), got[0].Subject)
 	}
@@ -153,9 +153,9 @@ func TestLogs_FilterAndEnd(t *testing.T) {
 	n := startFull(t, testkit.NodeConfig{Types: []engine.TaskType{echo}})
 	put(t, n.Node, flow("orders", nil, "a", "b"))
 	put(t, n.Node, flow("stock", nil, "a"))
-	first := runToEnd(t, n.Node, "orders")
-	runToEnd(t, n.Node, "stock")
-	runToEnd(t, n.Node, "orders")
+	first := n.finish(t, "orders")
+	n.finish(t, "stock")
+	n.finish(t, "orders")
 	for name, c := range map[string]struct {
 		filter bus.LogFilter
 		want   int
@@ -211,7 +211,7 @@ func TestLogs_FollowThroughARestart(t *testing.T) {
 	}()
 	var want []string
 	run := func() {
-		doc := runToEnd(t, n.Node, "orders")
+		doc := n.finish(t, "orders")
 		want = append(want, fmt.Sprintf("%s.a.0.0.1.0", doc.RunID))
 	}
 	read := func(k int) (got []string) {

@@ -111,6 +111,19 @@ func (n *fullNode) stranger(t testing.TB) *nats.Conn {
 	return nc
 }
 
+// finish starts a run and returns it when it has ended and every view shows it.
+func (n *fullNode) finish(t testing.TB, id string) *engine.RunDoc {
+	t.Helper()
+	doc := new(engine.RunDoc)
+	if err := n.client.Call(t.Context(), "run.start", bus.StartRun{Flow: id, Wait: json.RawMessage("60")}, doc); err != nil {
+		t.Fatal(err)
+	}
+	if doc.Status != engine.Success {
+		t.Fatalf("run %s is %s: %+v", doc.RunID, doc.Status, doc.Error)
+	}
+	return doc
+}
+
 // echo is a task type whose tasks leave {"task": <id>}.
 var echo = testkit.TaskFunc{Do: func(_ context.Context, in *engine.TaskInput) engine.TaskOutput {
 	v, err := json.Marshal(map[string]string{"task": string(in.Task.ID)})

@@ -139,7 +139,7 @@ func TestPermissions_AStrangerCannotForgeOrListen(t *testing.T) {
 func TestPermissions_NoAnswerIsWrittenIntoAStream(t *testing.T) {
 	n := startFull(t, testkit.NodeConfig{Types: []engine.TaskType{echo}})
 	put(t, n.Node, flow("orders", nil, "a"))
-	runToEnd(t, n.Node, "orders")
+	n.finish(t, "orders")
 	last := func() string {
 		js := n.Bus.JetStream()
 		var text string

@@ -3,8 +3,8 @@
 //
 // Messages go out without asking for an acknowledgement each. Every chunk ends
 // in one that does, and since a connection's messages are stored in order, the
-// sequence in its acknowledgement proves all that came before. That makes a
-// view cost a third of what asynchronous publishing does.
+// sequence in its acknowledgement proves all that came before. That costs less
+// than half of what asynchronous publishing does (BenchmarkFeed_Write).
 package feed
 
 import (

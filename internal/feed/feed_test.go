@@ -229,3 +229,38 @@ func BenchmarkFeed_Write(b *testing.B) {
 	}
 	b.ReportMetric(float64(seq)/b.Elapsed().Seconds(), "msg/s")
 }
+
+// BenchmarkAsyncPublish is what Feed_Write is compared with: the same messages,
+// each with an acknowledgement of its own.
+func BenchmarkAsyncPublish(b *testing.B) {
+	nc := startServer(b, 0)
+	open(b, nc, nil)
+	js, err := jetstream.New(nc, jetstream.WithPublishAsyncMaxPending(1024))
+	if err != nil {
+		b.Fatal(err)
+	}
+	data := make([]byte, 400)
+	b.ReportAllocs()
+	n := 0
+	for b.Loop() {
+		futures := make([]jetstream.PubAckFuture, 0, 1000)
+		for range 1000 {
+			n++
+			f, err := js.PublishMsgAsync(&nats.Msg{Subject: fmt.Sprint("test.a.", n%10), Data: data, Header: nats.Header{
+				feed.HeaderPos: {fmt.Sprint(n, ".0")}, "Qarion-Run": {"01M84BFBV1N8Q6D2T4XW9B7C5E"},
+			}})
+			if err != nil {
+				b.Fatal(err)
+			}
+			futures = append(futures, f)
+		}
+		for _, f := range futures {
+			select {
+			case <-f.Ok():
+			case err := <-f.Err():
+				b.Fatal(err)
+			}
+		}
+	}
+	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "msg/s")
+}
