@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -62,12 +63,21 @@ var nonPublic = []netip.Prefix{
 	netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("100::/64"),
 }
 
+// metadata are the addresses outside the link-local networks at which clouds
+// give out their machines' secrets (AWS over IPv6, Alibaba, Oracle).
+var metadata = []netip.Addr{
+	netip.MustParseAddr("fd00:ec2::254"), netip.MustParseAddr("100.100.100.200"), netip.MustParseAddr("192.0.0.192"),
+}
+
 // check decides about one resolved address of a host.
 func (g *guard) check(host, port string, ip netip.Addr, trusted bool) error {
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	ip = plainIP(ip)
 	if g.hosts[host] || g.hosts[net.JoinHostPort(host, port)] {
 		return nil
+	}
+	if slices.Contains(metadata, ip) {
+		return &egressError{ip.String(), "cloud metadata"}
 	}
 	if ip.IsLinkLocalUnicast() || ip.IsLinkLocalMulticast() || ip.IsInterfaceLocalMulticast() {
 		return &egressError{ip.String(), "link-local"}
@@ -96,6 +106,8 @@ func (g *guard) check(host, port string, ip netip.Addr, trusted bool) error {
 	return nil
 }
 
+var nat64, sixToFour = netip.MustParsePrefix("64:ff9b::/96"), netip.MustParsePrefix("2002::/16")
+
 // plainIP unwraps the IPv6 forms that carry an IPv4 address: mapped, NAT64 and
 // 6to4. Checking the wrapping would let 169.254.169.254 through in disguise.
 func plainIP(ip netip.Addr) netip.Addr {
@@ -103,9 +115,9 @@ func plainIP(ip netip.Addr) netip.Addr {
 	b := ip.As16()
 	switch {
 	case !ip.Is6():
-	case netip.MustParsePrefix("64:ff9b::/96").Contains(ip):
+	case nat64.Contains(ip):
 		return netip.AddrFrom4([4]byte(b[12:16]))
-	case netip.MustParsePrefix("2002::/16").Contains(ip):
+	case sixToFour.Contains(ip):
 		return netip.AddrFrom4([4]byte(b[2:6]))
 	}
 	return ip
@@ -128,17 +140,21 @@ func (g *guard) dial(d *net.Dialer, trusted bool, proxy *url.URL) dialFunc {
 			}
 			return g.check(host, port, ap.Addr(), trusted || proxy != nil)
 		}
-		return dialer.DialContext(ctx, network, addr)
+		conn, err := dialer.DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return &countedConn{Conn: conn}, nil
 	}
 }
 
 // checkProxied resolves and checks a host that is reached through a proxy,
-// which would do so out of our sight.
-func (t *TaskType) checkProxied(ctx context.Context, u *url.URL, trusted bool) error {
-	host, port := u.Hostname(), u.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+// which would do so out of our sight. Without a proxy the dialer checks.
+func (t *TaskType) checkProxied(ctx context.Context, p *props, u *url.URL, trusted bool) error {
+	if p.proxy == "" {
+		return nil
 	}
+	host := u.Hostname()
 	addrs, err := t.lookup(ctx, host)
 	if err != nil {
 		if trusted {
@@ -147,7 +163,7 @@ func (t *TaskType) checkProxied(ctx context.Context, u *url.URL, trusted bool) e
 		return &egressError{host, "its address cannot be found, and the host comes from data"}
 	}
 	for _, ip := range addrs {
-		if err := t.egress.check(host, port, ip, trusted); err != nil {
+		if err := t.egress.check(host, portOf(u), ip, trusted); err != nil {
 			return err
 		}
 	}

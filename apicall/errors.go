@@ -34,7 +34,7 @@ func classOf(err error, other string) string {
 // classify says what kind of failure a broken request is, and whether the
 // server may have seen it.
 func (a *attempt) classify(ctx context.Context, err error) failure {
-	f := failure{sent: a.wrote.Load()}
+	f := failure{sent: a.wire.sent(), done: a.moved}
 	var (
 		egress *egressError
 		dns    *net.DNSError
@@ -42,25 +42,37 @@ func (a *attempt) classify(ctx context.Context, err error) failure {
 	)
 	switch {
 	case errors.As(err, &egress):
-		f.class, f.sent = classEgress, false
+		f.class = classEgress
 	case classOf(err, "") != "":
 		f.class = classOf(err, "")
-	case ctx.Err() != nil || isTimeout(err):
+	case ctx.Err() != nil && !errors.Is(context.Cause(ctx), errTimeout):
+		f.class = classCancelled
+	case ctx.Err() != nil:
 		f.class = classTimeout
-		if !f.sent && errors.As(err, &op) && op.Op == "dial" && ctx.Err() == nil {
+	case isTimeout(err):
+		f.class = classTimeout
+		if !f.sent && a.props().connectTimeout < a.props().timeout {
 			f.class = classConnect // connect_timeout, with time left
 		}
 	case errors.As(err, &dns):
 		f.class = classDNS
 	case isTLS(err):
 		f.class = classTLS
-	case errors.As(err, &op) && op.Op == "dial":
-		f.class = classConnect
-	case !f.sent:
+	case !f.sent || errors.As(err, &op) && op.Op == "dial":
 		f.class = classConnect
 	default:
 		f.class = classClosed
 	}
+	return f
+}
+
+// classifyBody says what went wrong while the body of an answer was read.
+func (a *attempt) classifyBody(ctx context.Context, err error) failure {
+	f := a.classify(ctx, err)
+	if f.class == classConnect || f.class == classDNS {
+		f.class = classClosed
+	}
+	f.sent = true
 	return f
 }
 
@@ -94,10 +106,9 @@ func (a *attempt) message(ctx context.Context, f failure, err error) string {
 		return egress.Error()
 	}
 	switch f.class {
+	case classCancelled:
+		return "cut off: " + context.Cause(ctx).Error()
 	case classTimeout:
-		if ctx.Err() != nil && !errors.Is(context.Cause(ctx), errTimeout) {
-			return "cut off: " + context.Cause(ctx).Error()
-		}
 		return fmt.Sprintf("timeout after %s, %s", round(a.prog.props.timeout), a.progress(f))
 	case classDNS:
 		return "no address for host " + a.target.url.Hostname()

@@ -21,6 +21,8 @@ type program struct {
 	body     *template // nil: no body
 	key      *jinja.Template
 	creds    []credentialRef
+	selects  *selection
+	fixed    fixed
 	answered bool // some task reads this one's resp_ document
 	client   *clients
 	keyRead  map[string]bool // names of which a template reads xcom_pull_key's key
@@ -55,12 +57,22 @@ func (t *TaskType) Prepare(flow *engine.Flow, task *engine.Task) (engine.Program
 		prog.key = c.text("idempotency_key", p.keyTemplate)
 	}
 	var err error
+	if p.selects != "" {
+		if prog.selects, err = newSelection(p.selects); err != nil {
+			c.problem("select", "bad-jq", "select: %v", err)
+		}
+	}
 	if prog.client, err = t.clients(p); err != nil {
-		c.problem("ca_file", "unreadable", "%v", err)
+		key, _, _ := strings.Cut(err.Error(), ":")
+		c.problem(key, "unreadable", "%v", err)
 	}
 	prog.creds = c.creds
 	prog.needs = prog.describe(c)
 	if hasErrors(c.problems) {
+		return nil, c.problems
+	}
+	if key, err := prog.fix(); err != nil {
+		c.problem(key, "bad-"+key, "%v", err)
 		return nil, c.problems
 	}
 	return prog, c.problems
@@ -93,7 +105,7 @@ func (p *program) Needs() engine.Needs { return p.needs }
 func (p *program) describe(c *compiler) engine.Needs {
 	n := engine.Needs{
 		Subtype: p.props.operation, Names: c.names, Retry: p.props.retry, OnInterrupted: p.props.onInterrupted,
-		Unrepeatable: !safe(p.props.operation) && !p.props.keyed,
+		Unrepeatable: p.props.unrepeatable(),
 	}
 	for _, id := range p.props.pulls {
 		n.Pulls = append(n.Pulls, engine.NameUse{Name: id, Path: []string{"properties", "xcom_pull"}})
@@ -239,7 +251,3 @@ func (c *compiler) checkBody(p *props, t *template) {
 		}
 	}
 }
-
-// safe reports whether sending the request twice has no more effect than once
-// (RFC 9110, 9.2.2).
-func safe(operation string) bool { return operation != "post" && operation != "patch" }

@@ -63,6 +63,7 @@ var properties = []Property{
 	{"xcom_pull_key", "string", "", "the key to take from the pulled value"},
 	{"response_handling", "string", "store", "store, validate or ignore"},
 	{"response_validation", "dict", "", "expected_status_code, required_fields, field_checks"},
+	{"select", "string", "", "jq expression that is applied before storing"},
 	{"max_response_bytes", "integer", "10485760", "of the decoded body"},
 	{"follow_redirects", "boolean", "true", "false takes a redirect as the answer"},
 	{"max_redirects", "integer", "10", "in a row"},
@@ -108,6 +109,7 @@ type props struct {
 	pullKey                    string
 	handling                   string
 	rules                      *rules
+	selects                    string
 	maxResponse                int64
 	redirects                  int // 0: none are followed
 	tls                        tlsOptions
@@ -141,11 +143,14 @@ func (r *reader) wrongType(key string, v any, want string) {
 
 // kind names a value's type with its article: "a list", "an int".
 func kind(v any) string {
-	name := value.TypeName(v)
-	if name == "int" {
+	switch name := value.TypeName(v); name {
+	case "null":
+		return name
+	case "int":
 		return "an int"
+	default:
+		return "a " + name
 	}
-	return "a " + name
 }
 
 func (r *reader) text(key, def string) string {
@@ -369,6 +374,7 @@ func readProperties(task *engine.Task) (*props, []engine.Problem) {
 		pulls:             r.names("xcom_pull"), pullKey: r.text("xcom_pull_key", ""),
 		handling:    r.word("response_handling", "store", handlings),
 		maxResponse: r.whole("max_response_bytes", DefaultMaxResponseBytes, 1, 1<<30),
+		selects:     r.text("select", ""),
 		proxy:       r.text("proxy", ""),
 	}
 	p.connectTimeout = r.span("connect_timeout", min(DefaultConnectTimeout, p.timeout), time.Millisecond)

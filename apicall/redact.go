@@ -40,6 +40,7 @@ func secretName(name string) bool {
 type redactor struct {
 	replacer *strings.Replacer
 	any      bool
+	known    int // how many secrets it was made for
 }
 
 // newRedactor prepares for the secrets that an attempt has used.
@@ -53,7 +54,11 @@ func newRedactor(secrets []string) *redactor {
 			pairs = append(pairs, form, hidden)
 		}
 	}
-	return &redactor{replacer: strings.NewReplacer(pairs...), any: len(pairs) > 0}
+	r := &redactor{any: len(pairs) > 0, known: len(secrets)}
+	if r.any {
+		r.replacer = strings.NewReplacer(pairs...)
+	}
+	return r
 }
 
 // forms are the encodings in which a secret is looked for, longest first so
@@ -82,11 +87,19 @@ func forms(s string) []string {
 // keyValue finds names with secret values in JSON, forms and queries.
 var keyValue = regexp.MustCompile(`(?i)("?[\w.-]*(?:authorization|cookie|token|password|passwd|secret|api[_-]?key|credential|private_key|signature|session)[\w.-]*"?\s*[:=]\s*)("(?:[^"\\]|\\.)*"?|[^\s&,;"}<]+)`)
 
-// text hides secrets in free text, such as an excerpt of a body.
-func (r *redactor) text(s string) string {
+// values hides secrets by value, for our own words: by name, "a password: use
+// a credential" would lose its point.
+func (r *redactor) values(s string) string {
 	if r.any {
-		s = r.replacer.Replace(s)
+		return r.replacer.Replace(s)
 	}
+	return s
+}
+
+// text hides secrets in free text, such as an excerpt of a body, by value and
+// by name.
+func (r *redactor) text(s string) string {
+	s = r.values(s)
 	return keyValue.ReplaceAllStringFunc(s, func(m string) string {
 		parts := keyValue.FindStringSubmatch(m)
 		if strings.HasPrefix(parts[2], `"`) {
@@ -104,10 +117,7 @@ func (r *redactor) header(name, v string) string {
 		}
 		return hidden
 	}
-	if r.any {
-		return r.replacer.Replace(v)
-	}
-	return v
+	return r.values(v)
 }
 
 // url hides secret query parameters by name, and secrets by value.
@@ -125,9 +135,5 @@ func (r *redactor) url(u *url.URL) string {
 		}
 		c.RawQuery = strings.Join(parts, "&")
 	}
-	s := c.Redacted()
-	if r.any {
-		s = r.replacer.Replace(s)
-	}
-	return s
+	return r.values(c.Redacted())
 }

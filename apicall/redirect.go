@@ -1,92 +1,121 @@
 package apicall
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/qarion/qarion/engine"
 )
 
 // redirect returns the request that a redirect asks for; nil when the response
 // is the answer. It differs from a browser in what it gives away: credentials
 // stay with the origin that they were meant for, and a body is not sent to
-// another host.
+// another one.
 func (a *attempt) redirect(req *http.Request, resp *http.Response) (*http.Request, error) {
 	location := resp.Header.Get("Location")
-	switch resp.StatusCode {
-	case 301, 302, 303, 307, 308:
-	default:
+	if !isRedirect(resp.StatusCode) || location == "" || a.props().redirects == 0 || a.props().expects(resp.StatusCode) {
 		return nil, nil
 	}
-	if location == "" || a.prog.props.redirects == 0 {
-		return nil, nil
+	if len(a.history) >= a.props().redirects {
+		return nil, refuseRedirect("more than %d redirects", a.props().redirects)
 	}
-	refuse := func(format string, args ...any) error {
-		return &classifiedError{classRedirect, fmt.Errorf(format, args...)}
-	}
-	if len(a.history) >= a.prog.props.redirects {
-		return nil, refuse("more than %d redirects", a.prog.props.redirects)
-	}
-	u, err := parseURL(location)
-	if err != nil {
-		return nil, refuse("the redirect's address cannot be parsed")
-	}
-	u = req.URL.ResolveReference(u)
-	switch {
-	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-		return nil, refuse("the redirect leads to a %s address", u.Scheme)
-	case u.User != nil:
-		return nil, refuse("the redirect's address contains a user name or password")
-	case req.URL.Scheme == "https" && u.Scheme == "http":
-		return nil, refuse("the redirect leads from https to http")
-	}
-	keepsMethod := resp.StatusCode == 307 || resp.StatusCode == 308 || req.Method == http.MethodGet || req.Method == http.MethodHead
-	if keepsMethod && a.body != nil && !sameOrigin(req.URL, u) {
-		return nil, refuse("the redirect to %s would send the body to another host", u.Host)
-	}
-	next, err := a.redirected(req, u, keepsMethod)
+	u, err := redirectURL(req.URL, location)
 	if err != nil {
 		return nil, err
 	}
-	a.history = append(a.history, newRedactor(a.vars.secrets).url(u))
-	return next, nil
+	keeps := keepsMethod(resp.StatusCode, req.Method)
+	if keeps && req.ContentLength > 0 && !sameOrigin(req.URL, u) {
+		return nil, refuseRedirect("the redirect to %s would send the body to another host", u.Host)
+	}
+	a.wire.ever = true
+	a.history = append(a.history, cut(a.redactor().url(u), maxShownRedirect))
+	if !keeps {
+		a.moved = true
+	}
+	return a.redirected(req, u, keeps), nil
+}
+
+// maxShownRedirect bounds a redirect's address in the operation log, in bytes.
+const maxShownRedirect = 512
+
+func isRedirect(status int) bool {
+	switch status {
+	case 301, 302, 303, 307, 308:
+		return true
+	}
+	return false
+}
+
+func refuseRedirect(format string, args ...any) error {
+	return &classifiedError{classRedirect, fmt.Errorf(format, args...)}
+}
+
+// redirectURL resolves a Location header and refuses what it must not be.
+func redirectURL(base *url.URL, location string) (*url.URL, error) {
+	u, err := parseURL(location)
+	if err != nil {
+		return nil, refuseRedirect("the redirect's address cannot be parsed")
+	}
+	u = base.ResolveReference(u)
+	u.Fragment, u.RawFragment = "", ""
+	switch {
+	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+		return nil, refuseRedirect("the redirect leads to an address that is neither http nor https")
+	case u.User != nil:
+		return nil, refuseRedirect("the redirect's address contains a user name or password")
+	case base.Scheme == "https" && u.Scheme == "http":
+		return nil, refuseRedirect("the redirect leads from https to http")
+	case len(location) > engine.MaxURL:
+		return nil, refuseRedirect("the redirect's address is longer than %d bytes", engine.MaxURL)
+	}
+	return u, nil
+}
+
+// keepsMethod reports whether the next request has the same method and body:
+// 303 turns all but HEAD into GET, 301 and 302 turn POST into GET as every
+// client does, 307 and 308 keep everything (RFC 9110, 15.4).
+func keepsMethod(status int, method string) bool {
+	switch status {
+	case 303:
+		return method == http.MethodGet || method == http.MethodHead
+	case 301, 302:
+		return method != http.MethodPost
+	}
+	return true
 }
 
 // redirected makes the next request of a redirect.
-func (a *attempt) redirected(req *http.Request, u *url.URL, keepsMethod bool) (*http.Request, error) {
+func (a *attempt) redirected(req *http.Request, u *url.URL, keeps bool) *http.Request {
 	next := req.Clone(req.Context())
-	next.URL, next.Host, next.Body, next.ContentLength = u, u.Host, emptyBody{}, 0
-	switch {
-	case !keepsMethod:
+	next.URL, next.Host = u, u.Host
+	if sameOrigin(req.URL, u) {
+		next.Host = req.Host
+	} else {
+		dropSecrets(next)
+	}
+	if keeps && req.ContentLength > 0 {
+		a.load(next, a.body)
+		return next
+	}
+	if !keeps {
 		next.Method = http.MethodGet
 		next.Header.Del("Content-Type")
-	case a.body != nil:
-		if a.props().unrepeatable() {
-			return nil, &classifiedError{classRedirect, errors.New("the redirect would send a POST or PATCH without idempotency_key again")}
-		}
-		next.Body, next.ContentLength = onceBody{strings.NewReader(string(a.body.data))}, int64(len(a.body.data))
+		next.Header.Del(keyHeader)
 	}
-	if !sameOrigin(req.URL, u) {
-		a.dropSecrets(next)
-	}
-	return next, nil
+	a.load(next, nil)
+	return next
 }
-
-func (a *attempt) props() *props { return a.prog.props }
-
-// unrepeatable reports whether the request must not be sent a second time by
-// itself.
-func (p *props) unrepeatable() bool { return !safe(p.operation) && !p.keyed }
 
 // dropSecrets removes what was meant for the first origin only: every header
 // that the flow or a credential added, but for the harmless ones.
-func (a *attempt) dropSecrets(req *http.Request) {
+func dropSecrets(req *http.Request) {
 	for name := range req.Header {
 		switch name {
 		case "Accept", "Accept-Language", "Accept-Encoding", "User-Agent", "Content-Type":
 		default:
-			req.Header.Del(name)
+			delete(req.Header, name)
 		}
 	}
 }
@@ -95,6 +124,7 @@ func sameOrigin(a, b *url.URL) bool {
 	return a.Scheme == b.Scheme && strings.EqualFold(a.Hostname(), b.Hostname()) && portOf(a) == portOf(b)
 }
 
+// portOf is the port of an address, or the one that its scheme means.
 func portOf(u *url.URL) string {
 	if p := u.Port(); p != "" {
 		return p

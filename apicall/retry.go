@@ -7,6 +7,7 @@ import (
 
 // Classes of failure, as operation_details name them.
 const (
+	classLedger     = "ledger"     // nothing sent: the ledger did not take the note that it would be
 	classTemplate   = "template"   // nothing sent: a template or what it gave cannot be used
 	classCredential = "credential" // nothing sent: the credential is missing or does not fit
 	classAuth       = "auth"       // nothing sent: no token from the token endpoint
@@ -16,10 +17,12 @@ const (
 	classTLS        = "tls"        // nothing sent: the certificate was refused
 	classBreaker    = "breaker"    // nothing sent: the circuit is open
 	classTimeout    = "timeout"    // no whole answer in time
+	classCancelled  = "cancelled"  // the run or the node ended the call
 	classClosed     = "closed"     // the connection ended before the answer did
 	classRedirect   = "redirect"   // too many, or to where it must not go
 	classTooLarge   = "too_large"  // the response is larger than max_response_bytes
 	classResponse   = "response"   // the response cannot be read
+	classSelect     = "select"     // select cannot be applied to the response
 	classStatus     = "status"     // an answer that is a failure
 	classValidation = "validation" // an answer that fails its checks
 )
@@ -29,6 +32,7 @@ type failure struct {
 	class  string
 	status int  // of the answer, for classStatus
 	sent   bool // the request, or a part of it, may have reached the server
+	done   bool // the server has carried it out, and only its answer is missing
 }
 
 // retryable is the one table of what is tried again:
@@ -46,12 +50,15 @@ type failure struct {
 // failed validation only with retry_on_validation. With retry_count = 0 the
 // engine retries nothing, whatever stands here.
 func (p *props) retryable(f failure) bool {
-	repeatable := safe(p.operation) || p.keyed
+	repeatable := !p.unrepeatable()
+	if f.done && !repeatable {
+		return false
+	}
 	switch f.class {
 	case classConnect, classDNS:
-		return !f.sent
+		return true
 	case classTimeout:
-		return repeatable || !f.sent
+		return repeatable || !f.sent // nothing sent is no connection
 	case classClosed:
 		return true
 	case classAuth:
@@ -83,8 +90,8 @@ func (p *props) statusRetryable(status int, repeatable bool) bool {
 // whyNot says why a failure is not tried again, for people.
 func (p *props) whyNot(f failure) string {
 	switch {
-	case f.class == classStatus && p.retry.Count == 0 && p.statusRetryable(f.status, safe(p.operation) || p.keyed):
-		return "retry_count is 0"
+	case f.done && p.unrepeatable():
+		return "the " + p.operation + " was answered by a redirect and has no idempotency_key"
 	case f.class == classStatus:
 		return strconv.Itoa(f.status) + " is not retried"
 	case f.class == classTimeout && f.sent:

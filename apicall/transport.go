@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -32,6 +31,27 @@ const maxResponseHeader = 64 << 10
 type clients struct {
 	trusted, guarded *http.Transport
 	http2            sync.Map // host -> true: it has answered in HTTP/2
+}
+
+// to returns the way out to a host.
+func (c *clients) to(trusted bool) *http.Transport {
+	if trusted {
+		return c.trusted
+	}
+	return c.guarded
+}
+
+// note remembers hosts that answer in HTTP/2, if the flow file names them: of
+// hosts made of data there is no end.
+func (c *clients) note(by *http.Transport, resp *http.Response) {
+	if resp.ProtoMajor == 2 && by == c.trusted && !c.speaksHTTP2(resp.Request.URL.Host) {
+		c.http2.Store(resp.Request.URL.Host, true)
+	}
+}
+
+func (c *clients) speaksHTTP2(host string) bool {
+	_, ok := c.http2.Load(host)
+	return ok
 }
 
 func (c *clients) close() {
@@ -90,7 +110,7 @@ func proxyURL(s string) (*url.URL, error) {
 	}
 	u, err := parseURL(s)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("proxy is not an address such as http://proxy.example.com:3128")
+		return nil, fmt.Errorf("proxy: want an address such as http://proxy.example.com:3128")
 	}
 	return u, nil
 }
@@ -116,21 +136,6 @@ func (o tlsOptions) config() (*tls.Config, error) {
 	}
 	return conf, nil
 }
-
-// emptyBody is the body of a request without one. net/http repeats a request
-// by itself when a kept connection turns out to be dead, if the request has no
-// body or can make it again (GetBody); a repeat that the retry table does not
-// know is what nobody wants. A body that is there, empty, and cannot be made
-// again, forbids it, and HTTP/1 sends nothing for it.
-type emptyBody struct{}
-
-func (emptyBody) Read([]byte) (int, error) { return 0, io.EOF }
-func (emptyBody) Close() error             { return nil }
-
-// onceBody is a body that cannot be made again.
-type onceBody struct{ io.Reader }
-
-func (onceBody) Close() error { return nil }
 
 // dialFunc opens a connection.
 type dialFunc func(ctx context.Context, network, addr string) (net.Conn, error)

@@ -17,6 +17,7 @@ type target struct {
 	url     *url.URL
 	trusted bool // scheme and host stand in the flow file
 	secret  bool // a credential is part of it
+	shown   string
 }
 
 // parseURL is url.Parse with errors that never quote the URL: it may hold a
@@ -148,12 +149,8 @@ func (b *urlBuilder) prefix(piece jinja.Piece, rest []jinja.Piece) error {
 func (b *urlBuilder) data(p jinja.Piece) error {
 	b.secret = b.secret || p.Origin.Secret()
 	text := p.Text
-	if p.Value == nil {
-		text = ""
-	} else if s, ok := p.Value.(string); ok {
-		text = s
-	} else if _, isText := p.Value.(string); !isText {
-		text = plainText(p.Value)
+	if _, isText := p.Value.(string); !isText {
+		text = plainText(p.Value) // a flag is true, as in JSON, and null is nothing
 	}
 	switch b.at {
 	case inAuthority:

@@ -108,13 +108,25 @@ func (r *reader) bound(key string) *float64 {
 	return &f
 }
 
+// names reports whether the flow names the statuses that it expects.
+func (r *rules) names() bool { return r != nil && len(r.statuses) > 0 }
+
+// expects reports whether the flow names a status as one that it expects.
+func (p *props) expects(status int) bool {
+	return p.rules != nil && slices.Contains(p.rules.statuses, status)
+}
+
 // violations holds a response against the rules and reports every breach.
-func (r *rules) violations(body any, isJSON bool) (out []string) {
-	if len(r.required) == 0 && len(r.checks) == 0 {
+func (r *rules) violations(doc *document) (out []string) {
+	if r == nil || len(r.required) == 0 && len(r.checks) == 0 {
 		return nil
 	}
-	if !isJSON {
+	if !doc.isJSON() {
 		return []string{"the response is not JSON, so its fields cannot be checked"}
+	}
+	body, err := doc.value()
+	if err != nil {
+		return []string{"the response is not JSON: " + err.Error()}
 	}
 	for _, path := range r.required {
 		if _, missing := lookup(body, path); missing != "" {
@@ -156,50 +168,64 @@ func lookup(v any, path string) (found any, missing string) {
 			}
 			v = at[i]
 		default:
-			return nil, fmt.Sprintf("missing (%q is read from a %s)", step, value.TypeName(v))
+			return nil, fmt.Sprintf("missing (%q is read from %s)", step, kind(v))
 		}
 	}
 	return v, ""
 }
 
+// breaches says in what a value differs from what the check demands. What
+// stands under a name such as "token" is not shown.
 func (c *check) breaches(v any) (out []string) {
 	say := func(format string, args ...any) { out = append(out, c.path+": "+fmt.Sprintf(format, args...)) }
+	shown := short(v)
+	if secretName(c.path) {
+		shown = hidden
+	}
 	if len(c.types) > 0 && !slices.ContainsFunc(c.types, func(t string) bool { return isType(v, t) }) {
-		say("a %s, expected %s", value.TypeName(v), strings.Join(c.types, " or "))
+		say("%s, expected %s", kind(v), strings.Join(c.types, " or "))
 	}
 	if c.hasValue && !equal(v, c.value) {
-		say("%s, expected %s", short(v), short(c.value))
+		say("%s, expected %s", shown, short(c.value))
 	}
 	if n, ok := number(v); ok {
 		if c.min != nil && n < *c.min {
-			say("%s is less than %g", short(v), *c.min)
+			say("%s is less than %g", shown, *c.min)
 		}
 		if c.max != nil && n > *c.max {
-			say("%s is more than %g", short(v), *c.max)
+			say("%s is more than %g", shown, *c.max)
 		}
 	} else if c.min != nil || c.max != nil {
-		say("a %s, expected a number", value.TypeName(v))
+		say("%s, expected a number", kind(v))
 	}
 	if c.pattern != nil {
 		if s, ok := v.(string); !ok || !c.pattern.MatchString(s) {
-			say("%s does not match %s", short(v), c.pattern)
+			say("%s does not match %s", shown, c.pattern)
 		}
 	}
 	if c.oneOf != nil && !slices.ContainsFunc(c.oneOf, func(o any) bool { return equal(v, o) }) {
-		say("%s is none of %s", short(v), short(c.oneOf))
+		say("%s is none of %s", shown, short(c.oneOf))
 	}
-	if c.minLength >= 0 || c.maxLength >= 0 {
-		n, ok := length(v)
-		switch {
-		case !ok:
-			say("a %s has no length", value.TypeName(v))
-		case c.minLength >= 0 && n < c.minLength:
-			say("length %d, at least %d expected", n, c.minLength)
-		case c.maxLength >= 0 && n > c.maxLength:
-			say("length %d, at most %d expected", n, c.maxLength)
-		}
+	if s := c.wrongLength(v); s != "" {
+		say("%s", s)
 	}
 	return out
+}
+
+func (c *check) wrongLength(v any) string {
+	if c.minLength < 0 && c.maxLength < 0 {
+		return ""
+	}
+	n, ok := length(v)
+	switch {
+	case !ok:
+		return kind(v) + " has no length"
+	case c.minLength >= 0 && n < c.minLength:
+		return fmt.Sprintf("length %d, at least %d expected", n, c.minLength)
+	case c.maxLength >= 0 && n > c.maxLength:
+		return fmt.Sprintf("length %d, at most %d expected", n, c.maxLength)
+	}
+	return ""
 }
 
 func isType(v any, want string) bool {

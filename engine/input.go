@@ -36,6 +36,9 @@ func NewTaskInput(f *Flow, task *Task, variables *value.Map, xcom map[TaskID]any
 	return in
 }
 
+// OnSending sets what Sending calls, for tests of task types.
+func (in *TaskInput) OnSending(fn func(ctx context.Context) error) { in.sending = fn }
+
 // Lookup returns a name of the template context with its origin.
 func (in *TaskInput) Lookup(ctx context.Context, name string) (jinja.Var, bool, error) {
 	switch name {

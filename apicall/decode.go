@@ -1,0 +1,90 @@
+package apicall
+
+import (
+	"bytes"
+	"compress/flate"
+	"compress/gzip"
+	"compress/zlib"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+)
+
+// read reads the whole body, decoded, within max_response_bytes.
+func (a *attempt) read(resp *http.Response) ([]byte, error) {
+	if resp.ContentLength == 0 || resp.Request.Method == http.MethodHead {
+		return nil, nil
+	}
+	limit := a.props().maxResponse
+	r, err := decoded(resp)
+	if err != nil {
+		return nil, &classifiedError{classResponse, err}
+	}
+	var buf bytes.Buffer
+	if n := resp.ContentLength; n > 0 && n <= min(limit, firstBuffer) {
+		buf.Grow(int(n) + bytes.MinRead)
+	}
+	n, err := buf.ReadFrom(io.LimitReader(r, limit+1))
+	if n > limit {
+		return buf.Bytes()[:limit], &classifiedError{classTooLarge, fmt.Errorf("the response is larger than max_response_bytes (%d)", limit)}
+	}
+	return buf.Bytes(), damaged(err)
+}
+
+// firstBuffer is how much memory a Content-Length alone can claim, in bytes.
+const firstBuffer = 1 << 20
+
+// decoded undoes the Content-Encoding. net/http would undo gzip too, but then
+// nobody could tell the size on the wire from the size in memory, and the cap
+// has to count what a bomb becomes.
+func decoded(resp *http.Response) (io.Reader, error) {
+	switch enc := strings.ToLower(strings.TrimSpace(resp.Header.Get("Content-Encoding"))); enc {
+	case "", "identity":
+		return resp.Body, nil
+	case "gzip", "x-gzip":
+		return &lazyReader{from: resp.Body, open: func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) }}, nil
+	case "deflate":
+		return &lazyReader{from: resp.Body, open: func(r io.Reader) (io.Reader, error) { return zlib.NewReader(r) }}, nil
+	default:
+		return nil, fmt.Errorf("the response has Content-Encoding %.40q, which was not asked for", enc)
+	}
+}
+
+// lazyReader opens a compressed stream at the first read, so that an empty body
+// is empty and not a broken stream.
+type lazyReader struct {
+	from io.Reader
+	open func(io.Reader) (io.Reader, error)
+	r    io.Reader
+}
+
+func (l *lazyReader) Read(p []byte) (n int, err error) {
+	if l.r == nil {
+		if l.r, err = l.open(l.from); err != nil {
+			return 0, err
+		}
+	}
+	return l.r.Read(p)
+}
+
+// damaged gives errors of the decoders a class; those of the connection pass.
+func damaged(err error) error {
+	var corrupt flate.CorruptInputError
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, gzip.ErrHeader), errors.Is(err, gzip.ErrChecksum):
+		return &classifiedError{classResponse, errors.New("the response's gzip data is damaged")}
+	case errors.As(err, &corrupt), errors.Is(err, zlib.ErrHeader), errors.Is(err, zlib.ErrChecksum), errors.Is(err, zlib.ErrDictionary):
+		return &classifiedError{classResponse, errors.New("the response's compressed data is damaged")}
+	}
+	return err
+}
+
+// drain reads the rest of a short body, so that the connection can be kept.
+func drain(body io.ReadCloser) {
+	_, _ = io.CopyN(io.Discard, body, 4<<10)
+	_ = body.Close()
+}

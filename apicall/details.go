@@ -1,0 +1,127 @@
+package apicall
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/internal/value"
+)
+
+// Bounds of what the operation log shows of a failed call, in bytes.
+const (
+	maxShownHeader  = 512     // of one header's value
+	maxShownHeaders = 4 << 10 // of all
+	maxShownBody    = 2 << 10 // of the request's body
+)
+
+// redactor hides what this attempt has learned of secrets.
+func (a *attempt) redactor() *redactor {
+	if a.hides == nil || a.hides.known != len(a.vars.secrets) {
+		a.hides = newRedactor(a.vars.secrets)
+	}
+	return a.hides
+}
+
+// describe fills in what a person needs to see of the request, redacted. Only
+// failures pay for it.
+func (a *attempt) describe() {
+	d := &a.out.Details
+	if a.target != nil {
+		d.URL = a.shownURL()
+	}
+	if a.req != nil {
+		d.RequestHeaders = a.shownHeaders(a.req.Header, func(name string) bool { return name != "Accept-Encoding" && name != "User-Agent" })
+	}
+	if a.body != nil {
+		d.RequestBody = a.shownText(a.body.data, maxShownBody)
+	}
+	d.Redirects = a.history
+}
+
+// shownURL is the request's address, as the flow made it.
+func (a *attempt) shownURL() string {
+	if a.target.shown != "" {
+		return a.target.shown
+	}
+	return cut(a.redactor().url(a.target.url), engine.MaxURL)
+}
+
+// excerpt keeps of a failed answer what a person needs.
+func (a *attempt) excerpt(resp *http.Response, body []byte) {
+	d := &a.out.Details
+	d.ResponseHeaders = map[string]string{}
+	for name, v := range a.shownHeaders(resp.Header, func(string) bool { return true }) {
+		d.ResponseHeaders[strings.ToLower(name)] = v
+	}
+	d.ResponseExcerpt = a.shownText(body, engine.MaxExcerpt)
+}
+
+func (a *attempt) shownHeaders(h http.Header, wanted func(name string) bool) map[string]string {
+	shown, size := map[string]string{}, 0
+	for _, name := range slices.Sorted(maps.Keys(h)) {
+		if !wanted(name) {
+			continue
+		}
+		v := cut(a.redactor().header(name, strings.Join(h[name], ", ")), maxShownHeader)
+		if size += len(name) + len(v); size > maxShownHeaders {
+			break
+		}
+		shown[name] = v
+	}
+	return shown
+}
+
+// shownText is the beginning of a body. It is redacted before it is cut: half
+// of a secret would not be found.
+func (a *attempt) shownText(body []byte, n int) string {
+	head := body[:min(len(body), 2*n)]
+	if !utf8.Valid(body[:min(len(body), 64)]) && !utf8.Valid(body) {
+		return fmt.Sprintf("(%d bytes that are not text)", len(body))
+	}
+	text := a.redactor().text(string(head))
+	if len(head) < len(body) && len(text) <= n {
+		text += "... (cut)"
+	}
+	return cut(text, n)
+}
+
+// responseDoc is the resp_<task> document for the tasks that read it.
+func (a *attempt) responseDoc(resp *http.Response) []byte {
+	headers := value.NewMap(len(resp.Header))
+	size := 0
+	for _, name := range slices.Sorted(maps.Keys(resp.Header)) {
+		v := strings.Join(resp.Header[name], ", ")
+		if name == "Set-Cookie" || name == "Set-Cookie2" {
+			v = hidden
+		}
+		if size += len(name) + len(v); size > engine.MaxResponseHeaders {
+			break
+		}
+		headers.Set(strings.ToLower(name), v)
+	}
+	doc, err := value.JSON(value.MapOf(
+		"status_code", int64(resp.StatusCode), "headers", headers,
+		"url", cut(a.redactor().url(resp.Request.URL), engine.MaxURL/2),
+		"elapsed_ms", time.Since(a.start).Milliseconds(),
+	))
+	if err != nil {
+		return nil
+	}
+	return doc
+}
+
+// cut shortens text to n bytes and says so.
+func cut(s string, n int) string {
+	if len(s) > n {
+		return strings.ToValidUTF8(s[:n-len(cutMark)], "") + cutMark
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
+}
+
+const cutMark = "... (cut)"

@@ -1,0 +1,194 @@
+package apicall
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"strings"
+
+	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/internal/jinja"
+)
+
+const userAgent = "qarion"
+
+// fixed holds the parts of a task's request that no template changes. They are
+// made once, when the flow is loaded, and shared by all attempts.
+type fixed struct {
+	target *target     // nil: rendered for each attempt
+	body   *content    // nil: rendered for each attempt, or there is none
+	header http.Header // what every attempt sends, never changed once made
+}
+
+// fix makes the fixed parts. What cannot be made is a problem of the flow.
+func (p *program) fix() (path string, err error) {
+	ctx, none := context.Background(), jinja.MapVars{}
+	if _, literal := p.url.Literal(); literal && p.constantParams() {
+		if p.fixed.target, err = p.render(ctx, none); err != nil {
+			return "url", err
+		}
+		p.fixed.target.shown = cut(newRedactor(nil).url(p.fixed.target.url), engine.MaxURL)
+	}
+	if p.body != nil && p.body.isConstant() {
+		if p.fixed.body, err = p.content(ctx, none); err != nil {
+			return "body", err
+		}
+	}
+	h := http.Header{"User-Agent": {userAgent}, "Accept-Encoding": {"gzip"}}
+	if p.body != nil {
+		h.Set("Content-Type", mimeTypes[p.props.bodyFormat])
+	}
+	var rendered []namedTemplate
+	for _, t := range p.headers {
+		text, literal := t.tpl.Literal()
+		if !literal || t.name == "Host" {
+			rendered = append(rendered, t)
+			continue
+		}
+		if err := setHeader(h, t.name, text); err != nil {
+			return "headers", err
+		}
+	}
+	p.headers, p.fixed.header = rendered, h
+	return "", nil
+}
+
+func (p *program) constantParams() bool {
+	for _, v := range p.params {
+		if !v.tpl.isConstant() {
+			return false
+		}
+	}
+	return true
+}
+
+// build renders templates into a request. Nothing is sent.
+func (a *attempt) build(ctx context.Context) (err error) {
+	p := a.prog
+	if a.target = p.fixed.target; a.target == nil {
+		if a.target, err = p.render(ctx, a.vars); err != nil {
+			return err
+		}
+	}
+	if a.body = p.fixed.body; a.body == nil && p.body != nil {
+		if a.body, err = p.content(ctx, a.vars); err != nil {
+			return err
+		}
+	}
+	a.req = &http.Request{
+		Method: a.out.Details.Method, URL: a.target.url, Host: a.target.url.Host, Header: p.fixed.header,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}
+	if a.body != nil {
+		a.out.Details.RequestBytes = int64(len(a.body.data))
+	}
+	if len(p.headers) > 0 || p.props.keyed {
+		a.req.Header = maps.Clone(p.fixed.header)
+	}
+	if err := a.headers(ctx); err != nil {
+		return err
+	}
+	if err := a.key(ctx); err != nil {
+		return err
+	}
+	a.load(a.req, a.body)
+	return nil
+}
+
+func (a *attempt) headers(ctx context.Context) error {
+	for _, h := range a.prog.headers {
+		r, err := h.tpl.Text(ctx, a.vars)
+		if err != nil {
+			return err
+		}
+		v, _ := r.Value.(string)
+		if h.name == "Host" {
+			if !plainHost(v) {
+				return errors.New("headers.Host: the value is no host name")
+			}
+			a.req.Host = v
+			continue
+		}
+		if err := setHeader(a.req.Header, h.name, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// setHeader sets a header whose value may come from data: it can fill the
+// value and nothing else (RFC 9110, 5.5).
+func setHeader(h http.Header, name, v string) error {
+	v = strings.Trim(v, " \t")
+	switch {
+	case strings.ContainsAny(v, "\r\n\x00"):
+		return fmt.Errorf("headers.%s: the value has a line break or a NUL, which no header may have", name)
+	case strings.ContainsFunc(v, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }):
+		return fmt.Errorf("headers.%s: the value has a control character, which no header may have", name)
+	case len(v) > engine.MaxHeaderValue:
+		return fmt.Errorf("headers.%s: the value is longer than %d bytes", name, engine.MaxHeaderValue)
+	}
+	h[name] = []string{v}
+	return nil
+}
+
+// plainHost reports whether text can stand in a Host header: a name or an
+// address, and a port.
+func plainHost(s string) bool {
+	return s != "" && strings.Trim(strings.ToLower(s), "abcdefghijklmnopqrstuvwxyz0123456789.-_:[]") == ""
+}
+
+// load gives a request its body, such that net/http cannot send the request a
+// second time by itself. It would, silently, when a kept connection turns out
+// to be dead: a request without body or with GetBody, if the method is GET,
+// HEAD or OPTIONS, or if it has a header Idempotency-Key or X-Idempotency-Key.
+// The retry table would know nothing of it.
+//
+//   - A body is hidden in a reader of which net/http knows no way back.
+//   - GET, HEAD, OPTIONS and DELETE without body get one that is empty. As
+//     "identity" it is neither probed nor chunked, and HTTP/1 writes nothing.
+//     HTTP/2 would send an empty DATA frame, which some servers refuse; it
+//     repeats only what the server says it did not process, so hosts that are
+//     known to speak it get no body.
+//   - POST, PUT and PATCH without body must say Content-Length: 0, so they have
+//     none; their key is written in lower case, which net/http does not see.
+func (a *attempt) load(req *http.Request, body *content) {
+	req.TransferEncoding = nil
+	switch {
+	case body != nil && len(body.data) > 0:
+		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(body.data)), int64(len(body.data))
+	case lengthExpected(req.Method), a.prog.client.speaksHTTP2(req.URL.Host):
+		req.Body, req.ContentLength = http.NoBody, 0
+		hideKeys(req)
+	default:
+		req.Body, req.ContentLength, req.TransferEncoding = emptyBody{}, 0, identity
+	}
+}
+
+// identity is never changed.
+var identity = []string{"identity"}
+
+// emptyBody is a body that holds nothing and cannot be made again.
+type emptyBody struct{}
+
+func (emptyBody) Read([]byte) (int, error)         { return 0, io.EOF }
+func (emptyBody) WriteTo(io.Writer) (int64, error) { return 0, nil } // or net/http takes a buffer of 32 KiB for it
+func (emptyBody) Close() error                     { return nil }
+
+func lengthExpected(method string) bool {
+	return method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch
+}
+
+// again makes a request anew of which nothing was sent.
+func (a *attempt) again(req *http.Request) *http.Request {
+	next := new(http.Request)
+	*next = *req
+	if req.ContentLength > 0 {
+		next.Body = io.NopCloser(bytes.NewReader(a.body.data))
+	}
+	return next
+}
