@@ -123,9 +123,9 @@ func (s *step) resolve(r *run, rec *ControlRecord) {
 	default:
 		s.fail(r, i, &AttemptRecord{AttemptKey: r.key(i), Class: "resolved", Error: orElse(rec.Reason, "resolved as failed by a person")})
 	}
-	if r.open > 0 {
+	if r.open > 0 || len(rec.Value) > 0 {
 		status := r.status
-		s.show(&Change{Kind: RunChanged, Run: r.id, Flow: r.graph.Flow.ID, Task: rec.Task, Doc: r.doc(status, 0, true), Reason: "resolved as " + rec.As})
+		s.show(&Change{Kind: RunChanged, Run: r.id, Flow: r.graph.Flow.ID, Task: rec.Task, Doc: r.doc(status, 0, true), Reason: "resolved as " + rec.As, Value: rec.Value})
 		s.effects = append(s.effects, Effect{Kind: Emit, Run: r.id, Task: -1, run: r}) // the deadline has moved
 	}
 	s.finish(r)

@@ -259,6 +259,20 @@ func TestFold_LostCallIsInterruptedUntilResolved(t *testing.T) {
 	}
 }
 
+func TestFold_ResolvedValueReachesTheViews(t *testing.T) {
+	h := newHistory(t, flowOf("f", "a"))
+	h.submit("f", run1)
+	h.report(run1, "a", OutcomeStarted)
+	h.add(&ControlRecord{Kind: ControlInterrupt, Run: run1, Key: h.state.runs[run1].key(0)})
+	h.add(&ControlRecord{Kind: ControlResolve, Run: run1, Task: "a", As: "success", Value: []byte("7")})
+	if c := h.shown(RunChanged); c == nil || string(c.Value) != "7" || c.Task != "a" {
+		t.Errorf("change: %+v", c)
+	}
+	if h.shown(RunDone) == nil {
+		t.Error("the run has not ended")
+	}
+}
+
 func TestFold_OnInterrupted(t *testing.T) {
 	for mode, want := range map[string]string{"retry": "a=ready", "fail": "closed"} {
 		f := flowOf("f", "a")

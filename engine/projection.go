@@ -30,6 +30,7 @@ type Change struct {
 	Superseded bool           // AttemptDone: it came too late and changed nothing
 	Doc        *RunDoc        // RunStarted, RunDone, RunChanged
 	Reason     string         // RunRejected, RunChanged
+	Value      []byte         // RunChanged: the value that a person gave an interrupted task, JSON text
 	Replay     bool           // the change is older than this start of the node
 
 	given bool // AttemptDone: this process had given the attempt out

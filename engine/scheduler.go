@@ -32,7 +32,6 @@ type scheduler struct {
 	own      map[RunID]bool
 	waiting  []seqWaiter
 	since    int // records since the last checkpoint
-	saving   bool
 	draining bool
 }
 

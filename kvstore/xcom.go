@@ -75,12 +75,18 @@ func (x *XCom) Mark(ctx context.Context, at engine.Pos) error {
 }
 
 // Project implements engine.Projection: the value of each attempt that
-// succeeded and counts.
+// succeeded and counts, and those that a person gave.
 func (x *XCom) Project(ctx context.Context, changes []engine.Change) error {
 	b := x.feed.Begin(ctx)
 	defer b.End()
 	for i := range changes {
 		c := &changes[i]
+		if c.Kind == engine.RunChanged && len(c.Value) > 0 && !b.Written(feed.Pos(c.Pos)) { // resolved by a person
+			if err := b.Add(ctx, feed.Pos(c.Pos), xcomSubject(c.Run, c.Task, 0), c.Value); err != nil {
+				return unavailable(err)
+			}
+			continue
+		}
 		if c.Kind != engine.AttemptDone || c.Superseded || c.Attempt.Outcome != engine.OutcomeSuccess || b.Written(feed.Pos(c.Pos)) {
 			continue
 		}

@@ -1,10 +1,6 @@
 package main
 
-import (
-	"io"
-
-	"github.com/qarion/qarion/bus"
-)
+import "io"
 
 // app is what every command shares: the streams and the flags.
 type app struct {
@@ -14,7 +10,6 @@ type app struct {
 		config, dataDir, server, output, jq, color string
 		quiet                                      bool
 	}
-	client *bus.Client // once connected, for completion and cleanup
 }
 
 func newApp(in io.Reader, out, err io.Writer) *app { return &app{ui: newUI(in, out, err)} }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -47,6 +48,9 @@ type node struct {
 	service *bus.Service
 	files   *flowFiles
 	log     *slog.Logger
+
+	stopSweep context.CancelFunc
+	swept     sync.WaitGroup
 
 	started time.Time
 	cancel  context.CancelFunc
@@ -94,7 +98,42 @@ func (n *node) open(ctx context.Context, cfg *config, o nodeOptions) (err error)
 	n.service, err = n.bus.Serve(bus.ServiceConfig{
 		Runner: n.engine, Runs: n.runs, XCom: n.xcom, Version: serviceVersion(), Log: n.log, Info: n.info,
 	})
+	if err == nil && !o.onlyOwn {
+		sweeping, stop := context.WithCancel(context.WithoutCancel(ctx))
+		n.stopSweep = stop
+		n.swept.Go(func() { n.sweep(sweeping) })
+	}
 	return err
+}
+
+// How often values without a run are looked for, and how old they must be.
+const (
+	sweepEvery = time.Hour
+	sweepAge   = 24 * time.Hour
+)
+
+// sweep deletes large values whose run is not known any more, until ctx ends.
+func (n *node) sweep(ctx context.Context) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		known := func(id engine.RunID) bool {
+			_, err := n.runs.Get(ctx, id)
+			return !errors.Is(err, engine.ErrNotFound)
+		}
+		deleted, err := n.blobs.Sweep(ctx, known, sweepAge)
+		if err != nil && ctx.Err() == nil {
+			n.log.Warn("values without a run could not be swept", engine.LogErr, err)
+		}
+		if deleted > 0 {
+			n.log.Info("values without a run deleted", "objects", deleted)
+		}
+	}
 }
 
 func cmpErr(err, other error) error {
@@ -206,6 +245,10 @@ func (n *node) client() (*bus.Client, error) {
 func (n *node) Close() error {
 	if n.service != nil {
 		n.service.Close()
+	}
+	if n.stopSweep != nil {
+		n.stopSweep()
+		n.swept.Wait()
 	}
 	var err error
 	if n.cancel != nil {
