@@ -2,7 +2,6 @@ package apicall
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net/netip"
 	"sync"
@@ -36,9 +35,8 @@ type TaskType struct {
 	log    *slog.Logger
 	egress *guard
 
-	mu      sync.Mutex
-	pools   map[tlsOptions]*clients
-	started bool
+	mu    sync.Mutex
+	pools map[tlsOptions]*clients
 }
 
 var _ engine.TaskType = (*TaskType)(nil)
@@ -65,16 +63,4 @@ func (t *TaskType) Close() {
 	for _, c := range t.pools {
 		c.close()
 	}
-}
-
-// credential fetches a stored credential; the error names it and the way out.
-func (t *TaskType) credential(ctx context.Context, id string) (engine.Credential, error) {
-	if t.cfg.Credentials == nil {
-		return engine.Credential{}, fmt.Errorf("credential %s: there is no credential store", id)
-	}
-	c, err := t.cfg.Credentials.Get(ctx, id)
-	if err != nil {
-		return engine.Credential{}, fmt.Errorf("credential %s: %w; store it: qarion credentials store --credential-id %s", id, err, id)
-	}
-	return c, nil
 }

@@ -26,14 +26,37 @@ const credentialName = "xcom_credential__"
 type credentialRef struct{ id, field string }
 
 // credentials replaces references in a string of the flow file.
-func (c *compiler) credentials(source string) string {
-	if !strings.Contains(source, "${credential:") {
+func (c *compiler) credentials(path []string, source string) string {
+	const opening = "${credential:"
+	if !strings.Contains(source, opening) {
 		return source
 	}
-	return credentialPattern.ReplaceAllStringFunc(source, func(ref string) string {
-		m := credentialPattern.FindStringSubmatch(ref)
-		c.creds = append(c.creds, credentialRef{m[1], m[2]})
-		return "{{ " + credentialName + strconv.Itoa(len(c.creds)-1) + " }}"
+	var b strings.Builder
+	last := 0
+	for _, m := range credentialPattern.FindAllStringSubmatchIndex(source, -1) {
+		b.WriteString(source[last:m[0]])
+		last = m[1]
+		if before := source[:m[0]]; strings.LastIndex(before, "{{") > strings.LastIndex(before, "}}") {
+			c.badReference(path, "stands inside {{ }}; write it beside")
+		}
+		ref := credentialRef{id: source[m[2]:m[3]]}
+		if m[4] >= 0 {
+			ref.field = source[m[4]:m[5]]
+		}
+		b.WriteString("{{ " + credentialName + strconv.Itoa(len(c.creds)) + " }}")
+		c.creds = append(c.creds, ref)
+	}
+	b.WriteString(source[last:])
+	if strings.Contains(source[last:], opening) || strings.Count(source, opening) != strings.Count(b.String(), credentialName) {
+		c.badReference(path, "is not of the form ${credential:ID} or ${credential:ID.field}")
+	}
+	return b.String()
+}
+
+func (c *compiler) badReference(path []string, why string) {
+	c.problems = append(c.problems, engine.Problem{
+		Task: c.task, Path: append([]string{"properties"}, path...), Code: "bad-credential", Value: "${credential:",
+		Message: "a reference to a credential " + why,
 	})
 }
 
@@ -52,7 +75,7 @@ func (p *program) secret(ctx context.Context, ref credentialRef) (string, error)
 	}
 	v, ok := cred.Data.Get(field)
 	if !ok {
-		return "", fmt.Errorf("credential %s (%s) has no field %q", ref.id, cred.Type, field)
+		return "", &AuthError{Credential: ref.id, Message: fmt.Sprintf("it is a %s and has no field %q; there are: %s", cred.Type, field, someKeys(cred.Data))}
 	}
 	return plainText(v), nil
 }
@@ -63,6 +86,7 @@ type vars struct {
 	*engine.TaskInput
 	prog    *program
 	secrets []string // seen in this attempt
+	broken  error    // why a reference to a credential could not be resolved
 }
 
 var _ jinja.Vars = (*vars)(nil)
@@ -75,7 +99,7 @@ func (v *vars) Lookup(ctx context.Context, name string) (jinja.Var, bool, error)
 			return jinja.Var{}, false, nil
 		}
 		s, err := v.prog.secret(ctx, v.prog.creds[i])
-		v.secrets = append(v.secrets, s)
+		v.secrets, v.broken = append(v.secrets, s), err
 		return jinja.Var{Value: s, Origin: value.Secret}, true, err
 	}
 	got, ok, err := v.TaskInput.Lookup(ctx, name)

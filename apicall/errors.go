@@ -39,10 +39,13 @@ func (a *attempt) classify(ctx context.Context, err error) failure {
 		egress *egressError
 		dns    *net.DNSError
 		op     *net.OpError
+		auth   *AuthError
 	)
 	switch {
 	case errors.As(err, &egress):
 		f.class = classEgress
+	case errors.As(err, &auth):
+		f.class, f.again = classOf(err, classCredential), auth.Again
 	case classOf(err, "") != "":
 		f.class = classOf(err, "")
 	case ctx.Err() != nil && !errors.Is(context.Cause(ctx), errTimeout):
@@ -64,6 +67,15 @@ func (a *attempt) classify(ctx context.Context, err error) failure {
 		f.class = classClosed
 	}
 	return f
+}
+
+// classifyBuild says what went wrong before there was a request.
+func (a *attempt) classifyBuild(err error) failure {
+	var auth *AuthError
+	if errors.As(a.vars.broken, &auth) {
+		return failure{class: classCredential, again: auth.Again}
+	}
+	return failure{class: classOf(err, classTemplate)}
 }
 
 // classifyBody says what went wrong while the body of an answer was read.

@@ -24,6 +24,7 @@ type attempt struct {
 	target  *target
 	req     *http.Request
 	body    *content
+	auth    Authenticator // nil: none
 	wire    wire
 	history []string // redirects, as the operation log shows them
 	moved   bool     // a redirect has turned the request into a GET: the first one was carried out
@@ -35,18 +36,24 @@ var errTimeout = errors.New("timeout")
 // Execute implements engine.Program: one attempt, told in order.
 func (p *program) Execute(ctx context.Context, in *engine.TaskInput) engine.TaskOutput {
 	a := &attempt{prog: p, in: in, vars: &vars{TaskInput: in, prog: p}, start: time.Now()}
-	a.out.Details.Method = strings.ToUpper(p.props.operation)
+	a.out.Details.Method = p.props.method
 	a.out.Details.TimeoutMS = p.props.timeout.Milliseconds()
 
 	if err := a.build(ctx); err != nil {
-		return a.failed(ctx, failure{class: classOf(err, classTemplate)}, a.explain(err))
+		return a.failed(ctx, a.classifyBuild(err), a.explain(err))
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, p.props.timeout, errTimeout)
 	defer cancel()
+	if err := a.authenticate(ctx); err != nil {
+		return a.failed(ctx, a.classify(ctx, err), err)
+	}
 	if err := in.Sending(ctx); err != nil {
 		return a.failed(ctx, failure{class: classLedger}, err)
 	}
 	resp, err := a.send(ctx)
+	if err == nil && a.stale(resp) {
+		resp, err = a.renewed(ctx, resp)
+	}
 	if err != nil {
 		return a.failed(ctx, a.classify(ctx, err), err)
 	}

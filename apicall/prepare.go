@@ -2,7 +2,9 @@ package apicall
 
 import (
 	"errors"
+	"fmt"
 	"net/textproto"
+	"slices"
 	"strings"
 
 	"github.com/qarion/qarion/engine"
@@ -130,7 +132,7 @@ type compiler struct {
 // parse parses one string of the flow file.
 func (c *compiler) parse(path []string, source string) *jinja.Template {
 	field := strings.Join(path, ".")
-	source = c.credentials(source)
+	source = c.credentials(path, source)
 	t, err := jinja.Parse(field, source)
 	if err != nil {
 		c.problems = append(c.problems, engine.Problem{
@@ -161,19 +163,43 @@ func templateMessage(err error) string {
 func (c *compiler) text(key, source string) *jinja.Template { return c.parse([]string{key}, source) }
 
 func (c *compiler) headers(m *value.Map) (out []namedTemplate) {
+	seen := map[string]string{}
 	for name, v := range m.All() {
-		if !isToken(name) {
-			c.problem("headers", "bad-header", "header name %q has characters that no header may have", name)
+		canonical := textproto.CanonicalMIMEHeaderKey(name)
+		s, isText := headerText(v)
+		switch other, twice := seen[canonical]; {
+		case !isToken(name):
+			c.headerProblem(name, "bad-header", "header name %q has characters that no header may have", name)
 			continue
-		}
-		s, ok := headerText(v)
-		if !ok {
-			c.problem("headers", "wrong-type", "header %s is a %s, want a string", name, value.TypeName(v))
+		case !isText:
+			c.headerProblem(name, "wrong-type", "header %s is %s, want a string", name, kind(v))
 			continue
+		case twice:
+			c.headerProblem(name, "bad-header", "headers %s and %s are the same header", other, name)
+			continue
+		case slices.Contains(ownHeaders, canonical):
+			c.headerProblem(name, "bad-header", "header %s is set by qarion from the request; remove it", name)
+			continue
+		case canonical == keyHeader && !c.prog.props.keyed:
+			c.problems = append(c.problems, engine.Problem{
+				Task: c.task, Path: []string{"properties", "headers", name}, Code: "key-header", Warning: true,
+				Message: "write it as idempotency_key, so that the call is known to be repeatable",
+			})
 		}
-		out = append(out, namedTemplate{textproto.CanonicalMIMEHeaderKey(name), c.parse([]string{"headers", name}, s)})
+		seen[canonical] = name
+		out = append(out, namedTemplate{canonical, c.parse([]string{"headers", name}, s)})
 	}
 	return out
+}
+
+// ownHeaders follow from the request itself; another value would make it
+// unreadable (RFC 9112, 6).
+var ownHeaders = []string{"Content-Length", "Transfer-Encoding", "Trailer", "Te", "Upgrade", "Keep-Alive", "Proxy-Connection", "Proxy-Authorization"}
+
+func (c *compiler) headerProblem(name, code, format string, args ...any) {
+	c.problems = append(c.problems, engine.Problem{
+		Task: c.task, Path: []string{"properties", "headers", name}, Code: code, Message: fmt.Sprintf(format, args...),
+	})
 }
 
 // isToken reports whether a name is a header field name (RFC 9110, 5.6.2).

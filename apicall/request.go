@@ -86,7 +86,7 @@ func (a *attempt) build(ctx context.Context) (err error) {
 	if a.body != nil {
 		a.out.Details.RequestBytes = int64(len(a.body.data))
 	}
-	if len(p.headers) > 0 || p.props.keyed {
+	if len(p.headers) > 0 || p.props.keyed || p.props.authType != "none" {
 		a.req.Header = maps.Clone(p.fixed.header)
 	}
 	if err := a.headers(ctx); err != nil {

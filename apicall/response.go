@@ -95,6 +95,7 @@ func (a *attempt) accepted(status int) bool {
 // refused is an answer that says no.
 func (a *attempt) refused(ctx context.Context, resp *http.Response, body []byte) engine.TaskOutput {
 	a.excerpt(resp, body)
+	a.out.Details.Hint = a.refusedHint(resp.StatusCode)
 	text := statusText(resp.StatusCode)
 	if r := a.props().rules; r.names() {
 		text += ", expected " + joinInts(r.statuses)

@@ -32,6 +32,7 @@ type failure struct {
 	class  string
 	status int  // of the answer, for classStatus
 	sent   bool // the request, or a part of it, may have reached the server
+	again  bool // of a credential: another attempt may find it mended
 	done   bool // the server has carried it out, and only its answer is missing
 }
 
@@ -61,8 +62,8 @@ func (p *props) retryable(f failure) bool {
 		return repeatable || !f.sent // nothing sent is no connection
 	case classClosed:
 		return true
-	case classAuth:
-		return f.status == 0 || f.status >= 500
+	case classAuth, classCredential:
+		return f.again
 	case classValidation:
 		return p.retryOnValidation
 	case classStatus:

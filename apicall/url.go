@@ -246,8 +246,11 @@ func checkSegments(s string, sp span) error {
 	if i := strings.IndexAny(s[sp.to:], "/?"); i >= 0 {
 		to = sp.to + i
 	}
-	segment := s[from:to]
-	if segment == "" || badSegment(segment) {
+	segments := s[from:to]
+	if sp.path {
+		segments = strings.TrimSuffix(segments, "/") // a path may end so
+	}
+	if strings.HasPrefix(segments, "/") || strings.Contains(segments, "//") || segments == "" || badSegment(segments) {
 		return errors.New("url: an expression in the path gives an empty, \".\" or \"..\" segment")
 	}
 	return nil
@@ -256,7 +259,7 @@ func checkSegments(s string, sp span) error {
 // badSegment reports whether a path has a segment that a server would read as
 // a step up or as nothing.
 func badSegment(path string) bool {
-	for _, seg := range strings.Split(path, "/") {
+	for seg := range strings.SplitSeq(path, "/") {
 		if plain, err := url.PathUnescape(seg); err == nil && (plain == "." || plain == "..") {
 			return true
 		}

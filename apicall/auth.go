@@ -1,0 +1,164 @@
+package apicall
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/qarion/qarion/engine"
+)
+
+// Authenticator adds a credential to a request: as a header or in the query.
+// It is called once per request, before the request is sent; the header map is
+// the request's own, the URL is shared and must be copied to be changed. Errors
+// are *AuthError.
+type Authenticator interface {
+	Authenticate(ctx context.Context, req *http.Request) error
+}
+
+// Refresher is an Authenticator whose proof of identity can be renewed. Refresh
+// is called when a server has refused a request; it renews once for all who
+// use the credential, and does nothing when what was used is no longer current.
+type Refresher interface {
+	Refresh(ctx context.Context, used *http.Request) error
+}
+
+// AuthError says in one line, without secrets, which credential cannot be used
+// and what to do.
+type AuthError struct {
+	Credential string
+	Message    string
+	Again      bool // another attempt may find it mended: the token endpoint did not answer
+}
+
+func (e *AuthError) Error() string { return "credential " + e.Credential + ": " + e.Message }
+
+// authKind is how one auth_type works.
+type authKind struct {
+	credential string // the type of credential that it needs
+	fields     []string
+	make       func(engine.Credential) (Authenticator, error)
+}
+
+// authKinds maps auth_type to what it needs.
+var authKinds = map[string]authKind{
+	"basic":   {"basic_auth", []string{"username", "password"}, newBasic},
+	"bearer":  {"custom", []string{"token"}, newBearer},
+	"api_key": {"api_key", []string{"api_key"}, newAPIKey},
+}
+
+// authenticator looks a credential up and makes an Authenticator of it.
+func (t *TaskType) authenticator(ctx context.Context, authType, id string) (Authenticator, engine.Credential, error) {
+	cred, err := t.credential(ctx, id)
+	if err != nil {
+		return nil, cred, err
+	}
+	kind := authKinds[authType]
+	if cred.Type != kind.credential {
+		return nil, cred, &AuthError{Credential: id, Message: fmt.Sprintf("its type is %s, but auth_type %q needs %s; %s", cred.Type, authType, kind.credential, storeHint(id, kind.credential))}
+	}
+	for _, f := range kind.fields {
+		if v, ok := cred.Data.Get(f); !ok || v == nil || v == "" {
+			return nil, cred, &AuthError{Credential: id, Message: fmt.Sprintf("the field %q is missing; %s", f, storeHint(id, kind.credential))}
+		}
+	}
+	a, err := kind.make(cred)
+	return a, cred, err
+}
+
+// storeHint is the command that mends a credential.
+func storeHint(id, kind string) string {
+	return "store it: qarion credentials store --credential-id " + id + " --type " + kind + " --json '{...}'"
+}
+
+// credential fetches a stored credential; the error names it and the way out.
+func (t *TaskType) credential(ctx context.Context, id string) (engine.Credential, error) {
+	if t.cfg.Credentials == nil {
+		return engine.Credential{}, &AuthError{Credential: id, Message: "there is no credential store"}
+	}
+	c, err := t.cfg.Credentials.Get(ctx, id)
+	switch {
+	case errors.Is(err, engine.ErrNotFound):
+		return c, &AuthError{Credential: id, Message: "not found; store it: qarion credentials store --credential-id " + id}
+	case err != nil:
+		return c, &AuthError{Credential: id, Message: err.Error(), Again: errors.Is(err, engine.ErrUnavailable)}
+	}
+	return c, nil
+}
+
+// authenticate adds the task's credential to the request. Nothing is sent to
+// the task's host.
+func (a *attempt) authenticate(ctx context.Context) error {
+	p := a.props()
+	if p.authType == "none" {
+		return nil
+	}
+	var cred engine.Credential
+	var err error
+	if a.auth, cred, err = a.prog.t.authenticator(ctx, p.authType, p.credentialID); err != nil {
+		return &classifiedError{classCredential, err}
+	}
+	a.out.Details.Credential = cred.ID + " (" + cred.Type + ")"
+	a.vars.secrets = append(a.vars.secrets, secretsOf(cred)...)
+	if err := a.auth.Authenticate(ctx, a.req); err != nil {
+		return &classifiedError{classAuth, err}
+	}
+	a.learn(a.req)
+	return nil
+}
+
+// learn notes what an authenticator has put into the Authorization header: a
+// token that was fetched is a secret too.
+func (a *attempt) learn(req *http.Request) {
+	v := req.Header.Get("Authorization")
+	if _, token, ok := strings.Cut(v, " "); ok && !slices.Contains(a.vars.secrets, token) {
+		a.vars.secrets = append(a.vars.secrets, token)
+	}
+}
+
+// openFields are the fields of credentials that are no secrets.
+var openFields = []string{"username", "header_name", "query_param", "prefix", "token_url", "scope", "audience", "grant_type", "auth_style", "client_id"}
+
+// secretsOf lists what must not be shown of a credential.
+func secretsOf(c engine.Credential) (out []string) {
+	for name, v := range c.Data.All() {
+		if s, ok := v.(string); ok && !slices.Contains(openFields, name) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// stale reports whether an answer says that the proof of identity is stale,
+// and it can be renewed.
+func (a *attempt) stale(resp *http.Response) bool {
+	_, can := a.auth.(Refresher)
+	return can && slices.Contains(a.props().refreshOn, resp.StatusCode) && sameOrigin(a.target.url, resp.Request.URL)
+}
+
+// renewed renews the credential's token and sends the request once more. The
+// server has refused the first one, so this is no retry.
+func (a *attempt) renewed(ctx context.Context, resp *http.Response) (*http.Response, error) {
+	drain(resp.Body)
+	if err := a.auth.(Refresher).Refresh(ctx, a.req); err != nil {
+		return nil, &classifiedError{classAuth, err}
+	}
+	a.load(a.req, a.body)
+	if err := a.auth.Authenticate(ctx, a.req); err != nil {
+		return nil, &classifiedError{classAuth, err}
+	}
+	a.learn(a.req)
+	a.history = nil
+	return a.send(ctx)
+}
+
+// refusedHint says what a person can do about a credential that was refused.
+func (a *attempt) refusedHint(status int) string {
+	if a.auth == nil || status != http.StatusUnauthorized && status != http.StatusForbidden {
+		return ""
+	}
+	return fmt.Sprintf("credential %s was sent and refused; store a new one: qarion credentials store --credential-id %s", a.out.Details.Credential, a.props().credentialID)
+}
