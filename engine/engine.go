@@ -59,7 +59,7 @@ func (c *Config) setDefaults() {
 		c.Now = time.Now
 	}
 	if c.NewID == nil {
-		c.NewID = NewRunID
+		c.NewID = RunIDs()
 	}
 	if c.Worker == "" {
 		c.Worker = "local"

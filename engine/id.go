@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -58,11 +59,30 @@ func ParseRunID(s string) (RunID, error) {
 	return "", fmt.Errorf("%w: %.40q is not a run id (26 characters such as 01M84BFBV1N8Q6D2T4XW9B7C5E)", ErrInvalid, s)
 }
 
-// NewRunID makes a run id from a time and randomness.
-func NewRunID(now time.Time) RunID {
+// RunIDs returns a source of run ids that grow, also within one millisecond
+// and when the clock steps back: then the last id is counted up, as the ULID
+// specification has it. So the order of ids is the order of starts on a node.
+func RunIDs() func(now time.Time) RunID {
+	var mu sync.Mutex
+	var last time.Time
 	var entropy [10]byte
-	rand.Read(entropy[:]) // never fails since Go 1.24
-	return runID(now, entropy)
+	return func(now time.Time) RunID {
+		mu.Lock()
+		defer mu.Unlock()
+		now = now.Truncate(time.Millisecond)
+		if now.After(last) {
+			last = now
+			rand.Read(entropy[:]) // never fails since Go 1.24
+			entropy[0] &= 0x7f    // room to count up
+			return runID(last, entropy)
+		}
+		for i := len(entropy) - 1; i >= 0; i-- {
+			if entropy[i]++; entropy[i] != 0 {
+				break
+			}
+		}
+		return runID(last, entropy)
+	}
 }
 
 // DeriveRunID makes the id of a run whose trigger was published straight into
