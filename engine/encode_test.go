@@ -120,7 +120,7 @@ func TestAttemptRecord_AppendOperationWritesWhatItsTagsSay(t *testing.T) {
 
 func TestRunID_TimeIsThatOfItsMaking(t *testing.T) {
 	at := time.Date(2026, 11, 23, 14, 3, 5, 123_000_000, time.UTC)
-	if got := NewRunID(at).Time(); !got.Equal(at) {
+	if got := RunIDs()(at).Time(); !got.Equal(at) {
 		t.Errorf("got %s, want %s", got, at)
 	}
 }
