@@ -1,17 +1,13 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -317,13 +313,7 @@ func (b *bencher) chains(ctx context.Context) error {
 				if err := c.Call(ctx, "run.start", bus.StartRun{Flow: "chain", Wait: json.RawMessage("60")}, doc); err != nil {
 					return err
 				}
-				for i := 1; i < len(doc.Tasks); i++ {
-					gaps = append(gaps, 0)
-				}
-				last := len(gaps) - (len(doc.Tasks) - 1)
-				if err := b.transitions(ctx, c, doc, gaps[last:]); err != nil {
-					return err
-				}
+				gaps = append(gaps, transition(doc))
 			}
 			slices.Sort(gaps)
 			p50 := gaps[len(gaps)/2]
@@ -341,19 +331,15 @@ func (b *bencher) chains(ctx context.Context) error {
 	return nil
 }
 
-// transitions reads the times between a task's end and the next one's start.
-// Documents have milliseconds: the run's own span, less its calls, gives the
-// mean of the transitions in microseconds.
-func (b *bencher) transitions(_ context.Context, _ *bus.Client, doc *engine.RunDoc, out []float64) error {
+// transition is the mean time, in microseconds, between the end of one task of
+// a chain and the start of the next: the run's own span less its calls, over
+// its tasks. What submission and end cost is in it.
+func transition(doc *engine.RunDoc) float64 {
 	calls := 0.0
 	for i := range doc.Tasks {
 		calls += doc.Tasks[i].DurationMS
 	}
-	mean := (doc.DurationMS - calls) * 1000 / float64(len(doc.Tasks))
-	for i := range out {
-		out[i] = mean
-	}
-	return nil
+	return (doc.DurationMS - calls) * 1000 / float64(len(doc.Tasks))
 }
 
 // fanout measures one task, a thousand, and one that joins them.
@@ -455,135 +441,4 @@ func (b *bencher) fill(ctx context.Context, c *bus.Client, runs int) (time.Durat
 	wg.Wait()
 	err, _ := failed.Load().(error)
 	return time.Since(began), err
-}
-
-// serve measures a node on an empty store, as a process of its own.
-func (b *bencher) serve(ctx context.Context) error {
-	dir, err := os.MkdirTemp("", "qarion-bench-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	p, took, err := startServe(ctx, dir)
-	if err != nil {
-		return err
-	}
-	defer p.stop()
-	b.ReadyMS = float64(took.Microseconds()) / 1000
-	pass(ctx, time.Second)
-	before, err := p.cpu()
-	if err != nil {
-		return err
-	}
-	pass(ctx, 3*time.Second)
-	after, err := p.cpu()
-	if err != nil {
-		return err
-	}
-	b.IdleCPU = (after - before).Seconds() / 3 * 100
-	b.IdleRSSMiB, err = p.rss()
-	return err
-}
-
-// store fills a store with finished runs, and measures how a node starts on it.
-func (b *bencher) store(ctx context.Context) error {
-	dir, err := os.MkdirTemp("", "qarion-bench-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	flowDir := filepath.Join(dir, "flows")
-	if err := os.MkdirAll(flowDir, 0o755); err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(flowDir, "single.toml"), []byte(b.task("call", "")), 0o644); err != nil {
-		return err
-	}
-	cfg := *b.app.cfg
-	cfg.Storage.Sync = "2m"
-	n, err := openNode(ctx, &cfg, nodeOptions{dataDir: filepath.Join(dir, "data"), flows: flowDir, log: quietLogger(b.app)})
-	if err != nil {
-		return err
-	}
-	c, err := n.client()
-	if err == nil {
-		_, err = b.fill(ctx, c, b.storeRuns)
-		c.Close()
-	}
-	n.Close()
-	if err != nil {
-		return err
-	}
-	began := time.Now()
-	p, _, err := startServe(ctx, dir)
-	if err != nil {
-		return err
-	}
-	defer p.stop()
-	own, err := bus.Dial(p.access, p.access.URL)
-	if err != nil {
-		return err
-	}
-	defer own.Close()
-	if err := own.Call(ctx, "run.start", bus.StartRun{Flow: "single", Wait: json.RawMessage("60")}, new(engine.RunDoc)); err != nil {
-		return err
-	}
-	b.StoreRuns = b.storeRuns
-	b.StoreStartMS = float64(time.Since(began).Milliseconds())
-	b.StoreRSSMiB, err = p.rss()
-	return err
-}
-
-// benchBody is the target's answer: 200 bytes of JSON.
-var benchBody = []byte(`{"id":8817,"customer":7,"status":"confirmed","total":129.9,"currency":"EUR","note":"` + strings.Repeat("x", 113) + `"}`)
-
-// benchTargetCommand is the target server, started by the bench as a process
-// of its own; it ends when its standard input does.
-func (a *app) benchTargetCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "bench-target", Hidden: true, Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(a.ui.out, "http://%s/\n", l.Addr())
-			go func() {
-				_, _ = io.Copy(io.Discard, a.ui.in)
-				l.Close()
-			}()
-			_ = http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				w.Header().Set("Content-Type", "application/json")
-				_, _ = w.Write(benchBody)
-			}))
-			return nil
-		},
-	}
-}
-
-// startTarget starts the target server and returns its address.
-func startTarget(ctx context.Context) (url string, stop func(), err error) {
-	self, err := os.Executable()
-	if err != nil {
-		return "", nil, err
-	}
-	cmd := exec.CommandContext(ctx, self, "bench-target")
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return "", nil, err
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return "", nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return "", nil, fmt.Errorf("start the target server: %w", err)
-	}
-	stop = func() { in.Close(); _ = cmd.Wait() }
-	url, err = bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		stop()
-		return "", nil, fmt.Errorf("start the target server: %w", err)
-	}
-	return strings.TrimSpace(url), stop, nil
 }

@@ -1,9 +1,13 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,7 +16,10 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/qarion/qarion/bus"
+	"github.com/qarion/qarion/engine"
 )
 
 // servedProcess is a serving node that the bench has started.
@@ -83,4 +90,135 @@ func (p *servedProcess) cpu() (time.Duration, error) {
 	}
 	system, err := strconv.ParseInt(fields[12], 10, 64)
 	return time.Duration(user+system) * 10 * time.Millisecond, err
+}
+
+// serve measures a node on an empty store, as a process of its own.
+func (b *bencher) serve(ctx context.Context) error {
+	dir, err := os.MkdirTemp("", "qarion-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	p, took, err := startServe(ctx, dir)
+	if err != nil {
+		return err
+	}
+	defer p.stop()
+	b.ReadyMS = float64(took.Microseconds()) / 1000
+	pass(ctx, time.Second)
+	before, err := p.cpu()
+	if err != nil {
+		return err
+	}
+	pass(ctx, 3*time.Second)
+	after, err := p.cpu()
+	if err != nil {
+		return err
+	}
+	b.IdleCPU = (after - before).Seconds() / 3 * 100
+	b.IdleRSSMiB, err = p.rss()
+	return err
+}
+
+// store fills a store with finished runs, and measures how a node starts on it.
+func (b *bencher) store(ctx context.Context) error {
+	dir, err := os.MkdirTemp("", "qarion-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	flowDir := filepath.Join(dir, "flows")
+	if err := os.MkdirAll(flowDir, 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(flowDir, "single.toml"), []byte(b.task("call", "")), 0o644); err != nil {
+		return err
+	}
+	cfg := *b.app.cfg
+	cfg.Storage.Sync = "2m"
+	n, err := openNode(ctx, &cfg, nodeOptions{dataDir: filepath.Join(dir, "data"), flows: flowDir, log: quietLogger(b.app)})
+	if err != nil {
+		return err
+	}
+	c, err := n.client()
+	if err == nil {
+		_, err = b.fill(ctx, c, b.storeRuns)
+		c.Close()
+	}
+	n.Close()
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	p, _, err := startServe(ctx, dir)
+	if err != nil {
+		return err
+	}
+	defer p.stop()
+	own, err := bus.Dial(p.access, p.access.URL)
+	if err != nil {
+		return err
+	}
+	defer own.Close()
+	if err := own.Call(ctx, "run.start", bus.StartRun{Flow: "single", Wait: json.RawMessage("60")}, new(engine.RunDoc)); err != nil {
+		return err
+	}
+	b.StoreRuns = b.storeRuns
+	b.StoreStartMS = float64(time.Since(began).Milliseconds())
+	b.StoreRSSMiB, err = p.rss()
+	return err
+}
+
+// benchBody is the target's answer: 200 bytes of JSON.
+var benchBody = []byte(`{"id":8817,"customer":7,"status":"confirmed","total":129.9,"currency":"EUR","note":"` + strings.Repeat("x", 113) + `"}`)
+
+// benchTargetCommand is the target server, started by the bench as a process
+// of its own; it ends when its standard input does.
+func (a *app) benchTargetCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "bench-target", Hidden: true, Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(a.ui.out, "http://%s/\n", l.Addr())
+			go func() {
+				_, _ = io.Copy(io.Discard, a.ui.in)
+				l.Close()
+			}()
+			_ = http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", "application/json")
+				_, _ = w.Write(benchBody)
+			}))
+			return nil
+		},
+	}
+}
+
+// startTarget starts the target server and returns its address.
+func startTarget(ctx context.Context) (url string, stop func(), err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", nil, err
+	}
+	cmd := exec.CommandContext(ctx, self, "bench-target")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return "", nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return "", nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return "", nil, fmt.Errorf("start the target server: %w", err)
+	}
+	stop = func() { in.Close(); _ = cmd.Wait() }
+	url, err = bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		stop()
+		return "", nil, fmt.Errorf("start the target server: %w", err)
+	}
+	return strings.TrimSpace(url), stop, nil
 }
