@@ -69,9 +69,10 @@ func (a *attempt) shownHeaders(h http.Header, wanted func(name string) bool) map
 			continue
 		}
 		v := cut(a.redactor().header(name, strings.Join(h[name], ", ")), maxShownHeader)
-		if size += len(name) + len(v); size > maxShownHeaders {
-			break
+		if size+len(name)+len(v) > maxShownHeaders {
+			continue // others may fit
 		}
+		size += len(name) + len(v)
 		shown[name] = v
 	}
 	return shown
@@ -100,9 +101,10 @@ func (a *attempt) responseDoc(resp *http.Response) []byte {
 		if name == "Set-Cookie" || name == "Set-Cookie2" {
 			v = hidden
 		}
-		if size += len(name) + len(v); size > engine.MaxResponseHeaders {
-			break
+		if size+len(name)+len(v) > engine.MaxResponseHeaders {
+			continue // others may fit
 		}
+		size += len(name) + len(v)
 		headers.Set(strings.ToLower(name), v)
 	}
 	doc, err := value.JSON(value.MapOf(

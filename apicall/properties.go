@@ -205,7 +205,7 @@ func (r *reader) readBreaker(p *props) {
 
 // check holds properties against each other.
 func (r *reader) check(p *props) {
-	if p.url == "" {
+	if u, _ := r.get("url"); u == nil || u == "" {
 		r.problem("url", "missing", "url is missing")
 	}
 	if p.hasBody && (p.operation == "get" || p.operation == "head") {
