@@ -126,7 +126,7 @@ func (e *Engine) unheardOf(ctx context.Context) (lost []lostPlace, err error) {
 			}
 			for i := range r.tasks {
 				t := &r.tasks[i]
-				if t.emitted && t.sent.at.Before(before) && !e.worker.making(r.key(i)) {
+				if t.emitted && !t.sent.near && t.sent.at.Before(before) && !e.worker.making(r.key(i)) {
 					lost = append(lost, lostPlace{taskPlace{r, i, r.key(i)}, t.sent})
 				}
 			}

@@ -261,8 +261,9 @@ func (p taskPlace) open() bool {
 	return t.status == Ready && !t.emitted && p.run.ending == "" && p.run.key(p.task) == p.key
 }
 
-// dispatch gives out what is due. While slots are free each task travels
-// alone, so that none sits behind a slow one; what would wait for a slot
+// dispatch gives out what is due: to the worker of this process while it has
+// room, the rest through the queue. There each task travels alone while slots
+// are free, so that none sits behind a slow one; what would wait for a slot
 // anyway travels in bundles.
 func (s *scheduler) dispatch(ctx context.Context) {
 	if len(s.due) == 0 || s.draining || !s.current {
@@ -280,14 +281,18 @@ func (s *scheduler) dispatch(ctx context.Context) {
 		if !place.open() {
 			continue
 		}
+		t, rt := &place.run.tasks[place.task], place.run.readyTask(place.task)
+		s.emitted++
+		t.emitted = true
+		if s.worker.offer(&rt) {
+			t.sent = &emission{at: s.cfg.Now(), near: true}
+			continue
+		}
 		if bundle == nil {
 			bundle, sent = make([]ReadyTask, 0, min(size(), len(s.due))), &emission{at: s.cfg.Now()}
 		}
-		t := &place.run.tasks[place.task]
-		t.emitted, t.sent = true, sent
-		s.emitted++
-		bundle = append(bundle, place.run.readyTask(place.task))
-		if len(bundle) >= size() {
+		t.sent = sent
+		if bundle = append(bundle, rt); len(bundle) >= size() {
 			s.push(ctx, bundle, sent)
 			bundle = nil
 		}
@@ -298,10 +303,12 @@ func (s *scheduler) dispatch(ctx context.Context) {
 	s.due = s.due[:0]
 }
 
-// emission is what the scheduler remembers of one READY message.
+// emission is what the scheduler remembers of one READY message, or of a task
+// that the worker of this process took without one.
 type emission struct {
-	at  time.Time
-	seq atomic.Uint64 // in the queue; 0 until stored
+	at   time.Time
+	near bool          // in this process: it cannot get lost
+	seq  atomic.Uint64 // in the queue; 0 until stored
 }
 
 func (s *scheduler) push(ctx context.Context, bundle []ReadyTask, sent *emission) {

@@ -34,6 +34,8 @@ type worker struct {
 	busy  atomic.Int64
 
 	mu        sync.Mutex
+	take      func(rt ReadyTask) // starts a task that came without the queue; nil while none is taken
+	near      int                // such tasks that have not ended
 	calls     map[AttemptKey]context.CancelCauseFunc
 	held      map[Delivery]struct{}
 	cancelled map[RunID]time.Time
@@ -60,18 +62,61 @@ func (w *worker) run(ctx, calls context.Context) error {
 	alive := time.NewTicker(signOfLife)
 	defer alive.Stop()
 	stopped := make(chan error, 1)
+	w.open(ctx, calls)
 	go func() {
 		stopped <- w.cfg.ReadyQueue.Pull(ctx, 2*w.cfg.Slots, func(d Delivery) { w.deliver(ctx, calls, d) })
 	}()
 	for {
 		select {
 		case err := <-stopped:
+			w.shut()
 			w.wg.Wait()
 			return err
 		case <-alive.C:
 			w.signs()
 		}
 	}
+}
+
+// open lets tasks in that come straight from a scheduler in the same process.
+func (w *worker) open(ctx, calls context.Context) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.take = func(rt ReadyTask) {
+		defer w.left()
+		select {
+		case w.slots <- struct{}{}:
+			w.attempt(calls, &rt, false)
+		case <-ctx.Done(): // the next start gives it out again
+		}
+	}
+}
+
+func (w *worker) shut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.take = nil
+}
+
+func (w *worker) left() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.near--
+}
+
+// offer takes a task from the scheduler of the same process, while there is
+// room for it: as many as there are slots may wait. It saves the way through
+// the queue, which is for what does not fit here.
+func (w *worker) offer(rt *ReadyTask) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.take == nil || w.near >= 2*cap(w.slots) {
+		return false
+	}
+	w.near++
+	take, task := w.take, *rt
+	w.wg.Go(func() { take(task) })
+	return true
 }
 
 // signs tells the queue that what is held is being worked on.
