@@ -23,6 +23,7 @@ type Config struct {
 	Slots       int // connections per host that are kept: as many as the worker has slots
 	Credentials CredentialStore
 	Egress      Egress
+	Breakers    *Breakers // nil: none
 	Log         *slog.Logger
 
 	// Resolve looks up host names; nil means the system's resolver.

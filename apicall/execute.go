@@ -42,12 +42,24 @@ func (p *program) Execute(ctx context.Context, in *engine.TaskInput) engine.Task
 	if err := a.build(ctx); err != nil {
 		return a.failed(ctx, a.classifyBuild(err), a.explain(err))
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, p.props.timeout, errTimeout)
+	done, postponed := a.admitted()
+	if done == nil {
+		return postponed
+	}
+	out := a.call(ctx)
+	done(learned(&out))
+	a.pause()
+	return out
+}
+
+// call makes the request, within the task's timeout.
+func (a *attempt) call(ctx context.Context) engine.TaskOutput {
+	ctx, cancel := context.WithTimeoutCause(ctx, a.props().timeout, errTimeout)
 	defer cancel()
 	if err := a.authenticate(ctx); err != nil {
 		return a.failed(ctx, a.classify(ctx, err), err)
 	}
-	if err := in.Sending(ctx); err != nil {
+	if err := a.in.Sending(ctx); err != nil {
 		return a.failed(ctx, failure{class: classLedger}, err)
 	}
 	resp, err := a.send(ctx)

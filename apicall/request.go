@@ -31,6 +31,7 @@ func (p *program) fix() (path string, err error) {
 		if p.fixed.target, err = p.render(ctx, none); err != nil {
 			return "url", err
 		}
+		p.fixed.target.key = hostKey(p.fixed.target.url)
 		p.fixed.target.shown = cut(newRedactor(nil).url(p.fixed.target.url), engine.MaxURL)
 	}
 	if p.body != nil && p.body.isConstant() {

@@ -15,9 +15,10 @@ import (
 // target is where a request goes, and whether the flow file alone says so.
 type target struct {
 	url     *url.URL
-	trusted bool // scheme and host stand in the flow file
-	secret  bool // a credential is part of it
-	shown   string
+	trusted bool   // scheme and host stand in the flow file
+	secret  bool   // a credential is part of it
+	shown   string // of a fixed target: as the operation log has it
+	key     string // of a fixed target: the name of its breaker
 }
 
 // parseURL is url.Parse with errors that never quote the URL: it may hold a
