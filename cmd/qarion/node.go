@@ -34,20 +34,21 @@ type nodeOptions struct {
 
 // node is a running engine with everything around it, in one process.
 type node struct {
-	lock    *bus.Lock
-	bus     *bus.Bus
-	ledger  *bus.Ledger
-	blobs   *kvstore.Blobs
-	xcom    *kvstore.XCom
-	runs    *kvstore.Runs
-	events  *bus.Events
-	conns   []*nats.Conn
-	calls   *apicall.TaskType
-	types   flowfile.Types
-	engine  *engine.Engine
-	service *bus.Service
-	files   *flowFiles
-	log     *slog.Logger
+	lock     *bus.Lock
+	bus      *bus.Bus
+	ledger   *bus.Ledger
+	blobs    *kvstore.Blobs
+	xcom     *kvstore.XCom
+	runs     *kvstore.Runs
+	events   *bus.Events
+	conns    []*nats.Conn
+	calls    *apicall.TaskType
+	breakers *apicall.Breakers
+	types    flowfile.Types
+	engine   *engine.Engine
+	service  *bus.Service
+	files    *flowFiles
+	log      *slog.Logger
 
 	stopSweep context.CancelFunc
 	swept     sync.WaitGroup
@@ -97,6 +98,7 @@ func (n *node) open(ctx context.Context, cfg *config, o nodeOptions) (err error)
 	}
 	n.service, err = n.bus.Serve(bus.ServiceConfig{
 		Runner: n.engine, Runs: n.runs, XCom: n.xcom, Version: serviceVersion(), Log: n.log, Info: n.info,
+		Admin: n.breakerEndpoints(),
 	})
 	if err == nil && !o.onlyOwn {
 		sweeping, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -191,7 +193,10 @@ func (n *node) openEngine(ctx context.Context, cfg *config, o nodeOptions) (err 
 	if err != nil {
 		return err
 	}
-	n.calls, err = apicall.New(apicall.Config{Slots: cfg.Worker.Slots, Egress: apicall.Egress{Allow: cfg.Egress.Allow}, Log: n.log})
+	n.breakers = apicall.NewBreakers(apicall.BreakerConfig{OnChange: n.breakerChanged})
+	n.calls, err = apicall.New(apicall.Config{
+		Slots: cfg.Worker.Slots, Egress: apicall.Egress{Allow: cfg.Egress.Allow}, Breakers: n.breakers, Log: n.log,
+	})
 	if err != nil {
 		return err
 	}

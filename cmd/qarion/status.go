@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/qarion/qarion/apicall"
 	"github.com/qarion/qarion/engine"
 )
 
@@ -60,7 +61,19 @@ func (a *app) status(ctx context.Context, check bool) error {
 		return err
 	}
 	a.printStatus(s.Target(), &in)
+	if list, err := s.breakers(ctx); err == nil { // not for clients without a login
+		a.printOpenBreakers(list)
+	}
 	return nil
+}
+
+// printOpenBreakers adds a row for each host whose calls wait.
+func (a *app) printOpenBreakers(list []apicall.BreakerStatus) {
+	for _, b := range list {
+		if b.State != apicall.BreakerClosed {
+			fmt.Fprintf(a.ui.out, "%-9s  %s %s, next probe in %s (%d failures in a row)\n", "breaker", b.State, b.Key, duration(time.Until(b.Until)), b.Failures)
+		}
+	}
 }
 
 func (a *app) printStatus(target string, in *nodeInfo) {
