@@ -23,7 +23,8 @@ type Config struct {
 	Slots       int // connections per host that are kept: as many as the worker has slots
 	Credentials CredentialStore
 	Egress      Egress
-	Breakers    *Breakers // nil: none
+	Breakers    *Breakers  // nil: none
+	Tokens      TokenStore // nil: OAuth2 tokens last as long as the process
 	Log         *slog.Logger
 
 	// Resolve looks up host names; nil means the system's resolver.
@@ -33,8 +34,8 @@ type Config struct {
 // TaskType is api_call.
 type TaskType struct {
 	cfg    Config
-	log    *slog.Logger
 	egress *guard
+	tokens *tokens
 
 	mu    sync.Mutex
 	pools map[tlsOptions]*clients
@@ -51,7 +52,13 @@ func New(cfg Config) (*TaskType, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &TaskType{cfg: cfg, log: engine.Logger(cfg.Log), egress: g, pools: map[tlsOptions]*clients{}}, nil
+	t := &TaskType{cfg: cfg, egress: g, pools: map[tlsOptions]*clients{}}
+	usual, err := t.clients(tlsOptions{connectTimeout: DefaultConnectTimeout})
+	if err != nil {
+		return nil, err
+	}
+	t.tokens = newTokens(cfg.Tokens, usual.trusted, engine.Logger(cfg.Log))
+	return t, nil
 }
 
 // Name implements engine.TaskType.

@@ -40,7 +40,7 @@ func (e *AuthError) Error() string { return "credential " + e.Credential + ": " 
 type authKind struct {
 	credential string // the type of credential that it needs
 	fields     []string
-	make       func(engine.Credential) (Authenticator, error)
+	make       func(*TaskType, engine.Credential) (Authenticator, error)
 }
 
 // authKinds maps auth_type to what it needs.
@@ -48,6 +48,7 @@ var authKinds = map[string]authKind{
 	"basic":   {"basic_auth", []string{"username", "password"}, newBasic},
 	"bearer":  {"custom", []string{"token"}, newBearer},
 	"api_key": {"api_key", []string{"api_key"}, newAPIKey},
+	"oauth2":  {"oauth", []string{"client_id", "token_url"}, newOAuth2},
 }
 
 // authenticator looks a credential up and makes an Authenticator of it.
@@ -65,7 +66,7 @@ func (t *TaskType) authenticator(ctx context.Context, authType, id string) (Auth
 			return nil, cred, &AuthError{Credential: id, Message: fmt.Sprintf("the field %q is missing; %s", f, storeHint(id, kind.credential))}
 		}
 	}
-	a, err := kind.make(cred)
+	a, err := kind.make(t, cred)
 	return a, cred, err
 }
 

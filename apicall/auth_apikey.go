@@ -15,7 +15,7 @@ const DefaultKeyHeader = "X-API-Key"
 // apiKey sends a key in a header or in the query.
 type apiKey struct{ key, header, param string }
 
-func newAPIKey(c engine.Credential) (Authenticator, error) {
+func newAPIKey(_ *TaskType, c engine.Credential) (Authenticator, error) {
 	k := apiKey{key: field(c, "api_key"), header: field(c, "header_name"), param: field(c, "query_param")}
 	switch {
 	case k.header != "" && k.param != "":

@@ -11,7 +11,7 @@ import (
 // basic sends a user name and a password (RFC 7617), as UTF-8.
 type basic struct{ username, password string }
 
-func newBasic(c engine.Credential) (Authenticator, error) {
+func newBasic(_ *TaskType, c engine.Credential) (Authenticator, error) {
 	b := basic{field(c, "username"), field(c, "password")}
 	if strings.Contains(b.username, ":") {
 		return nil, &AuthError{Credential: c.ID, Message: "a user name with a colon cannot be sent as basic authentication"}

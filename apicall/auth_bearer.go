@@ -10,7 +10,7 @@ import (
 // bearer sends a token that never changes, behind a word that says what it is.
 type bearer struct{ value string }
 
-func newBearer(c engine.Credential) (Authenticator, error) {
+func newBearer(_ *TaskType, c engine.Credential) (Authenticator, error) {
 	value := field(c, "token")
 	prefix := "Bearer"
 	if _, given := c.Data.Get("prefix"); given {

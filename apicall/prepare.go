@@ -64,7 +64,7 @@ func (t *TaskType) Prepare(flow *engine.Flow, task *engine.Task) (engine.Program
 			c.problem("select", "bad-jq", "select: %v", err)
 		}
 	}
-	if prog.client, err = t.clients(p); err != nil {
+	if prog.client, err = t.clients(p.tls); err != nil {
 		key, _, _ := strings.Cut(err.Error(), ":")
 		c.problem(key, "unreadable", "%v", err)
 	}

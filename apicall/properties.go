@@ -159,7 +159,7 @@ func readProperties(task *engine.Task) (*props, []engine.Problem) {
 	r.readBreaker(p)
 	p.tls = tlsOptions{
 		skipVerify: !r.flag("verify_tls", true), caFile: r.text("ca_file", ""),
-		cert: r.text("client_cert", ""), key: r.text("client_key", ""),
+		cert: r.text("client_cert", ""), key: r.text("client_key", ""), proxy: p.proxy, connectTimeout: p.connectTimeout,
 	}
 	p.rules = r.readRules()
 	r.check(p)

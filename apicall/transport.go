@@ -60,9 +60,7 @@ func (c *clients) close() {
 }
 
 // clients returns the pools for a task's options, made at first use.
-func (t *TaskType) clients(p *props) (*clients, error) {
-	opts := p.tls
-	opts.proxy, opts.connectTimeout = p.proxy, p.connectTimeout
+func (t *TaskType) clients(opts tlsOptions) (*clients, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if c := t.pools[opts]; c != nil {
