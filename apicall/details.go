@@ -20,12 +20,15 @@ const (
 	maxShownBody    = 2 << 10 // of the request's body
 )
 
-// redactor hides what this attempt has learned of secrets.
+// redactor hides what this attempt has learned of secrets. Attempts of one task
+// mostly know the same ones and share it.
 func (a *attempt) redactor() *redactor {
-	if a.hides == nil || a.hides.known != len(a.vars.secrets) {
-		a.hides = newRedactor(a.vars.secrets)
+	r := a.prog.hides.Load()
+	if r == nil || !slices.Equal(r.secrets, a.vars.secrets) {
+		r = newRedactor(a.vars.secrets)
+		a.prog.hides.Store(r)
 	}
-	return a.hides
+	return r
 }
 
 // describe fills in what a person needs to see of the request, redacted. Only

@@ -28,7 +28,6 @@ type attempt struct {
 	wire    wire
 	history []string // redirects, as the operation log shows them
 	moved   bool     // a redirect has turned the request into a GET: the first one was carried out
-	hides   *redactor
 }
 
 var errTimeout = errors.New("timeout")

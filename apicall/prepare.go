@@ -6,13 +6,15 @@ import (
 	"net/textproto"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/internal/jinja"
 	"github.com/qarion/qarion/internal/value"
 )
 
-// program is a prepared api_call: immutable, shared by all attempts.
+// program is a prepared api_call, shared by all attempts: nothing changes but
+// the redactor that the last attempt used.
 type program struct {
 	t        *TaskType
 	props    *props
@@ -27,6 +29,7 @@ type program struct {
 	fixed    fixed
 	answered bool // some task reads this one's resp_ document
 	client   *clients
+	hides    atomic.Pointer[redactor]
 	keyRead  map[string]bool // names of which a template reads xcom_pull_key's key
 }
 

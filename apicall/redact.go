@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/qarion/qarion/internal/value"
@@ -40,7 +41,7 @@ func secretName(name string) bool {
 type redactor struct {
 	replacer *strings.Replacer
 	any      bool
-	known    int // how many secrets it was made for
+	secrets  []string // for which it was made
 }
 
 // newRedactor prepares for the secrets that an attempt has used.
@@ -54,7 +55,7 @@ func newRedactor(secrets []string) *redactor {
 			pairs = append(pairs, form, hidden)
 		}
 	}
-	r := &redactor{any: len(pairs) > 0, known: len(secrets)}
+	r := &redactor{any: len(pairs) > 0, secrets: slices.Clone(secrets)}
 	if r.any {
 		r.replacer = strings.NewReplacer(pairs...)
 	}
