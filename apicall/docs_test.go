@@ -9,29 +9,53 @@ import (
 	"github.com/qarion/qarion/apicall"
 )
 
-// TestDocs_PropertyTable holds the documented table against the code's.
-func TestDocs_PropertyTable(t *testing.T) {
-	const path = "../docs/api-call.md"
-	data, err := os.ReadFile(path)
+const page = "../docs/api-call.md"
+
+// TestDocs_Tables holds the documented tables against the code's. With UPDATE
+// set, the lines between the marks are written anew.
+func TestDocs_Tables(t *testing.T) {
+	data, err := os.ReadFile(page)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var want strings.Builder
+	text := string(data)
+	for mark, want := range map[string]string{"properties": propertyTable(), "classes": classTable()} {
+		begin, end := "<!-- "+mark+" -->\n", "<!-- end of "+mark+" -->"
+		before, rest, ok := strings.Cut(text, begin)
+		table, after, ends := strings.Cut(rest, end)
+		if !ok || !ends {
+			t.Fatalf("%s lacks the marks %q and %q", page, begin, end)
+		}
+		if table != want && os.Getenv("UPDATE") == "" {
+			t.Errorf("%s differs from the code in the table of %s; run the test with UPDATE=1", page, mark)
+		}
+		text = before + begin + want + end + after
+	}
+	if os.Getenv("UPDATE") != "" {
+		if err := os.WriteFile(page, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func propertyTable() string {
+	var b strings.Builder
+	b.WriteString("\n| Property | Type | Default | Meaning |\n| --- | --- | --- | --- |\n")
 	for _, p := range apicall.Table() {
 		def := p.Default
 		if def != "" && def != "required" {
 			def = "`" + def + "`"
 		}
-		fmt.Fprintf(&want, "| `%s` | %s | %s | %s |\n", p.Name, p.Type, def, p.Doc)
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", p.Name, p.Type, def, p.Doc)
 	}
-	if os.Getenv("UPDATE") != "" {
-		text := strings.Replace(string(data), "TABLE\n", want.String(), 1)
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
+	return b.String() + "\n"
+}
+
+func classTable() string {
+	var b strings.Builder
+	b.WriteString("\n| Class | Meaning |\n| --- | --- |\n")
+	for _, c := range apicall.Classes() {
+		fmt.Fprintf(&b, "| `%s` | %s |\n", c.Name, c.Doc)
 	}
-	if !strings.Contains(string(data), want.String()) {
-		t.Errorf("%s does not have the table of the code:\n%s", path, want.String())
-	}
+	return b.String() + "\n"
 }

@@ -5,27 +5,57 @@ import (
 	"strconv"
 )
 
-// Classes of failure, as operation_details name them.
+// Classes of failure, as operation_details name them; see Classes.
 const (
-	classLedger     = "ledger"     // nothing sent: the ledger did not take the note that it would be
-	classTemplate   = "template"   // nothing sent: a template or what it gave cannot be used
-	classCredential = "credential" // nothing sent: the credential is missing or does not fit
-	classAuth       = "auth"       // nothing sent: no token from the token endpoint
-	classEgress     = "egress"     // nothing sent: the address is not allowed
-	classDNS        = "dns"        // nothing sent: the host has no address
-	classConnect    = "connect"    // nothing sent: no connection
-	classTLS        = "tls"        // nothing sent: the certificate was refused
-	classBreaker    = "breaker"    // nothing sent: the circuit is open
-	classTimeout    = "timeout"    // no whole answer in time
-	classCancelled  = "cancelled"  // the run or the node ended the call
-	classClosed     = "closed"     // the connection ended before the answer did
-	classRedirect   = "redirect"   // too many, or to where it must not go
-	classTooLarge   = "too_large"  // the response is larger than max_response_bytes
-	classResponse   = "response"   // the response cannot be read
-	classSelect     = "select"     // select cannot be applied to the response
-	classStatus     = "status"     // an answer that is a failure
-	classValidation = "validation" // an answer that fails its checks
+	classTemplate   = "template"
+	classCredential = "credential"
+	classAuth       = "auth"
+	classBreaker    = "breaker"
+	classLedger     = "ledger"
+	classEgress     = "egress"
+	classDNS        = "dns"
+	classConnect    = "connect"
+	classTLS        = "tls"
+	classTimeout    = "timeout"
+	classClosed     = "closed"
+	classCancelled  = "cancelled"
+	classRedirect   = "redirect"
+	classTooLarge   = "too_large"
+	classResponse   = "response"
+	classStatus     = "status"
+	classValidation = "validation"
+	classSelect     = "select"
 )
+
+// Class is a row of the table of failure classes.
+type Class struct {
+	Name string
+	Doc  string
+}
+
+var classes = []Class{
+	{classTemplate, "nothing was sent: a template, or what it gave, cannot be used"},
+	{classCredential, "nothing was sent: the credential is missing or does not fit"},
+	{classAuth, "nothing was sent: the token endpoint gave no token"},
+	{classBreaker, "nothing was sent: the circuit is open, or the host has asked for a pause"},
+	{classLedger, "nothing was sent: the ledger did not take the note that it would be"},
+	{classEgress, "nothing was sent: the address is not allowed"},
+	{classDNS, "nothing was sent: the host has no address"},
+	{classConnect, "nothing was sent: no connection"},
+	{classTLS, "nothing was sent: the certificate was refused, or there is no TLS"},
+	{classTimeout, "no whole answer within timeout"},
+	{classClosed, "the connection ended before the answer did"},
+	{classCancelled, "the run or the node ended the call"},
+	{classRedirect, "too many redirects, or one to where it must not go"},
+	{classTooLarge, "the response is larger than max_response_bytes"},
+	{classResponse, "the response cannot be decoded"},
+	{classStatus, "an answer whose status is a failure"},
+	{classValidation, "an answer that fails its checks"},
+	{classSelect, "an answer to which select cannot be applied"},
+}
+
+// Classes returns the failure classes, for documentation.
+func Classes() []Class { return slices.Clone(classes) }
 
 // failure is what the retry table looks at.
 type failure struct {
