@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -247,4 +249,33 @@ func TestServe_PicksUpChangedFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	await("a removed file", func(v string) bool { return !strings.Contains(v, "extra=") })
+}
+
+func TestRun_CtrlCCancelsTheRun(t *testing.T) {
+	u := newUpstream(t)
+	dir := t.TempDir()
+	text := u.task("slow", "?slow=30s", "", "") + u.task("next", "", after("slow"), "")
+	if err := os.WriteFile(filepath.Join(dir, "f.toml"), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(testkit.Binary(t), "run", "f.toml")
+	cmd.Dir = dir
+	var out, problems strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &problems
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for len(u.seen()) == 0 { // the call is in flight
+		runtime.Gosched()
+	}
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != 130 {
+		t.Errorf("exit code %d, want 130", code)
+	}
+	if !strings.Contains(out.String(), "run cancelled: by hand") || !strings.Contains(problems.String(), "cancelled: by hand") {
+		t.Errorf("output:\n%s%s", out.String(), problems.String())
+	}
 }

@@ -131,7 +131,12 @@ func (a *app) run(ctx context.Context, path string, vars *variableFlags) error {
 	if err != nil {
 		return err
 	}
-	return a.conclude(end)
+	err = a.conclude(end)
+	var c *cliError
+	if ctx.Err() != nil && errors.As(err, &c) {
+		c.code = exitCtrlC
+	}
+	return err
 }
 
 // refused is the node's no to a request: a failure, not a missing server.
@@ -193,7 +198,7 @@ func (a *app) cancelOnce(s *session, id engine.RunID, giveUp func()) {
 	defer signal.Stop(second)
 	ctx, done := context.WithTimeout(context.Background(), engine.DefaultGrace)
 	defer done()
-	if err := s.Call(ctx, "run.cancel", bus.RunRef{Run: string(id), Reason: "cancelled by hand"}, nil); err != nil {
+	if err := s.Call(ctx, "run.cancel", bus.RunRef{Run: string(id), Reason: "by hand"}, nil); err != nil {
 		giveUp()
 		return
 	}

@@ -385,7 +385,7 @@ func (a *app) cancelRun(ctx context.Context, ref string) error {
 		return refused2(err)
 	}
 	d := new(engine.RunDoc)
-	if err := s.Call(ctx, "run.cancel", bus.RunRef{Run: string(id), Reason: "cancelled by hand"}, d); err != nil {
+	if err := s.Call(ctx, "run.cancel", bus.RunRef{Run: string(id), Reason: "by hand"}, d); err != nil {
 		return refused(err)
 	}
 	if d, err = s.Watch(ctx, id, func(*engine.RunDoc) {}); err != nil {
