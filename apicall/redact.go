@@ -3,9 +3,11 @@ package apicall
 import (
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/qarion/qarion/internal/value"
@@ -21,8 +23,8 @@ const minSecret = 8
 // secretNames are the words that make a header, a parameter or a key secret by
 // its name.
 var secretNames = []string{
-	"authorization", "cookie", "token", "password", "passwd", "secret", "api_key", "apikey", "api-key",
-	"credential", "private_key", "signature", "session",
+	"authorization", "cookie", "token", "password", "passwd", "passphrase", "pwd", "secret", "api_key", "apikey", "api-key",
+	"credential", "private_key", "private-key", "signature", "session", "jwt",
 }
 
 // secretName reports whether what stands under a name must not be shown.
@@ -65,13 +67,17 @@ func newRedactor(secrets []string) *redactor {
 // forms are the encodings in which a secret is looked for, longest first so
 // that a longer one is not broken by a shorter one inside it.
 func forms(s string) []string {
-	quoted := string(value.AppendString(nil, s))
 	raw := []byte(s)
 	out := []string{
 		hex.EncodeToString(raw), strings.ToUpper(hex.EncodeToString(raw)),
 		base64.StdEncoding.EncodeToString(raw), base64.URLEncoding.EncodeToString(raw),
-		url.QueryEscape(s), url.PathEscape(s), quoted[1 : len(quoted)-1], s,
+		base64.RawStdEncoding.EncodeToString(raw), base64.RawURLEncoding.EncodeToString(raw),
 	}
+	for _, encoded := range []string{url.QueryEscape(s), url.PathEscape(s)} {
+		out = append(out, encoded, lowerPercent(encoded))
+	}
+	out = append(out, quotedForms(s)...)
+	out = append(out, s)
 	// Inside a longer base64 text (user:password) a secret starts at one of
 	// three offsets; the middle of each is what stays the same.
 	for offset := range 3 {
@@ -85,8 +91,25 @@ func forms(s string) []string {
 	return out
 }
 
-// keyValue finds names with secret values in JSON, forms and queries.
-var keyValue = regexp.MustCompile(`(?i)("?[\w.-]*(?:authorization|cookie|token|password|passwd|secret|api[_-]?key|credential|private_key|signature|session)[\w.-]*"?\s*[:=]\s*)("(?:[^"\\]|\\.)*"?|[^\s&,;"}<]+)`)
+// quotedForms are the ways in which programs write a text into JSON: as it is,
+// without what HTML might misread, in ASCII, and with slashes escaped.
+func quotedForms(s string) []string {
+	plain := string(value.AppendString(nil, s))
+	out := []string{plain[1 : len(plain)-1], strings.ReplaceAll(plain[1:len(plain)-1], "/", `\/`)}
+	if html, err := json.Marshal(s); err == nil {
+		out = append(out, string(html[1:len(html)-1]))
+	}
+	ascii := strconv.QuoteToASCII(s)
+	return append(out, ascii[1:len(ascii)-1])
+}
+
+var percent = regexp.MustCompile(`%[0-9A-F]{2}`)
+
+func lowerPercent(s string) string { return percent.ReplaceAllStringFunc(s, strings.ToLower) }
+
+// keyValue finds names with secret values in JSON, forms, queries and headers.
+var keyValue = regexp.MustCompile(`(?i)("?[\w.-]*(?:` + strings.Join(secretNames, "|") + `)[\w.-]*"?\s*[:=]\s*)` +
+	`("(?:[^"\\]|\\.)*"?|\[[^\]]*\]?|\{[^}]*\}?|(?:(?:bearer|basic|digest|token)\s+)?[^\s&,;"}<]+)`)
 
 // values hides secrets by value, for our own words: by name, "a password: use
 // a credential" would lose its point.
@@ -130,7 +153,8 @@ func (r *redactor) url(u *url.URL) string {
 	if c.RawQuery != "" {
 		parts := strings.Split(c.RawQuery, "&")
 		for i, p := range parts {
-			if k, _, ok := strings.Cut(p, "="); ok && secretName(k) {
+			k, _, ok := strings.Cut(p, "=")
+			if name, err := url.QueryUnescape(k); ok && (err != nil || secretName(name)) {
 				parts[i] = k + "=" + hidden
 			}
 		}
