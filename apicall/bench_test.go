@@ -12,7 +12,7 @@ import (
 	"github.com/qarion/qarion/internal/value"
 )
 
-// BenchmarkExecute compares an attempt with the same call by a bare client.
+// BenchmarkExecute compares attempts with the same call by a bare client.
 func BenchmarkExecute(b *testing.B) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -21,41 +21,64 @@ func BenchmarkExecute(b *testing.B) {
 	defer srv.Close()
 	b.Run("bare", func(b *testing.B) {
 		client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64, MaxConnsPerHost: 64, DisableCompression: true}}
-		b.SetParallelism(32)
-		b.ReportAllocs()
-		b.RunParallel(func(pb *testing.PB) {
-			for pb.Next() {
-				resp, err := client.Get(srv.URL)
-				if err != nil {
-					b.Error(err)
-					return
-				}
-				_, _ = io.ReadAll(resp.Body)
-				resp.Body.Close()
+		benchmark(b, func() error {
+			resp, err := client.Get(srv.URL)
+			if err != nil {
+				return err
 			}
+			defer resp.Body.Close()
+			_, err = io.ReadAll(resp.Body)
+			return err
 		})
 	})
-	b.Run("api_call", func(b *testing.B) {
-		call, err := apicall.New(apicall.Config{Slots: 64})
-		if err != nil {
-			b.Fatal(err)
-		}
-		defer call.Close()
-		flow := &engine.Flow{ID: "f", Tasks: []engine.Task{{ID: "t", Type: "api_call", Properties: value.MapOf("url", srv.URL)}}}
-		prog, problems := call.Prepare(flow, &flow.Tasks[0])
-		if len(problems) > 0 {
-			b.Fatal(problems)
-		}
-		b.SetParallelism(32)
-		b.ReportAllocs()
-		b.RunParallel(func(pb *testing.PB) {
-			for pb.Next() {
-				out := prog.Execute(context.Background(), engine.NewTaskInput(flow, &flow.Tasks[0], nil, nil))
-				if out.Err != nil {
-					b.Error(out.Err)
-					return
-				}
+	secret := credential("c", "custom", "token", "a very secret token")
+	for _, c := range []struct {
+		name  string
+		cfg   apicall.Config
+		props *value.Map
+	}{
+		{"literal", apicall.Config{}, value.MapOf()},
+		{"breaker", apicall.Config{Breakers: apicall.NewBreakers(apicall.BreakerConfig{})}, value.MapOf()},
+		{"auth", apicall.Config{Credentials: secret}, value.MapOf("auth_type", "bearer", "credential_id", "c")},
+		{"post_with_key", apicall.Config{}, value.MapOf("operation", "post", "body", value.MapOf("a", int64(1)), "idempotency_key", true)},
+		{"rules", apicall.Config{}, value.MapOf("response_validation", value.MapOf("required_fields", []any{"id", "status"}))},
+		{"template", apicall.Config{}, value.MapOf("url", srv.URL+"/{{ batch_id }}")},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			c.cfg.Slots = 64
+			call, err := apicall.New(c.cfg)
+			if err != nil {
+				b.Fatal(err)
 			}
+			defer call.Close()
+			if _, ok := c.props.Get("url"); !ok {
+				c.props.Set("url", srv.URL)
+			}
+			flow := &engine.Flow{ID: "f", Tasks: []engine.Task{{ID: "t", Type: apicall.Name, Properties: c.props}}}
+			prog, problems := call.Prepare(flow, &flow.Tasks[0])
+			if prog == nil {
+				b.Fatal(problems)
+			}
+			benchmark(b, func() error {
+				if out := prog.Execute(context.Background(), engine.NewTaskInput(flow, &flow.Tasks[0], nil, nil)); out.Err != nil {
+					return out.Err
+				}
+				return nil
+			})
 		})
+	}
+}
+
+// benchmark makes calls from 64 goroutines on two processors.
+func benchmark(b *testing.B, call func() error) {
+	b.SetParallelism(32)
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if err := call(); err != nil {
+				b.Error(err)
+				return
+			}
+		}
 	})
 }

@@ -130,6 +130,12 @@ func (a *attempt) failed(ctx context.Context, f failure, err error) engine.TaskO
 	} else if f.class != classTemplate {
 		d.NotRetried = p.props.whyNot(f)
 	}
+	switch f.class {
+	case classConnect, classDNS, classTLS, classEgress:
+		if !f.sent {
+			d.Hint = "nothing was sent"
+		}
+	}
 	a.out.Value, a.out.Large, a.out.Err = nil, nil, e
 	return a.out
 }

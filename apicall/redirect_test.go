@@ -6,11 +6,63 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/qarion/qarion/apicall"
 	"github.com/qarion/qarion/internal/value"
 )
+
+func TestRedirects(t *testing.T) {
+	var hits atomic.Int32
+	var auth atomic.Value
+	other := handler(t, func(w http.ResponseWriter, r *http.Request) {
+		hits.Add(1)
+		auth.Store(r.Header.Get("Authorization") + r.Header.Get("X-Api-Key") + r.Header.Get("Cookie"))
+	})
+	s := handler(t, func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/other":
+			http.Redirect(w, r, other.URL, http.StatusFound)
+		case "/loop":
+			http.Redirect(w, r, "/loop", http.StatusFound)
+		case "/file":
+			w.Header().Set("Location", "file:///etc/passwd")
+			w.WriteHeader(http.StatusFound)
+		case "/307":
+			http.Redirect(w, r, other.URL, http.StatusTemporaryRedirect)
+		case "/same":
+			http.Redirect(w, r, "/end", http.StatusFound)
+		case "/end":
+			_, _ = w.Write([]byte(r.Header.Get("Authorization")))
+		}
+	})
+	secret := value.MapOf("Authorization", "Bearer verysecret", "X-API-Key", "verysecret", "Cookie", "c=verysecret")
+	out := call(t, value.MapOf("url", s.URL+"/same", "headers", secret))
+	if out.Err != nil || string(out.Value) != `"Bearer verysecret"` {
+		t.Errorf("within one origin: %v %s", out.Err, out.Value)
+	}
+	out = call(t, value.MapOf("url", s.URL+"/other", "headers", secret))
+	if out.Err == nil || out.Err.Class != "egress" || hits.Load() != 0 {
+		t.Errorf("a redirect to another host is data: %+v, %d hits", out.Err, hits.Load())
+	}
+	out = call(t, value.MapOf("url", s.URL+"/loop"))
+	if out.Err == nil || out.Err.Class != "redirect" || out.Err.Message != "more than 10 redirects" {
+		t.Errorf("loop: %+v", out.Err)
+	}
+	out = call(t, value.MapOf("url", s.URL+"/file"))
+	if out.Err == nil || out.Err.Class != "redirect" {
+		t.Errorf("file: %+v", out.Err)
+	}
+	out = call(t, value.MapOf("url", s.URL+"/307", "operation", "post", "body", value.MapOf("a", int64(1))))
+	if out.Err == nil || !strings.Contains(out.Err.Message, "would send the body to another host") {
+		t.Errorf("307 with a body: %+v", out.Err)
+	}
+	out = call(t, value.MapOf("url", s.URL+"/other", "follow_redirects", false))
+	if out.Err != nil || out.Details.StatusCode != 302 {
+		t.Errorf("not followed: %+v %d", out.Err, out.Details.StatusCode)
+	}
+}
 
 // TestRedirect_MethodAndBody walks RFC 9110, 15.4, within one origin.
 func TestRedirect_MethodAndBody(t *testing.T) {
