@@ -14,7 +14,6 @@ import (
 type content struct {
 	data     []byte
 	mimeType string
-	secret   bool
 }
 
 // mimeTypes are the content types by body_format.
@@ -29,11 +28,11 @@ func (p *program) content(ctx context.Context, v jinja.Vars) (*content, error) {
 	if p.body == nil {
 		return nil, nil
 	}
-	val, origin, err := p.body.render(ctx, v)
+	val, err := p.body.render(ctx, v)
 	if err != nil {
 		return nil, err
 	}
-	c := &content{mimeType: mimeTypes[p.props.bodyFormat], secret: origin.Secret()}
+	c := &content{mimeType: mimeTypes[p.props.bodyFormat]}
 	switch p.props.bodyFormat {
 	case "json":
 		c.data, err = jsonBody(val, p.body)

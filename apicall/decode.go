@@ -30,8 +30,12 @@ func (a *attempt) read(resp *http.Response) ([]byte, error) {
 	if n > limit {
 		return buf.Bytes()[:limit], &classifiedError{classTooLarge, fmt.Errorf("the response is larger than max_response_bytes (%d)", limit)}
 	}
-	return buf.Bytes(), damaged(err)
+	return bytes.TrimPrefix(buf.Bytes(), byteOrderMark), damaged(err)
 }
+
+// byteOrderMark begins the JSON of some servers and is no part of it (RFC 8259,
+// 8.1).
+var byteOrderMark = []byte("\uFEFF")
 
 // firstBuffer is how much memory a Content-Length alone can claim, in bytes.
 const firstBuffer = 1 << 20

@@ -61,6 +61,8 @@ func (a *attempt) classify(ctx context.Context, err error) failure {
 		f.class = classDNS
 	case isTLS(err):
 		f.class = classTLS
+	case headerTooLarge(err):
+		f.class = classTooLarge
 	case !f.sent || errors.As(err, &op) && op.Op == "dial":
 		f.class = classConnect
 	default:
@@ -91,6 +93,12 @@ func (a *attempt) classifyBody(ctx context.Context, err error) failure {
 func isTimeout(err error) bool {
 	var t interface{ Timeout() bool }
 	return errors.As(err, &t) && t.Timeout()
+}
+
+// headerTooLarge knows the errors of net/http, which have no type of their own.
+func headerTooLarge(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "response headers exceeded") || strings.Contains(text, "response header list larger")
 }
 
 func isTLS(err error) bool {
@@ -138,6 +146,10 @@ func (a *attempt) message(ctx context.Context, f failure, err error) string {
 		return "no connection to " + address + ": " + innermost(err)
 	case classTLS:
 		return "TLS: " + innermost(err)
+	case classTooLarge:
+		if headerTooLarge(err) {
+			return fmt.Sprintf("the response's header is larger than %d bytes", maxResponseHeader)
+		}
 	case classClosed:
 		return "connection closed before the answer was complete: " + address
 	}

@@ -82,6 +82,9 @@ func TestBrokenAnswers(t *testing.T) {
 			for i := range 5000 {
 				w.Header().Set(fmt.Sprintf("X-%d", i), strings.Repeat("x", 100))
 			}
+		case "/refused": // what it says is clear, though it never ends
+			w.WriteHeader(422)
+			_, _ = w.Write(make([]byte, 11<<20))
 		case "/bomb":
 			w.Header().Set("Content-Encoding", "gzip")
 			z := gzip.NewWriter(w)
@@ -108,7 +111,8 @@ func TestBrokenAnswers(t *testing.T) {
 		{"/half", "closed", "connection closed before the answer was complete", true, true},
 		{"/silent", "timeout", "timeout after 150ms, no response headers", true, false},
 		{"/drip", "timeout", "timeout after 150ms, the response body is incomplete", true, false},
-		{"/headers", "closed", "", true, true},
+		{"/headers", "too_large", "the response's header is larger than 65536 bytes", false, false},
+		{"/refused", "status", "422 Unprocessable Entity", false, false},
 		{"/bomb", "too_large", "the response is larger than max_response_bytes (10485760)", false, false},
 		{"/badgzip", "response", "the response's gzip data is damaged", false, false},
 		{"/encoding", "response", `Content-Encoding "br"`, false, false},

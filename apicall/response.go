@@ -20,11 +20,12 @@ func (a *attempt) answer(ctx context.Context, resp *http.Response) engine.TaskOu
 	d.ContentType = mediaType(resp.Header)
 	body, err := a.read(resp)
 	d.ResponseBytes = int64(len(body))
-	if err != nil {
+	accepted := a.accepted(resp.StatusCode)
+	if err != nil && !a.enough(ctx, err, accepted) {
 		a.excerpt(resp, body)
 		return a.failed(ctx, a.classifyBody(ctx, err), err)
 	}
-	if !a.accepted(resp.StatusCode) {
+	if !accepted {
 		return a.refused(ctx, resp, body)
 	}
 	if a.props().handling != "ignore" {
@@ -39,6 +40,16 @@ func (a *attempt) answer(ctx context.Context, resp *http.Response) engine.TaskOu
 	d.URL, d.Redirects = a.shownURL(), a.history
 	d.Repeated = a.in.Again
 	return a.out
+}
+
+// enough reports whether an answer whose body could not be read to its end says
+// all the same what became of the request: a status that is a failure does, and
+// nobody looks at a body that is ignored, however large.
+func (a *attempt) enough(ctx context.Context, err error, accepted bool) bool {
+	if !accepted {
+		return ctx.Err() == nil || errors.Is(context.Cause(ctx), errTimeout)
+	}
+	return a.props().handling == "ignore" && classOf(err, "") == classTooLarge
 }
 
 // unfit is an accepted answer whose content is not what the flow wants.

@@ -17,6 +17,7 @@ func TestResponse_WhatIsStored(t *testing.T) {
 		{"json by its looks", "text/plain", ` [1, 2]`, ` [1, 2]`, false},
 		{"text", "text/plain", "hello", `"hello"`, false},
 		{"a template stays text", "text/plain", "{{ 7 * 7 }}", `"{{ 7 * 7 }}"`, false},
+		{"a mark before json", "application/json", "\uFEFF[1]", "[1]", false},
 		{"empty", "", "", "null", false},
 		{"not UTF-8", "image/png", "\x89PNG\xff", "", true},
 		{"large", "application/json", `["` + strings.Repeat("x", 70<<10) + `"]`, "", true},
@@ -32,6 +33,18 @@ func TestResponse_WhatIsStored(t *testing.T) {
 		if out := call(t, value.MapOf("url", s.URL, "response_handling", "ignore")); out.Value != nil || out.Large != nil {
 			t.Errorf("%s: ignored, but stored", c.name)
 		}
+	}
+}
+
+func TestResponse_IgnoredBodyMayBeLarge(t *testing.T) {
+	s := handler(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 2000)) })
+	out := call(t, value.MapOf("url", s.URL, "response_handling", "ignore", "max_response_bytes", int64(1000)))
+	if out.Err != nil {
+		t.Error(out.Err)
+	}
+	out = call(t, value.MapOf("url", s.URL, "max_response_bytes", int64(1000)))
+	if out.Err == nil || out.Err.Class != "too_large" || out.Err.Message != "the response is larger than max_response_bytes (1000)" {
+		t.Errorf("got %+v", out.Err)
 	}
 }
 

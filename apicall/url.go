@@ -16,7 +16,6 @@ import (
 type target struct {
 	url     *url.URL
 	trusted bool   // scheme and host stand in the flow file
-	secret  bool   // a credential is part of it
 	shown   string // of a fixed target: as the operation log has it
 	key     string // of a fixed target: the name of its breaker
 }
@@ -65,7 +64,6 @@ type urlBuilder struct {
 	b       strings.Builder
 	at      place
 	host    value.Origin
-	secret  bool
 	checked []span // data in the path
 }
 
@@ -129,7 +127,6 @@ func (b *urlBuilder) prefix(piece jinja.Piece, rest []jinja.Piece) error {
 		return errors.New("url starts with an expression that has a query; only scheme, host and path can go before more text")
 	}
 	b.host |= piece.Origin
-	b.secret = b.secret || piece.Origin.Secret()
 	b.b.WriteString(u.Scheme + "://" + u.Host)
 	b.at = inPath
 	path := u.EscapedPath()
@@ -148,7 +145,6 @@ func (b *urlBuilder) prefix(piece jinja.Piece, rest []jinja.Piece) error {
 }
 
 func (b *urlBuilder) data(p jinja.Piece) error {
-	b.secret = b.secret || p.Origin.Secret()
 	text := p.Text
 	if _, isText := p.Value.(string); !isText {
 		text = plainText(p.Value) // a flag is true, as in JSON, and null is nothing
@@ -193,11 +189,10 @@ func (b *urlBuilder) params(ctx context.Context, params []namedValue, v jinja.Va
 		}
 	}
 	for _, p := range params {
-		val, origin, err := p.tpl.render(ctx, v)
+		val, err := p.tpl.render(ctx, v)
 		if err != nil {
 			return err
 		}
-		b.secret = b.secret || origin.Secret()
 		list, many := val.([]any)
 		if !many {
 			list = []any{val}
@@ -237,7 +232,7 @@ func (b *urlBuilder) finish() (*target, error) {
 		return nil, errors.New("url has no host")
 	}
 	u.Fragment, u.RawFragment = "", ""
-	return &target{url: u, trusted: b.host.Trusted(), secret: b.secret}, nil
+	return &target{url: u, trusted: b.host.Trusted()}, nil
 }
 
 // checkSegments refuses path segments that data has made empty, "." or "..".

@@ -68,37 +68,33 @@ func (t *template) settle(v any) *template {
 
 // render fills in the templates. A string that is exactly one {{ ... }} takes
 // the type of its value.
-func (t *template) render(ctx context.Context, vars jinja.Vars) (any, value.Origin, error) {
+func (t *template) render(ctx context.Context, vars jinja.Vars) (any, error) {
 	switch {
 	case t.fixed:
-		return t.constant, 0, nil
+		return t.constant, nil
 	case t.tpl != nil:
 		r, err := t.tpl.Value(ctx, vars)
-		return r.Value, r.Origin, err
+		return r.Value, err
 	case t.vals != nil:
 		m := value.NewMap(len(t.keys))
-		var origin value.Origin
 		for i, k := range t.keys {
-			v, o, err := t.vals[i].render(ctx, vars)
+			v, err := t.vals[i].render(ctx, vars)
 			if err != nil {
-				return nil, 0, err
+				return nil, err
 			}
-			origin |= o
 			m.Set(k, v)
 		}
-		return m, origin, nil
+		return m, nil
 	}
 	list := make([]any, len(t.list))
-	var origin value.Origin
 	for i, e := range t.list {
-		v, o, err := e.render(ctx, vars)
+		v, err := e.render(ctx, vars)
 		if err != nil {
-			return nil, 0, err
+			return nil, err
 		}
-		origin |= o
 		list[i] = v
 	}
-	return list, origin, nil
+	return list, nil
 }
 
 // plainText is a scalar as it stands in a URL, a form or a header: numbers and
