@@ -103,7 +103,7 @@ func (a *attempt) authenticate(ctx context.Context) error {
 		return &classifiedError{classCredential, err}
 	}
 	a.out.Details.Credential = cred.ID + " (" + cred.Type + ")"
-	a.vars.secrets = append(a.vars.secrets, secretsOf(cred)...)
+	a.vars.secrets = append(a.vars.secrets, cred.Secrets()...)
 	if err := a.auth.Authenticate(ctx, a.req); err != nil {
 		return &classifiedError{classAuth, err}
 	}
@@ -118,19 +118,6 @@ func (a *attempt) learn(req *http.Request) {
 	if _, token, ok := strings.Cut(v, " "); ok && !slices.Contains(a.vars.secrets, token) {
 		a.vars.secrets = append(a.vars.secrets, token)
 	}
-}
-
-// openFields are the fields of credentials that are no secrets.
-var openFields = []string{"username", "header_name", "query_param", "prefix", "token_url", "scope", "audience", "grant_type", "auth_style", "client_id"}
-
-// secretsOf lists what must not be shown of a credential.
-func secretsOf(c engine.Credential) (out []string) {
-	for name, v := range c.Data.All() {
-		if s, ok := v.(string); ok && !slices.Contains(openFields, name) {
-			out = append(out, s)
-		}
-	}
-	return out
 }
 
 // stale reports whether an answer says that the proof of identity is stale,

@@ -167,5 +167,5 @@ func tokenError(e *oauth2.RetrieveError) string {
 // hide removes line breaks, and the credential's own secrets, from what an
 // endpoint says.
 func (o *oauth2Auth) hide(s string) string {
-	return newRedactor(secretsOf(o.cred)).values(strings.Join(strings.Fields(s), " "))
+	return newRedactor(o.cred.Secrets()).values(strings.Join(strings.Fields(s), " "))
 }

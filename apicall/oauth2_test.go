@@ -194,21 +194,25 @@ type tokenStore struct {
 	err   error
 }
 
-func (s *tokenStore) Load(_ context.Context, id string) (apicall.Token, error) {
+func (s *tokenStore) Load(_ context.Context, id string) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t, ok := s.kept[id]
 	if !ok {
-		return t, engine.ErrNotFound
+		return nil, engine.ErrNotFound
 	}
-	return t, nil
+	return json.Marshal(t)
 }
 
-func (s *tokenStore) Save(_ context.Context, id string, t apicall.Token) error {
+func (s *tokenStore) Save(_ context.Context, id string, token []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err != nil {
 		return s.err
+	}
+	var t apicall.Token
+	if err := json.Unmarshal(token, &t); err != nil {
+		return err
 	}
 	s.kept[id], s.saves = t, s.saves+1
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -15,20 +16,20 @@ import (
 
 // Token is what a token endpoint gave for a credential.
 type Token struct {
-	Access  string
-	Type    string    // the word before it in the header: "Bearer"
-	Refresh string    // the newest refresh token; "" if there is none
-	Fetched time.Time // when it was given
-	Expiry  time.Time // zero: it does not say
-	Of      string    // fingerprint of the credential; a token of an older one is not used
+	Access  string    `json:"access"`
+	Type    string    `json:"type"`              // the word before it in the header: "Bearer"
+	Refresh string    `json:"refresh,omitempty"` // the newest refresh token
+	Fetched time.Time `json:"fetched"`           // when it was given
+	Expiry  time.Time `json:"expiry,omitzero"`   // zero: it does not say
+	Of      string    `json:"of"`                // fingerprint of the credential; a token of an older one is not used
 }
 
-// TokenStore keeps tokens, sealed, over restarts. Load is called when a
-// credential is first used and returns engine.ErrNotFound when there is none;
-// Save is called before a token is used.
+// TokenStore keeps tokens, sealed, over restarts, as the JSON text of Token.
+// Load is called when a credential is first used and returns
+// engine.ErrNotFound when there is none; Save is called before a token is used.
 type TokenStore interface {
-	Load(ctx context.Context, credential string) (Token, error)
-	Save(ctx context.Context, credential string, t Token) error
+	Load(ctx context.Context, credential string) ([]byte, error)
+	Save(ctx context.Context, credential string, token []byte) error
 }
 
 func (t *Token) header() string { return t.Type + " " + t.Access }
@@ -108,7 +109,8 @@ func (t *tokens) get(ctx context.Context, o *oauth2Auth) (Token, error) {
 		s.token, s.loaded, s.failed = Token{Of: of}, false, nil
 	}
 	if !s.loaded && t.store != nil {
-		if kept, err := t.store.Load(ctx, o.cred.ID); err == nil && kept.Of == of {
+		var kept Token
+		if data, err := t.store.Load(ctx, o.cred.ID); err == nil && json.Unmarshal(data, &kept) == nil && kept.Of == of {
 			s.token = kept
 		}
 	}
@@ -143,7 +145,11 @@ func (t *tokens) renew(ctx context.Context, s *tokenSlot, o *oauth2Auth) error {
 	if t.store == nil {
 		return nil
 	}
-	if err := t.store.Save(context.WithoutCancel(ctx), o.cred.ID, next); err != nil {
+	data, err := json.Marshal(next)
+	if err == nil {
+		err = t.store.Save(context.WithoutCancel(ctx), o.cred.ID, data)
+	}
+	if err != nil {
 		return &AuthError{Credential: o.cred.ID, Message: "store its token: " + err.Error(), Again: true}
 	}
 	return nil

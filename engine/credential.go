@@ -1,7 +1,12 @@
 package engine
 
 import (
+	"fmt"
 	"log/slog"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
 
 	"github.com/qarion/qarion/internal/value"
 )
@@ -26,4 +31,214 @@ func (c Credential) LogValue() slog.Value { return slog.StringValue(c.String()) 
 // MarshalJSON hides the data from encoding/json.
 func (c Credential) MarshalJSON() ([]byte, error) {
 	return value.JSON(value.MapOf("id", c.ID, "type", c.Type, "data", "redacted"))
+}
+
+// CredentialField is one field of a credential type. All but extra are text.
+type CredentialField struct {
+	Name     string
+	Required bool
+	Open     bool     // no secret: it may be shown
+	OneOf    []string // the values there are; nil: any
+}
+
+// CredentialType is what a credential of one type consists of.
+type CredentialType struct {
+	Name   string
+	Fields []CredentialField
+	Free   bool // takes fields of any other name too, as secrets
+}
+
+// MaxCredential is the largest credential, in bytes of JSON.
+const MaxCredential = 64 << 10
+
+// CredentialTypes are the types there are.
+var CredentialTypes = []CredentialType{
+	{Name: "basic_auth", Fields: []CredentialField{{Name: "username", Required: true, Open: true}, {Name: "password", Required: true}}},
+	{Name: "oauth", Fields: []CredentialField{
+		{Name: "client_id", Required: true, Open: true}, {Name: "client_secret"}, {Name: "token_url", Required: true, Open: true},
+		{Name: "scope", Open: true}, {Name: "audience", Open: true},
+		{Name: "grant_type", Open: true, OneOf: []string{"client_credentials", "refresh_token"}}, {Name: "refresh_token"},
+		{Name: "auth_style", Open: true, OneOf: []string{"header", "body"}}, {Name: "extra"},
+	}},
+	{Name: "api_key", Fields: []CredentialField{{Name: "api_key", Required: true}, {Name: "header_name", Open: true}, {Name: "query_param", Open: true}}},
+	{Name: "custom", Fields: []CredentialField{{Name: "token", Required: true}, {Name: "prefix", Open: true}}, Free: true},
+}
+
+// CredentialTypeNames are the names of the types.
+func CredentialTypeNames() (names []string) {
+	for i := range CredentialTypes {
+		names = append(names, CredentialTypes[i].Name)
+	}
+	return names
+}
+
+// FindCredentialType returns the type of a name, nil when there is none.
+func FindCredentialType(name string) *CredentialType {
+	for i := range CredentialTypes {
+		if CredentialTypes[i].Name == name {
+			return &CredentialTypes[i]
+		}
+	}
+	return nil
+}
+
+// field returns the description of a field, nil when the type has none.
+func (t *CredentialType) field(name string) *CredentialField {
+	for i := range t.Fields {
+		if t.Fields[i].Name == name {
+			return &t.Fields[i]
+		}
+	}
+	return nil
+}
+
+func (t *CredentialType) fieldNames() (names []string) {
+	for i := range t.Fields {
+		names = append(names, t.Fields[i].Name)
+	}
+	return names
+}
+
+var credentialID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
+// Check says what is wrong with a credential, in one line without its values.
+// The error is ErrInvalid.
+func (c Credential) Check() error {
+	if !credentialID.MatchString(c.ID) {
+		return fmt.Errorf("%w: credential id %q: want 1 to 64 letters, digits, _ and -", ErrInvalid, c.ID)
+	}
+	bad := func(format string, args ...any) error {
+		return fmt.Errorf("%w: credential %s: %s", ErrInvalid, c.ID, fmt.Sprintf(format, args...))
+	}
+	t := FindCredentialType(c.Type)
+	if t == nil {
+		return bad("unknown type %q%s", c.Type, orThereAre(c.Type, CredentialTypeNames()))
+	}
+	for name, v := range c.Data.All() {
+		f := t.field(name)
+		if f == nil && !t.Free {
+			return bad("type %s has no field %q%s", t.Name, name, orThereAre(name, t.fieldNames()))
+		}
+		if err := checkCredentialField(t, f, name, v); err != nil {
+			return bad("%s", err)
+		}
+	}
+	for i := range t.Fields {
+		if f := &t.Fields[i]; f.Required && c.Text(f.Name) == "" {
+			return bad("type %s needs the field %q", t.Name, f.Name)
+		}
+	}
+	if data, err := value.JSON(c.Data); err != nil || len(data) > MaxCredential {
+		return bad("larger than %d KiB", MaxCredential>>10)
+	}
+	switch {
+	case t.Name == "oauth":
+		return c.checkOAuth(bad)
+	case t.Name == "api_key" && c.Text("header_name") != "" && c.Text("query_param") != "":
+		return bad("both header_name and query_param; keep one")
+	}
+	return nil
+}
+
+func checkCredentialField(t *CredentialType, f *CredentialField, name string, v any) error {
+	if f != nil && t.Name == "oauth" && name == "extra" {
+		m, ok := v.(*value.Map)
+		if !ok {
+			return fmt.Errorf("the field \"extra\" is of type %s, want a table of texts", value.TypeName(v))
+		}
+		for k, v := range m.All() {
+			if _, ok := v.(string); !ok {
+				return fmt.Errorf("the field \"extra.%s\" is of type %s, want text in quotes", k, value.TypeName(v))
+			}
+		}
+		return nil
+	}
+	s, ok := v.(string)
+	switch {
+	case !ok:
+		return fmt.Errorf("the field %q is of type %s, want text in quotes", name, value.TypeName(v))
+	case f != nil && f.OneOf != nil && !slices.Contains(f.OneOf, s):
+		return fmt.Errorf("the field %q has a value that is none of %s", name, strings.Join(f.OneOf, ", "))
+	}
+	return nil
+}
+
+func (c Credential) checkOAuth(bad func(string, ...any) error) error {
+	u, err := url.Parse(c.Text("token_url"))
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+		return bad("token_url is not an http or https address")
+	case u.User != nil:
+		return bad("token_url has a user name or password in it; use client_id and client_secret")
+	}
+	byRefresh := c.Text("grant_type") == "refresh_token"
+	switch {
+	case byRefresh && c.Text("refresh_token") == "":
+		return bad("grant_type refresh_token needs the field \"refresh_token\"")
+	case !byRefresh && c.Text("refresh_token") == "" && c.Text("client_secret") == "":
+		return bad("type oauth needs the field \"client_secret\"")
+	}
+	return nil
+}
+
+func orThereAre(got string, names []string) string {
+	if near := Nearest(got, names); near != "" {
+		return fmt.Sprintf(" (did you mean %q?)", near)
+	}
+	return " (there are: " + strings.Join(names, ", ") + ")"
+}
+
+// Text is a field that is text; "" when it is not there.
+func (c Credential) Text(name string) string {
+	v, _ := c.Data.Get(name)
+	s, _ := v.(string)
+	return s
+}
+
+// open reports whether a field may be shown.
+func (c Credential) open(name string) bool {
+	if t := FindCredentialType(c.Type); t != nil {
+		if f := t.field(name); f != nil {
+			return f.Open
+		}
+	}
+	return false
+}
+
+// Secrets lists the values that must not be shown.
+func (c Credential) Secrets() (out []string) {
+	for name, v := range c.Data.All() {
+		if !c.open(name) {
+			out = appendTexts(out, v)
+		}
+	}
+	return out
+}
+
+func appendTexts(out []string, v any) []string {
+	switch v := v.(type) {
+	case string:
+		return append(out, v)
+	case []any:
+		for _, e := range v {
+			out = appendTexts(out, e)
+		}
+	case *value.Map:
+		for _, e := range v.All() {
+			out = appendTexts(out, e)
+		}
+	}
+	return out
+}
+
+// Redacted is the data with "***" in place of what must not be shown.
+func (c Credential) Redacted() *value.Map {
+	out := value.NewMap(c.Data.Len())
+	for name, v := range c.Data.All() {
+		if !c.open(name) {
+			v = "***"
+		}
+		out.Set(name, v)
+	}
+	return out
 }

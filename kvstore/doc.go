@@ -1,11 +1,12 @@
 // Package kvstore is what lies in JetStream buckets: the XCom values and the
-// run documents, both views of the ledger that any NATS KV client can read, and
-// the object store for values that are too large for a record.
+// run documents, both views of the ledger that any NATS KV client can read, the
+// object store for values that are too large for a record, and the credentials,
+// sealed.
 //
 // The views write through internal/feed: in order, in batches, each message
 // with the ledger position that it was made from. They can be deleted and are
-// rebuilt with the same content. The object store is no view: what a record
-// names is nowhere else.
+// rebuilt with the same content. The object store and the credentials are no
+// views: what they hold is nowhere else.
 //
 // In the way of the data it is step 8.
 package kvstore
@@ -18,9 +19,10 @@ import (
 
 // Names of the buckets.
 const (
-	BucketXCom  = "qarion_xcom"
-	BucketRuns  = "qarion_runs"
-	BucketBlobs = "qarion_blobs"
+	BucketXCom        = "qarion_xcom"
+	BucketRuns        = "qarion_runs"
+	BucketBlobs       = "qarion_blobs"
+	BucketCredentials = "qarion_credentials"
 )
 
 // bucketStream is the configuration that makes a stream a KV bucket with

@@ -14,6 +14,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 	"github.com/spf13/cobra"
 
+	"github.com/qarion/qarion/apicall"
 	"github.com/qarion/qarion/bus"
 	"github.com/qarion/qarion/engine"
 )
@@ -36,6 +37,11 @@ type config struct {
 	Egress struct {
 		Allow []string `toml:"allow"`
 	} `toml:"egress"`
+	Breaker struct {
+		Failures int    `toml:"failures"`
+		Open     string `toml:"open"`
+		OpenMax  string `toml:"open_max"`
+	} `toml:"breaker"`
 	Log struct {
 		Format string `toml:"format"`
 		Level  string `toml:"level"`
@@ -58,6 +64,9 @@ const (
 	defaultRuns       = "30d"
 	defaultEvents     = "30d"
 	defaultXCom       = "7d"
+
+	defaultBreakerOpen    = "30s"
+	defaultBreakerOpenMax = "5m"
 )
 
 func defaultConfig() *config {
@@ -66,6 +75,8 @@ func defaultConfig() *config {
 	c.NATS.Listen = bus.DefaultListen
 	c.Storage.Sync = defaultSync
 	c.Worker.Slots = engine.DefaultSlots
+	c.Breaker.Failures = apicall.DefaultBreakerFailures
+	c.Breaker.Open, c.Breaker.OpenMax = defaultBreakerOpen, defaultBreakerOpenMax
 	c.Log.Format, c.Log.Level = "auto", "info"
 	c.Retention.Runs, c.Retention.Events, c.Retention.XCom = defaultRuns, defaultEvents, defaultXCom
 	return c
@@ -128,7 +139,7 @@ func (c *config) decode(path string, data []byte) error {
 }
 
 func configKeys() []string {
-	return []string{"data_dir", "flows.dir", "nats.listen", "storage.sync", "worker.slots", "egress.allow", "log.format", "log.level", "retention.runs", "retention.events", "retention.xcom"}
+	return []string{"data_dir", "flows.dir", "nats.listen", "storage.sync", "worker.slots", "egress.allow", "breaker.failures", "breaker.open", "breaker.open_max", "log.format", "log.level", "retention.runs", "retention.events", "retention.xcom"}
 }
 
 // environment takes QARION_<SECTION>_<KEY>.
@@ -136,6 +147,7 @@ func (c *config) environment() error {
 	texts := map[string]*string{
 		"QARION_DATA_DIR": &c.DataDir, "QARION_FLOWS_DIR": &c.Flows.Dir, "QARION_NATS_LISTEN": &c.NATS.Listen,
 		"QARION_STORAGE_SYNC": &c.Storage.Sync, "QARION_LOG_FORMAT": &c.Log.Format, "QARION_LOG_LEVEL": &c.Log.Level,
+		"QARION_BREAKER_OPEN": &c.Breaker.Open, "QARION_BREAKER_OPEN_MAX": &c.Breaker.OpenMax,
 		"QARION_RETENTION_RUNS": &c.Retention.Runs, "QARION_RETENTION_EVENTS": &c.Retention.Events, "QARION_RETENTION_XCOM": &c.Retention.XCom,
 	}
 	for name, field := range texts {
@@ -146,12 +158,14 @@ func (c *config) environment() error {
 	if v, ok := os.LookupEnv("QARION_EGRESS_ALLOW"); ok {
 		c.Egress.Allow = strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' })
 	}
-	if v, ok := os.LookupEnv("QARION_WORKER_SLOTS"); ok {
-		n, err := strconv.Atoi(v)
-		if err != nil {
-			return fail(fmt.Errorf("QARION_WORKER_SLOTS is %q, want a number", v))
+	for name, field := range map[string]*int{"QARION_WORKER_SLOTS": &c.Worker.Slots, "QARION_BREAKER_FAILURES": &c.Breaker.Failures} {
+		if v, ok := os.LookupEnv(name); ok {
+			n, err := strconv.Atoi(v)
+			if err != nil {
+				return fail(fmt.Errorf("%s is %q, want a number", name, v))
+			}
+			*field = n
 		}
-		c.Worker.Slots = n
 	}
 	return nil
 }
@@ -162,6 +176,9 @@ func (c *config) check() error {
 	}
 	if c.Worker.Slots < 1 || c.Worker.Slots > 4096 {
 		return fail(fmt.Errorf("[worker] slots is %d, want 1 to 4096", c.Worker.Slots))
+	}
+	if _, err := c.breakers(); err != nil {
+		return err
 	}
 	for name, v := range map[string]string{"runs": c.Retention.Runs, "events": c.Retention.Events, "xcom": c.Retention.XCom} {
 		if _, err := days(v); err != nil {
@@ -184,6 +201,26 @@ func (c *config) syncInterval() (time.Duration, error) {
 		return 0, fail(fmt.Errorf("[storage] sync is %q, want \"always\" or a time span such as \"1s\"", c.Storage.Sync))
 	}
 	return d, nil
+}
+
+// breakers are the figures of [breaker].
+func (c *config) breakers() (apicall.BreakerConfig, error) {
+	out := apicall.BreakerConfig{Failures: c.Breaker.Failures}
+	if out.Failures < 1 {
+		return out, fail(fmt.Errorf("[breaker] failures is %d, want 1 or more", out.Failures))
+	}
+	for name, at := range map[string]*time.Duration{"open": &out.Open, "open_max": &out.OpenMax} {
+		text := map[string]string{"open": c.Breaker.Open, "open_max": c.Breaker.OpenMax}[name]
+		d, err := time.ParseDuration(text)
+		if err != nil || d <= 0 {
+			return out, fail(fmt.Errorf("[breaker] %s is %q, want a time span such as \"30s\"", name, text))
+		}
+		*at = d
+	}
+	if out.OpenMax < out.Open {
+		return out, fail(fmt.Errorf("[breaker] open_max (%s) is shorter than open (%s)", c.Breaker.OpenMax, c.Breaker.Open))
+	}
+	return out, nil
 }
 
 // days reads a time span that may be given in days.

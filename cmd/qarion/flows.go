@@ -36,7 +36,7 @@ func (a *app) flowsCommand() *cobra.Command {
 		Long: "Checks files and folders (default: the flow folder) as serve does, and prints every error with its place.",
 		Example: `  qarion flows validate
   qarion flows validate flows/orders.toml --strict`,
-		RunE: func(_ *cobra.Command, args []string) error { return a.validate(args, strict, brief) },
+		RunE: func(c *cobra.Command, args []string) error { return a.validate(c.Context(), args, strict, brief) },
 	}
 	validate.Flags().BoolVar(&strict, "strict", false, "warnings are errors")
 	validate.Flags().BoolVar(&brief, "brief", false, "one line per problem")
@@ -50,7 +50,7 @@ func (a *app) flowsCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) validate(paths []string, strict, brief bool) error {
+func (a *app) validate(ctx context.Context, paths []string, strict, brief bool) error {
 	types, done, err := checkingTypes()
 	if err != nil {
 		return err
@@ -60,6 +60,7 @@ func (a *app) validate(paths []string, strict, brief bool) error {
 		paths = []string{a.cfg.Flows.Dir}
 	}
 	var found flowfile.Errors
+	var flows []*engine.Flow
 	files, tasks, broken := 0, 0, map[string]bool{}
 	for _, path := range paths {
 		info, err := os.Stat(path)
@@ -73,9 +74,7 @@ func (a *app) validate(paths []string, strict, brief bool) error {
 			}
 			files += d.Files
 			found = append(found, d.Found...)
-			for _, f := range d.Flows {
-				tasks += len(f.Tasks)
-			}
+			flows = append(flows, d.Flows...)
 			continue
 		}
 		files++
@@ -85,11 +84,19 @@ func (a *app) validate(paths []string, strict, brief bool) error {
 			return err
 		}
 		if flow != nil {
-			tasks += len(flow.Tasks)
+			flows = append(flows, flow)
 			bad = warnings
 		}
 		found = append(found, bad...)
 	}
+	for _, f := range flows {
+		tasks += len(f.Tasks)
+	}
+	missing, err := a.unstored(ctx, flows, types)
+	if err != nil {
+		return err
+	}
+	found = append(found, missing...)
 	for _, e := range found {
 		broken[e.File] = true
 	}

@@ -42,6 +42,7 @@ type node struct {
 	runs     *kvstore.Runs
 	events   *bus.Events
 	conns    []*nats.Conn
+	secrets  *kvstore.Credentials
 	calls    *apicall.TaskType
 	breakers *apicall.Breakers
 	types    flowfile.Types
@@ -98,7 +99,7 @@ func (n *node) open(ctx context.Context, cfg *config, o nodeOptions) (err error)
 	}
 	n.service, err = n.bus.Serve(bus.ServiceConfig{
 		Runner: n.engine, Runs: n.runs, XCom: n.xcom, Version: serviceVersion(), Log: n.log, Info: n.info,
-		Admin: n.breakerEndpoints(),
+		Admin: append(n.breakerEndpoints(), n.credentialEndpoints()...),
 	})
 	if err == nil && !o.onlyOwn {
 		sweeping, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -160,6 +161,9 @@ func (n *node) openBus(ctx context.Context, cfg *config, o nodeOptions) (err err
 	if n.blobs, err = kvstore.OpenBlobs(ctx, n.bus.Conn()); err != nil {
 		return err
 	}
+	if err = n.openCredentials(ctx, o.dataDir); err != nil {
+		return err
+	}
 	n.ledger, err = n.bus.Ledger(ctx, bus.LedgerConfig{Node: "local", Version: programVersion(), Blobs: n.blobs})
 	return err
 }
@@ -193,9 +197,15 @@ func (n *node) openEngine(ctx context.Context, cfg *config, o nodeOptions) (err 
 	if err != nil {
 		return err
 	}
-	n.breakers = apicall.NewBreakers(apicall.BreakerConfig{OnChange: n.breakerChanged})
+	breaking, err := cfg.breakers()
+	if err != nil {
+		return err
+	}
+	breaking.OnChange = n.breakerChanged
+	n.breakers = apicall.NewBreakers(breaking)
 	n.calls, err = apicall.New(apicall.Config{
-		Slots: cfg.Worker.Slots, Egress: apicall.Egress{Allow: cfg.Egress.Allow}, Breakers: n.breakers, Log: n.log,
+		Slots: cfg.Worker.Slots, Egress: apicall.Egress{Allow: cfg.Egress.Allow}, Breakers: n.breakers,
+		Credentials: n.secrets, Tokens: n.secrets, Log: n.log,
 	})
 	if err != nil {
 		return err
@@ -268,6 +278,9 @@ func (n *node) Close() error {
 func (n *node) closeParts() {
 	if n.calls != nil {
 		n.calls.Close()
+	}
+	if n.secrets != nil {
+		n.secrets.Close()
 	}
 	if n.ledger != nil {
 		n.ledger.Close()

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -17,7 +18,8 @@ import (
 )
 
 // TestScripts runs the commands as a user does: exact output and exit codes.
-// $API is a small server: /ok answers JSON, /status/N answers with N, /slow
+// $API is a small server: /ok answers JSON, /echo says which
+// Authorization it got, /status/N answers with N, /slow
 // answers after a second.
 func TestScripts(t *testing.T) {
 	bin := filepath.Dir(testkit.Binary(t))
@@ -30,6 +32,14 @@ func TestScripts(t *testing.T) {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(402)
 		_, _ = w.Write([]byte(`{"error":"card_declined"}`))
+	})
+	mux.HandleFunc("/echo", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(map[string]string{"got": r.Header.Get("Authorization")})
+	})
+	mux.HandleFunc("/status/{code}", func(w http.ResponseWriter, r *http.Request) {
+		code, _ := strconv.Atoi(r.PathValue("code"))
+		w.WriteHeader(code)
 	})
 	mux.HandleFunc("/slow", func(w http.ResponseWriter, r *http.Request) {
 		select {

@@ -1,0 +1,454 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/qarion/qarion/bus"
+	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/engine/flowfile"
+	"github.com/qarion/qarion/internal/value"
+	"github.com/qarion/qarion/kvstore"
+)
+
+// openCredentials opens the credential store with the key that the environment
+// names, or the data directory's own.
+func (n *node) openCredentials(ctx context.Context, dataDir string) error {
+	nc, err := n.bus.Connect("credentials")
+	if err != nil {
+		return err
+	}
+	n.conns = append(n.conns, nc)
+	file := os.Getenv("QARION_KEY_FILE")
+	if file == "" {
+		file = filepath.Join(dataDir, "key")
+	}
+	n.secrets, err = kvstore.OpenCredentials(ctx, kvstore.CredentialsConfig{Conn: nc, Key: kvstore.KeyConfig{
+		File: file, Text: os.Getenv("QARION_KEY"), NewText: os.Getenv("QARION_NEW_KEY"),
+	}})
+	if err != nil {
+		return err
+	}
+	if err := n.secrets.KeyError(); err != nil {
+		n.log.Warn("credentials cannot be opened", engine.LogErr, err)
+	}
+	return nil
+}
+
+// credentialInput is the payload of credential.store.
+type credentialInput struct {
+	ID   string     `json:"credential_id"`
+	Type string     `json:"type,omitempty"`
+	Data *value.Map `json:"data,omitempty"`
+}
+
+// credentialStored is the answer of credential.store.
+type credentialStored struct {
+	ID       string `json:"credential_id"`
+	Type     string `json:"type"`
+	Replaced bool   `json:"replaced"`
+	KeyMade  string `json:"key_made,omitempty"` // the key file, where this has made it
+}
+
+// rekeyed is the answer of credential.rekey.
+type rekeyed struct {
+	Sealed int `json:"sealed"` // records sealed anew
+	Failed int `json:"failed"` // records that could not be opened, left as they were
+}
+
+// credentialEndpoints are the service's endpoints for credentials, for callers
+// with a login.
+func (n *node) credentialEndpoints() []bus.Endpoint {
+	one := func(data []byte) (string, error) {
+		var in credentialInput
+		if err := json.Unmarshal(data, &in); err != nil || in.ID == "" {
+			return "", fmt.Errorf("%w: which credential? {\"credential_id\": \"shop\"}", engine.ErrInvalid)
+		}
+		return in.ID, nil
+	}
+	return []bus.Endpoint{
+		{Group: "credential", Name: "store", Handle: n.storeCredential},
+		{Group: "credential", Name: "list", Handle: func(ctx context.Context, _ []byte) (any, error) {
+			return map[string]any{"credentials": n.secrets.List(ctx)}, nil
+		}},
+		{Group: "credential", Name: "show", Handle: func(ctx context.Context, data []byte) (any, error) {
+			id, err := one(data)
+			if err != nil {
+				return nil, err
+			}
+			return n.secrets.Show(ctx, id)
+		}},
+		{Group: "credential", Name: "delete", Handle: func(ctx context.Context, data []byte) (any, error) {
+			id, err := one(data)
+			if err != nil {
+				return nil, err
+			}
+			return credentialInput{ID: id}, n.secrets.Delete(ctx, id)
+		}},
+		{Group: "credential", Name: "rekey", Handle: func(ctx context.Context, _ []byte) (any, error) {
+			done, failed, err := n.secrets.Rekey(ctx)
+			return rekeyed{done, failed}, err
+		}},
+	}
+}
+
+func (n *node) storeCredential(ctx context.Context, data []byte) (any, error) {
+	var in credentialInput
+	if err := json.Unmarshal(data, &in); err != nil {
+		return nil, fmt.Errorf("%w: the request is not an object with credential_id, type and data", engine.ErrInvalid)
+	}
+	replaced, made, err := n.secrets.Store(ctx, engine.Credential{ID: in.ID, Type: in.Type, Data: in.Data})
+	if err != nil {
+		return nil, err
+	}
+	n.log.Info("credential stored", "credential", in.ID, "type", in.Type, "replaced", replaced)
+	return credentialStored{in.ID, in.Type, replaced, made}, nil
+}
+
+func (a *app) credentialsCommand() *cobra.Command {
+	c := &cobra.Command{Use: "credentials", Short: "Secrets for calls, sealed"}
+	c.AddCommand(a.storeCredentialCommand(),
+		&cobra.Command{Use: "list", Short: "List the credentials, without their secrets", Args: cobra.NoArgs,
+			RunE: func(c *cobra.Command, _ []string) error { return a.listCredentials(c.Context()) }},
+		&cobra.Command{Use: "show CREDENTIAL", Short: "Show one credential, secrets as ***", Args: cobra.ExactArgs(1),
+			RunE: func(c *cobra.Command, args []string) error { return a.showCredential(c.Context(), args[0]) }},
+		&cobra.Command{Use: "delete CREDENTIAL", Short: "Delete a credential and the token fetched with it", Args: cobra.ExactArgs(1),
+			RunE: func(c *cobra.Command, args []string) error { return a.deleteCredential(c.Context(), args[0]) }},
+		&cobra.Command{Use: "rekey", Short: "Make a new key and seal everything again with it", Args: cobra.NoArgs,
+			Long: "Makes a new key and seals all credentials and tokens again with it. It may be cut off at any moment:\nuntil all is done both keys are kept, and the next rekey goes on.\nWhere the key comes from QARION_KEY, give the one that follows in QARION_NEW_KEY.",
+			RunE: func(c *cobra.Command, _ []string) error { return a.rekey(c.Context()) }})
+	return c
+}
+
+func (a *app) storeCredentialCommand() *cobra.Command {
+	var in credentialInput
+	var text, file string
+	c := &cobra.Command{
+		Use: "store", Short: "Store a credential, in place of the one of that id",
+		Long: `Stores a credential. Types and their fields (* required):
+
+  basic_auth  username*, password*                                  auth_type = "basic"
+  oauth       client_id*, client_secret*, token_url*, scope,        auth_type = "oauth2"
+              audience, grant_type, refresh_token, auth_style, extra
+  api_key     api_key*, header_name (X-API-Key) or query_param      auth_type = "api_key"
+  custom      token*, prefix (Bearer), and fields of your own       auth_type = "bearer"
+
+Without --json and --json-file a terminal is asked field by field.`,
+		Example: `  qarion credentials store --credential-id shop --type basic_auth --json '{"username": "ann", "password": "..."}'
+  qarion credentials store --credential-id shop --type api_key --json-file key.json
+  pass show shop | qarion credentials store --credential-id shop --type custom --json -`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.storeCredential(c.Context(), in, text, file, c.Flags().Changed("json"))
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&in.ID, "credential-id", "", "how flows name it (credential_id)")
+	f.StringVar(&in.Type, "type", "", strings.Join(engine.CredentialTypeNames(), ", "))
+	f.StringVar(&text, "json", "", "the fields as JSON; - reads standard input")
+	f.StringVar(&file, "json-file", "", "a file with the fields as JSON")
+	c.MarkFlagsMutuallyExclusive("json", "json-file")
+	return c
+}
+
+func (a *app) storeCredential(ctx context.Context, in credentialInput, text, file string, onLine bool) error {
+	if in.ID == "" {
+		return usageError(errors.New("which credential? --credential-id ID"))
+	}
+	data, err := a.credentialFields(&in, text, file, onLine)
+	if err != nil {
+		return err
+	}
+	in.Data = data
+	if err := (engine.Credential{ID: in.ID, Type: in.Type, Data: in.Data}).Check(); err != nil {
+		return fail(err)
+	}
+	if onLine && text != "-" {
+		a.ui.problem("warning", errors.New("the secret is now in the shell's history and was in the process list; next time: --json - or --json-file"))
+	}
+	s, err := a.anyNode(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	var out credentialStored
+	if err := s.Admin(ctx, "credential.store", in, &out); err != nil {
+		return refused(err)
+	}
+	if out.KeyMade != "" {
+		fmt.Fprintf(a.ui.err, "key: %s made for credentials, 0600; keep a copy, it cannot be recovered\n", out.KeyMade)
+	}
+	if a.json() {
+		return a.printJSON(out)
+	}
+	note := ""
+	if out.Replaced {
+		note = ", in place of the one that was there"
+	}
+	fmt.Fprintf(a.ui.out, "stored: %s (%s)%s\n", out.ID, out.Type, note)
+	return nil
+}
+
+// credentialFields reads the fields from where the flags say, or asks.
+func (a *app) credentialFields(in *credentialInput, text, file string, onLine bool) (*value.Map, error) {
+	if !onLine && file == "" {
+		return a.askCredential(in)
+	}
+	if in.Type == "" {
+		return nil, usageError(fmt.Errorf("which type? --type %s", strings.Join(engine.CredentialTypeNames(), "|")))
+	}
+	source, data, err := "--json", []byte(text), error(nil)
+	switch {
+	case file != "":
+		source = file
+		data, err = os.ReadFile(file)
+	case text == "-":
+		source = "standard input"
+		data, err = io.ReadAll(io.LimitReader(a.ui.in, 2*engine.MaxCredential))
+	}
+	if err != nil {
+		return nil, err
+	}
+	v, err := value.ParseJSON(data)
+	if err != nil {
+		return nil, fail(fmt.Errorf("%s: malformed JSON%s", source, jsonPlace(data, err)), `want an object such as {"username": "ann", "password": "..."}`)
+	}
+	m, ok := v.(*value.Map)
+	if !ok {
+		return nil, fail(fmt.Errorf("%s: the JSON is a %s, want an object such as {\"api_key\": \"...\"}", source, value.TypeName(v)))
+	}
+	return m, nil
+}
+
+// jsonPlace says where the text stops being JSON, without quoting it.
+func jsonPlace(data []byte, err error) string {
+	var syntax *json.SyntaxError
+	if !errors.As(err, &syntax) || syntax.Offset > int64(len(data)) {
+		return ": it ends too early"
+	}
+	before := string(data[:max(0, syntax.Offset-1)])
+	line := strings.Count(before, "\n") + 1
+	column := len([]rune(before[strings.LastIndex(before, "\n")+1:])) + 1
+	return fmt.Sprintf(" near line %d, column %d", line, column)
+}
+
+// askCredential asks on the terminal, field by field, secrets without echo.
+func (a *app) askCredential(in *credentialInput) (*value.Map, error) {
+	f, ok := a.ui.in.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return nil, usageError(errors.New("where are the fields? --json '{...}', --json - or --json-file FILE"))
+	}
+	lines := bufio.NewReader(f)
+	ask := func(prompt string, hide bool) (string, error) {
+		fmt.Fprint(a.ui.err, prompt+": ")
+		if hide {
+			b, err := term.ReadPassword(int(f.Fd()))
+			fmt.Fprintln(a.ui.err)
+			return string(b), err
+		}
+		line, err := lines.ReadString('\n')
+		return strings.TrimSpace(line), err
+	}
+	var err error
+	if in.Type == "" {
+		if in.Type, err = ask("type ("+strings.Join(engine.CredentialTypeNames(), ", ")+")", false); err != nil {
+			return nil, err
+		}
+	}
+	out := value.NewMap(4)
+	kind := engine.FindCredentialType(in.Type)
+	if kind == nil {
+		return out, nil // the check names it
+	}
+	for _, field := range kind.Fields {
+		if field.Name == "extra" {
+			continue // a table: with --json
+		}
+		prompt := field.Name
+		if field.OneOf != nil {
+			prompt += " (" + strings.Join(field.OneOf, ", ") + ")"
+		}
+		if !field.Required {
+			prompt += " [none]"
+		}
+		v, err := ask(prompt, !field.Open)
+		if err != nil {
+			return nil, err
+		}
+		if v != "" {
+			out.Set(field.Name, v)
+		}
+	}
+	return out, nil
+}
+
+// credentials asks a node for what it has stored.
+func (s *session) credentials(ctx context.Context) ([]kvstore.CredentialInfo, error) {
+	var answer struct {
+		Credentials []kvstore.CredentialInfo `json:"credentials"`
+	}
+	err := s.Admin(ctx, "credential.list", nil, &answer)
+	return answer.Credentials, err
+}
+
+func (a *app) listCredentials(ctx context.Context) error {
+	s, err := a.anyNode(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	list, err := s.credentials(ctx)
+	if err != nil {
+		return refused(err)
+	}
+	switch {
+	case a.json():
+		return a.printJSON(list)
+	case a.flags.quiet:
+		for _, c := range list {
+			fmt.Fprintln(a.ui.out, c.ID)
+		}
+		return nil
+	case len(list) == 0:
+		fmt.Fprintln(a.ui.err, "no credentials; store one: qarion credentials store --help")
+		return nil
+	}
+	t := newTable("CREDENTIAL", "TYPE", "STORED", "PROBLEM")
+	for _, c := range list {
+		t.add(c.ID, c.Type, a.ui.clock(c.StoredAt, a.ui.outTerm), c.Error)
+	}
+	a.ui.printTable(t)
+	return nil
+}
+
+func (a *app) showCredential(ctx context.Context, id string) error {
+	s, err := a.anyNode(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	var info kvstore.CredentialInfo
+	if err := s.Admin(ctx, "credential.show", credentialInput{ID: id}, &info); err != nil {
+		return refused(err)
+	}
+	if a.json() {
+		return a.printJSON(info)
+	}
+	fmt.Fprintf(a.ui.out, "%s (%s), stored %s\n", info.ID, info.Type, a.ui.clock(info.StoredAt, a.ui.outTerm))
+	for name, v := range info.Data.All() {
+		fmt.Fprintf(a.ui.out, "  %s: %v\n", name, v)
+	}
+	if info.Error != "" {
+		return fail(fmt.Errorf("credential %s: %s", info.ID, info.Error))
+	}
+	return nil
+}
+
+func (a *app) deleteCredential(ctx context.Context, id string) error {
+	s, err := a.anyNode(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if err := s.Admin(ctx, "credential.delete", credentialInput{ID: id}, nil); err != nil {
+		return refused(err)
+	}
+	fmt.Fprintf(a.ui.out, "deleted: %s\n", id)
+	return nil
+}
+
+func (a *app) rekey(ctx context.Context) error {
+	s, err := a.anyNode(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	var out rekeyed
+	if err := s.Admin(ctx, "credential.rekey", nil, &out); err != nil {
+		return refused(err)
+	}
+	if a.json() {
+		return a.printJSON(out)
+	}
+	fmt.Fprintf(a.ui.out, "%s sealed with a new key; keep a copy of it\n", plural(out.Sealed, "record"))
+	if out.Failed > 0 {
+		return fail(fmt.Errorf("%s could not be opened and stayed as before", plural(out.Failed, "record")), "see which: qarion credentials list")
+	}
+	return nil
+}
+
+// unstored warns of credentials that flows name and that are not stored yet.
+// Without any that are named, nothing is opened.
+func (a *app) unstored(ctx context.Context, flows []*engine.Flow, types flowfile.Types) (flowfile.Errors, error) {
+	type use struct {
+		flow *engine.Flow
+		task *engine.Task
+		id   string
+	}
+	var uses []use
+	for _, f := range flows {
+		for i := range f.Tasks {
+			task := &f.Tasks[i]
+			kind := types[task.Type]
+			if kind == nil {
+				continue
+			}
+			if program, problems := kind.Prepare(f, task); len(problems) == 0 && program != nil {
+				for _, id := range program.Needs().Credentials {
+					uses = append(uses, use{f, task, id})
+				}
+			}
+		}
+	}
+	if len(uses) == 0 {
+		return nil, nil
+	}
+	stored, err := a.storedCredentials(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out flowfile.Errors
+	for _, u := range uses {
+		if !slices.Contains(stored, u.id) {
+			out = append(out, &flowfile.Error{
+				File: u.flow.File, Line: max(1, u.task.Line), Column: 1, Task: string(u.task.ID), Key: "credential_id",
+				Severity: flowfile.SeverityWarning, Code: "credential-not-stored", Suggestion: engine.Nearest(u.id, stored),
+				Message: fmt.Sprintf("credential %q is not stored yet: qarion credentials store --credential-id %s", u.id, u.id),
+			})
+		}
+	}
+	return out, nil
+}
+
+// storedCredentials lists the ids that are stored. A data directory that is
+// not there yet is not made.
+func (a *app) storedCredentials(ctx context.Context) (ids []string, err error) {
+	if c, found, err := a.connect(); err == nil && found {
+		c.Close()
+	} else if err == nil {
+		if _, err := os.Stat(filepath.Join(a.cfg.DataDir, "nats")); err != nil {
+			return nil, nil
+		}
+	}
+	s, err := a.anyNode(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	list, err := s.credentials(ctx)
+	for _, c := range list {
+		ids = append(ids, c.ID)
+	}
+	return ids, err
+}

@@ -1,0 +1,79 @@
+package engine_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/internal/value"
+)
+
+func TestCredential_CheckNamesTheMistakeAndNoValue(t *testing.T) {
+	const secret = "verysecret"
+	oauth := func(pairs ...any) *value.Map {
+		m := value.MapOf("client_id", "c", "client_secret", secret, "token_url", "https://a.example/token")
+		for k, v := range value.MapOf(pairs...).All() {
+			m.Set(k, v)
+		}
+		return m
+	}
+	for _, c := range []struct {
+		id, kind string
+		data     *value.Map
+		want     string
+	}{
+		{"a", "basic_auth", value.MapOf("username", "u", "password", secret), ""},
+		{"a b", "basic_auth", value.MapOf("username", "u", "password", secret), `credential id "a b": want 1 to 64 letters, digits, _ and -`},
+		{"a", "basicauth", value.MapOf("username", "u"), `credential a: unknown type "basicauth" (did you mean "basic_auth"?)`},
+		{"a", "ldap", nil, `credential a: unknown type "ldap" (there are: basic_auth, oauth, api_key, custom)`},
+		{"a", "basic_auth", value.MapOf("username", "u"), `credential a: type basic_auth needs the field "password"`},
+		{"a", "basic_auth", value.MapOf("username", "u", "password", ""), `credential a: type basic_auth needs the field "password"`},
+		{"a", "basic_auth", value.MapOf("user_name", "u", "password", secret), `credential a: type basic_auth has no field "user_name" (did you mean "username"?)`},
+		{"a", "basic_auth", value.MapOf("username", "u", "password", int64(12345678)), `credential a: the field "password" is of type int, want text in quotes`},
+		{"a", "api_key", value.MapOf("api_key", secret), ""},
+		{"a", "api_key", value.MapOf("api_key", secret, "header_name", "X", "query_param", "k"), "credential a: both header_name and query_param; keep one"},
+		{"a", "custom", value.MapOf("token", secret, "tenant", "t"), ""},
+		{"a", "custom", value.MapOf("tokn", secret), `credential a: type custom needs the field "token"`},
+		{"a", "oauth", oauth(), ""},
+		{"a", "oauth", oauth("extra", value.MapOf("tenant", "t")), ""},
+		{"a", "oauth", oauth("extra", "x"), `credential a: the field "extra" is of type str, want a table of texts`},
+		{"a", "oauth", oauth("extra", value.MapOf("n", int64(1))), `credential a: the field "extra.n" is of type int, want text in quotes`},
+		{"a", "oauth", oauth("client_secret", ""), `credential a: type oauth needs the field "client_secret"`},
+		{"a", "oauth", oauth("client_secret", "", "refresh_token", secret), ""},
+		{"a", "oauth", oauth("grant_type", "password"), `credential a: the field "grant_type" has a value that is none of client_credentials, refresh_token`},
+		{"a", "oauth", oauth("grant_type", "refresh_token"), `credential a: grant_type refresh_token needs the field "refresh_token"`},
+		{"a", "oauth", oauth("token_url", "ftp://"+secret), "credential a: token_url is not an http or https address"},
+		{"a", "oauth", oauth("token_url", "https://u:"+secret+"@h/"), "credential a: token_url has a user name or password in it; use client_id and client_secret"},
+		{"a", "custom", value.MapOf("token", strings.Repeat("x", engine.MaxCredential)), "credential a: larger than 64 KiB"},
+	} {
+		cred := engine.Credential{ID: c.id, Type: c.kind, Data: c.data}
+		err := cred.Check()
+		if c.want == "" {
+			if err != nil {
+				t.Errorf("%s: %v", c.kind, err)
+			}
+			continue
+		}
+		if !errors.Is(err, engine.ErrInvalid) || err.Error() != "invalid: "+c.want {
+			t.Errorf("got  %v\nwant invalid: %s", err, c.want)
+		}
+	}
+}
+
+func TestCredential_NeverPrintsItsSecrets(t *testing.T) {
+	c := engine.Credential{ID: "a", Type: "oauth", Data: value.MapOf("client_id", "open", "client_secret", "verysecret", "extra", value.MapOf("k", "alsosecret"))}
+	shown, err := value.JSON(c.Redacted())
+	if err != nil || string(shown) != `{"client_id":"open","client_secret":"***","extra":"***"}` {
+		t.Errorf("redacted %s, %v", shown, err)
+	}
+	if got := fmt.Sprint(c.Secrets()); got != "[verysecret alsosecret]" {
+		t.Errorf("secrets %s", got)
+	}
+	for _, text := range []string{fmt.Sprint(c), fmt.Sprintf("%+v", c), fmt.Sprintf("%#v", c), fmt.Sprintf("%s", &c)} {
+		if strings.Contains(text, "secret\"") || strings.Contains(text, "verysecret") {
+			t.Errorf("printed as %s", text)
+		}
+	}
+}
