@@ -53,11 +53,7 @@ func New(cfg Config) (*TaskType, error) {
 		return nil, err
 	}
 	t := &TaskType{cfg: cfg, egress: g, pools: map[tlsOptions]*clients{}}
-	usual, err := t.clients(tlsOptions{connectTimeout: DefaultConnectTimeout})
-	if err != nil {
-		return nil, err
-	}
-	t.tokens = newTokens(cfg.Tokens, usual.trusted, engine.Logger(cfg.Log))
+	t.tokens = newTokens(cfg.Tokens, engine.Logger(cfg.Log))
 	return t, nil
 }
 

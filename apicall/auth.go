@@ -102,6 +102,9 @@ func (a *attempt) authenticate(ctx context.Context) error {
 	if a.auth, cred, err = a.prog.t.authenticator(ctx, p.authType, p.credentialID); err != nil {
 		return &classifiedError{classCredential, err}
 	}
+	if o, ok := a.auth.(*oauth2Auth); ok {
+		o.way = a.prog.client
+	}
 	a.out.Details.Credential = cred.ID + " (" + cred.Type + ")"
 	a.vars.secrets = append(a.vars.secrets, cred.Secrets()...)
 	if err := a.auth.Authenticate(ctx, a.req); err != nil {

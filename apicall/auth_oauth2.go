@@ -26,6 +26,7 @@ type oauth2Auth struct {
 	tokens *tokens
 	cred   engine.Credential
 	grant  grant
+	way    *clients // the way out to the token endpoint
 }
 
 // grant is how a token is asked for.

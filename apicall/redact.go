@@ -67,25 +67,35 @@ func newRedactor(secrets []string) *redactor {
 // forms are the encodings in which a secret is looked for, longest first so
 // that a longer one is not broken by a shorter one inside it.
 func forms(s string) []string {
-	raw := []byte(s)
-	out := []string{
-		hex.EncodeToString(raw), strings.ToUpper(hex.EncodeToString(raw)),
-		base64.StdEncoding.EncodeToString(raw), base64.URLEncoding.EncodeToString(raw),
-		base64.RawStdEncoding.EncodeToString(raw), base64.RawURLEncoding.EncodeToString(raw),
+	out := []string{hex.EncodeToString([]byte(s)), strings.ToUpper(hex.EncodeToString([]byte(s)))}
+	out = append(out, base64Forms(s)...)
+	if escaped := url.QueryEscape(s); escaped != s {
+		out = append(out, base64Forms(escaped)...) // OAuth2 clients escape what they send as basic (RFC 6749, 2.3.1)
 	}
 	for _, encoded := range []string{url.QueryEscape(s), url.PathEscape(s)} {
 		out = append(out, encoded, lowerPercent(encoded))
 	}
 	out = append(out, quotedForms(s)...)
-	out = append(out, s)
-	// Inside a longer base64 text (user:password) a secret starts at one of
-	// three offsets; the middle of each is what stays the same.
+	return append(out, s)
+}
+
+// base64Forms are a text in base64, alone and inside a longer text
+// (user:password): there it starts at one of three offsets, and the middle of
+// each is what stays the same.
+func base64Forms(s string) []string {
+	raw := []byte(s)
+	out := []string{
+		base64.StdEncoding.EncodeToString(raw), base64.URLEncoding.EncodeToString(raw),
+		base64.RawStdEncoding.EncodeToString(raw), base64.RawURLEncoding.EncodeToString(raw),
+	}
 	for offset := range 3 {
 		padded := append(make([]byte, offset), raw...)
-		enc := base64.RawStdEncoding.EncodeToString(padded)
-		from, to := (offset*8+5)/6, len(padded)*8/6
-		if to-from >= minSecret {
-			out = append(out, enc[from:to])
+		for _, encoding := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
+			enc := encoding.EncodeToString(padded)
+			from, to := (offset*8+5)/6, len(padded)*8/6
+			if to-from >= minSecret {
+				out = append(out, enc[from:to])
+			}
 		}
 	}
 	return out

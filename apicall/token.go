@@ -52,9 +52,8 @@ func (t *Token) fresh(now time.Time) bool {
 // tokens are the tokens in use, one per credential, for all attempts of the
 // node.
 type tokens struct {
-	store  TokenStore // nil: they last as long as the process
-	client *http.Client
-	log    *slog.Logger
+	store TokenStore // nil: they last as long as the process
+	log   *slog.Logger
 
 	mu   sync.Mutex
 	byID map[string]*tokenSlot
@@ -70,13 +69,16 @@ type tokenSlot struct {
 	at     time.Time
 }
 
-func newTokens(store TokenStore, transport *http.Transport, log *slog.Logger) *tokens {
-	return &tokens{
-		store: store, byID: map[string]*tokenSlot{}, log: log,
-		client: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
-			return http.ErrUseLastResponse // a client secret is for the endpoint alone
-		}},
-	}
+func newTokens(store TokenStore, log *slog.Logger) *tokens {
+	return &tokens{store: store, byID: map[string]*tokenSlot{}, log: log}
+}
+
+// tokenClient asks token endpoints, over the task's own way out: its proxy, its
+// certificates.
+func tokenClient(c *clients) *http.Client {
+	return &http.Client{Transport: c.trusted, CheckRedirect: func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse // a client secret is for the endpoint alone
+	}}
 }
 
 // slot returns the slot of a credential when it is the caller's turn.
@@ -132,7 +134,7 @@ func (t *tokens) renew(ctx context.Context, s *tokenSlot, o *oauth2Auth) error {
 	if refresh == "" {
 		refresh = field(o.cred, "refresh_token")
 	}
-	next, err := o.fetch(ctx, t.client, refresh)
+	next, err := o.fetch(ctx, tokenClient(o.way), refresh)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -24,19 +25,18 @@ import (
 
 // openCredentials opens the credential store with the key that the environment
 // names, or the data directory's own.
-func (n *node) openCredentials(ctx context.Context, dataDir string) error {
+func (n *node) openCredentials(ctx context.Context, o nodeOptions) error {
 	nc, err := n.bus.Connect("credentials")
 	if err != nil {
 		return err
 	}
 	n.conns = append(n.conns, nc)
-	file := os.Getenv("QARION_KEY_FILE")
-	if file == "" {
-		file = filepath.Join(dataDir, "key")
+	key := kvstore.KeyConfig{File: filepath.Join(o.dataDir, "key")}
+	if !o.ownKey {
+		key.File = cmp.Or(os.Getenv("QARION_KEY_FILE"), key.File)
+		key.Text, key.NewText = os.Getenv("QARION_KEY"), os.Getenv("QARION_NEW_KEY")
 	}
-	n.secrets, err = kvstore.OpenCredentials(ctx, kvstore.CredentialsConfig{Conn: nc, Key: kvstore.KeyConfig{
-		File: file, Text: os.Getenv("QARION_KEY"), NewText: os.Getenv("QARION_NEW_KEY"),
-	}})
+	n.secrets, err = kvstore.OpenCredentials(ctx, kvstore.CredentialsConfig{Conn: nc, Key: key})
 	if err != nil {
 		return err
 	}

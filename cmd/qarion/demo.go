@@ -12,9 +12,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/qarion/qarion/apicall"
 	"github.com/qarion/qarion/bus"
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/flows"
+	"github.com/qarion/qarion/internal/value"
 )
 
 // sampleBase is the address of the sample API in the example flows; the demo
@@ -34,6 +36,9 @@ var demoFlows = []struct {
 	{"checked_stock", "a response checked field by field", false},
 	{"fan_out", "20 calls in parallel, joined by one", false},
 	{"flaky_invoice", "503 twice, then 201; one idempotency key", false},
+	{"busy_reports", "429, then as long as Retry-After says", false},
+	{"oauth2_account", "OAuth2: one token for all, renewed on 401", false},
+	{"warehouse_down", "a circuit that opens, and closes again", false},
 	{"declined_card", "a failure worth reading (on purpose)", true},
 }
 
@@ -74,7 +79,9 @@ func (a *app) demo(ctx context.Context, keep bool) error {
 	if keep {
 		listen = "127.0.0.1:0"
 	}
-	n, err := openNode(ctx, a.cfg, nodeOptions{dataDir: dataDir, listen: listen, flows: flowDir, log: quietLogger(a)})
+	cfg := *a.cfg
+	cfg.Breaker.Failures, cfg.Breaker.Open = apicall.DefaultBreakerFailures, "1s" // nobody watches for 30 s
+	n, err := openNode(ctx, &cfg, nodeOptions{dataDir: dataDir, listen: listen, flows: flowDir, ownKey: true, log: quietLogger(a)})
 	if err != nil {
 		return err
 	}
@@ -84,6 +91,11 @@ func (a *app) demo(ctx context.Context, keep bool) error {
 		return err
 	}
 	defer client.Close()
+	sample := credentialInput{ID: "sample_oauth2", Type: "oauth", Data: value.MapOf(
+		"client_id", sampleClient, "client_secret", sampleSecret, "token_url", api.URL+"/oauth/token")}
+	if err := client.Admin(ctx, "credential.store", sample, nil); err != nil {
+		return err
+	}
 	docs, err := a.runDemo(ctx, client)
 	if err != nil {
 		return err

@@ -27,6 +27,7 @@ type nodeOptions struct {
 	listen  string // "" opens no port
 	onlyOwn bool   // execute only runs that are started here
 	flows   string // folder to load and follow; "" for none
+	ownKey  bool   // the data directory's, whatever the environment says
 	noViews bool   // no events and XCom bucket: for measuring only
 	wait    time.Duration
 	log     *slog.Logger
@@ -161,7 +162,7 @@ func (n *node) openBus(ctx context.Context, cfg *config, o nodeOptions) (err err
 	if n.blobs, err = kvstore.OpenBlobs(ctx, n.bus.Conn()); err != nil {
 		return err
 	}
-	if err = n.openCredentials(ctx, o.dataDir); err != nil {
+	if err = n.openCredentials(ctx, o); err != nil {
 		return err
 	}
 	n.ledger, err = n.bus.Ledger(ctx, bus.LedgerConfig{Node: "local", Version: programVersion(), Blobs: n.blobs})

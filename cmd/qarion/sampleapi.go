@@ -8,11 +8,13 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/qarion/qarion/apicall"
 )
 
 // sampleAPI is the small shop that the demo calls: users, orders, stock,
-// labels, an invoice service that is down at first, and a card that is
-// declined.
+// labels, an account behind OAuth2, reports with a rate limit, an invoice
+// service and a warehouse that are down at first, and a card that is declined.
 type sampleAPI struct {
 	server *http.Server
 	URL    string
@@ -22,6 +24,9 @@ type sampleAPI struct {
 	orders   map[string]int // by idempotency key
 	next     int
 	invoices map[string]int // tries by key
+	reports  map[string]int // tries by key
+	tokens   int            // issued
+	down     int            // how often the warehouse has failed
 }
 
 // startSampleAPI serves on a loopback port of its own.
@@ -30,7 +35,7 @@ func startSampleAPI() (*sampleAPI, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start the sample API: %w", err)
 	}
-	s := &sampleAPI{URL: "http://" + l.Addr().String(), orders: map[string]int{}, next: 8817, invoices: map[string]int{}}
+	s := &sampleAPI{URL: "http://" + l.Addr().String(), orders: map[string]int{}, next: 8817, invoices: map[string]int{}, reports: map[string]int{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /users/{id}", s.user)
 	mux.HandleFunc("POST /orders", s.createOrder)
@@ -41,6 +46,18 @@ func startSampleAPI() (*sampleAPI, error) {
 	mux.HandleFunc("POST /sheets", s.sheet)
 	mux.HandleFunc("POST /invoices", s.invoice)
 	mux.HandleFunc("POST /payments", s.payment)
+	mux.HandleFunc("POST /oauth/token", s.token)
+	mux.HandleFunc("GET /account", s.member(func(w http.ResponseWriter, _ *http.Request) {
+		reply(w, 200, map[string]any{"number": "SE-7", "owner": "Ann Ek"})
+	}))
+	mux.HandleFunc("GET /account/{number}/balance", s.member(func(w http.ResponseWriter, r *http.Request) {
+		reply(w, 200, map[string]any{"number": r.PathValue("number"), "balance": 512.4, "currency": "EUR"})
+	}))
+	mux.HandleFunc("POST /reports", s.report)
+	mux.HandleFunc("PUT /warehouse/reservations", s.reserve)
+	mux.HandleFunc("GET /warehouse/reservations", func(w http.ResponseWriter, _ *http.Request) {
+		reply(w, 200, []map[string]any{{"sku": "A-17", "qty": 2}})
+	})
 	mux.HandleFunc("POST /receipts", func(w http.ResponseWriter, _ *http.Request) { reply(w, 202, map[string]any{"queued": true}) })
 	s.server = &http.Server{Handler: s.counted(mux), ReadHeaderTimeout: 5 * time.Second}
 	go func() { _ = s.server.Serve(l) }()
@@ -151,4 +168,68 @@ func (s *sampleAPI) invoice(w http.ResponseWriter, r *http.Request) {
 
 func (s *sampleAPI) payment(w http.ResponseWriter, _ *http.Request) {
 	reply(w, 402, map[string]any{"error": "card_declined", "message": "Insufficient funds", "order_id": 8817})
+}
+
+// The client that the token endpoint knows.
+const (
+	sampleClient = "demo"
+	sampleSecret = "demo-secret-of-the-sample-api"
+)
+
+// token gives a token to the client (RFC 6749, 4.4).
+func (s *sampleAPI) token(w http.ResponseWriter, r *http.Request) {
+	id, secret, _ := r.BasicAuth()
+	if id != sampleClient || secret != sampleSecret || r.FormValue("grant_type") != "client_credentials" {
+		reply(w, 401, map[string]any{"error": "invalid_client"})
+		return
+	}
+	s.mu.Lock()
+	s.tokens++
+	n := s.tokens
+	s.mu.Unlock()
+	reply(w, 200, map[string]any{"access_token": fmt.Sprintf("sample-token-%d", n), "token_type": "Bearer", "expires_in": 3600})
+}
+
+// member lets requests with a good token through. The first token is taken for
+// expired: servers restart, and forget.
+func (s *sampleAPI) member(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		want := fmt.Sprintf("Bearer sample-token-%d", max(2, s.tokens))
+		s.mu.Unlock()
+		if r.Header.Get("Authorization") != want {
+			w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
+			reply(w, 401, map[string]any{"error": "invalid_token"})
+			return
+		}
+		next(w, r)
+	}
+}
+
+// report is refused once per key, with the time when to come again.
+func (s *sampleAPI) report(w http.ResponseWriter, r *http.Request) {
+	key := r.Header.Get("Idempotency-Key")
+	s.mu.Lock()
+	s.reports[key]++
+	try := s.reports[key]
+	s.mu.Unlock()
+	if try == 1 {
+		w.Header().Set("Retry-After", "1")
+		reply(w, 429, map[string]any{"error": "rate_limited"})
+		return
+	}
+	reply(w, 201, map[string]any{"report": "2026-10", "rows": 1204})
+}
+
+// reserve fails as often as it takes to open a circuit.
+func (s *sampleAPI) reserve(w http.ResponseWriter, _ *http.Request) {
+	s.mu.Lock()
+	s.down++
+	n := s.down
+	s.mu.Unlock()
+	if n <= apicall.DefaultBreakerFailures {
+		reply(w, 500, map[string]any{"error": "out_of_order"})
+		return
+	}
+	reply(w, 200, map[string]any{"sku": "A-17", "qty": 2, "state": "reserved"})
 }

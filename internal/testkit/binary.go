@@ -1,7 +1,9 @@
 package testkit
 
 import (
+	"bytes"
 	"encoding/json"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -44,6 +46,7 @@ type Process struct {
 	Access bus.Access
 	Dir    string // with data/ and flows/
 	cmd    *exec.Cmd
+	log    bytes.Buffer
 	ended  chan struct{}
 }
 
@@ -56,7 +59,7 @@ func Serve(t testing.TB, dir string, env ...string) *Process {
 	_ = os.Remove(info)
 	p.cmd = exec.Command(Binary(t), "serve", "--data-dir", "data", "--flows-dir", "flows", "--listen", "127.0.0.1:0")
 	p.cmd.Dir, p.cmd.Env = dir, append(os.Environ(), env...)
-	p.cmd.Stderr = t.Output()
+	p.cmd.Stderr = io.MultiWriter(t.Output(), &p.log)
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -93,4 +96,10 @@ func (p *Process) Stop() int {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	<-p.ended
 	return p.cmd.ProcessState.ExitCode()
+}
+
+// Log is what the node has written, once it has ended.
+func (p *Process) Log() string {
+	<-p.ended
+	return p.log.String()
 }
