@@ -1,24 +1,11 @@
-// Package jinja renders Jinja2 templates for flow files. gonja lexes, parses
-// and evaluates them in strict mode, without files, imports or environment;
-// this package adds the entry points that the rest of the house uses, typed
-// values and errors that name the field.
 package jinja
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"math/big"
 	"slices"
 	"strings"
-
-	"github.com/nikolalohinski/gonja/v2/builtins"
-	"github.com/nikolalohinski/gonja/v2/config"
-	"github.com/nikolalohinski/gonja/v2/exec"
-	"github.com/nikolalohinski/gonja/v2/loaders"
-	"github.com/nikolalohinski/gonja/v2/nodes"
-	"github.com/nikolalohinski/gonja/v2/tokens"
+	"time"
 
 	"github.com/qarion/qarion/internal/value"
 )
@@ -32,10 +19,11 @@ type Template struct {
 	field  string
 	source string
 	plain  bool
-	single bool
+	text   string  // of a plain one: what it renders to
+	single *output // the one {{ }} that the template is; nil: it is more, or other
 	names  []string
-	tpl    *exec.Template
-	nodes  []nodes.Node
+	slots  []string // names that the context may be asked for
+	body   []stmt
 }
 
 // Error is a template that cannot be parsed or rendered. It never quotes data.
@@ -61,7 +49,7 @@ type Result struct {
 }
 
 // Piece is a part of a template's output, in order: literal text, or what one
-// expression or block gave.
+// expression gave.
 type Piece struct {
 	Text    string
 	Value   any
@@ -70,119 +58,39 @@ type Piece struct {
 	Path    bool // the expression ends with the filter path: "/" stays as it is
 }
 
-// refused are the tags that would read files or change what is outside.
-var refused = []string{"include", "import", "from", "extends", "block", "call", "do", "break", "continue"}
-
-// Parse reads a template; field names it in errors.
-func Parse(field, source string) (t *Template, err error) {
-	t = &Template{field: field, source: source}
+// Parse reads a template; field names it in errors. A source without {{, {%
+// and {# is text. As in Jinja2, one newline at the very end is not part of the
+// template.
+func Parse(field, source string) (*Template, error) {
+	t := &Template{field: field, source: source}
 	if !strings.Contains(source, "{{") && !strings.Contains(source, "{%") && !strings.Contains(source, "{#") {
-		t.plain = true
+		t.plain, t.text = true, strings.TrimSuffix(strings.TrimSuffix(source, "\n"), "\r")
 		return t, nil
 	}
 	if len(source) > MaxSource {
 		return nil, &Error{field, fmt.Sprintf("the template has %d bytes, at most %d are read", len(source), MaxSource)}
 	}
-	defer func() {
-		if r := recover(); r != nil {
-			t, err = nil, &Error{field, "the template cannot be parsed"}
-		}
-	}()
-	if err := nesting(field, source); err != nil {
-		return nil, err
-	}
-	cfg := config.New()
-	cfg.StrictUndefined = true
-	cfg.KeepTrailingNewline = true
-	loader := loaders.MustNewMemoryLoader(map[string]string{"/t": source})
-	tpl, err := exec.NewTemplate("/t", cfg, loader, environment())
+	p, body, err := parse(source)
 	if err != nil {
-		return nil, &Error{field, lastCause(err)}
+		return nil, &Error{field, err.Error()}
 	}
-	t.tpl, t.nodes = tpl, tpl.Root().Nodes
-	t.single = len(t.nodes) == 1 && isOutput(t.nodes[0])
-	t.names, err = t.scanNames(cfg)
-	return t, err
+	t.body, t.slots = body, p.names
+	for n := range p.free {
+		t.names = append(t.names, n)
+	}
+	slices.Sort(t.names)
+	if len(body) == 1 {
+		t.single, _ = body[0].(*output)
+	}
+	return t, nil
 }
 
-// maxNesting bounds brackets and blocks, counted before anything recurses.
-const maxNesting = 100
-
-func nesting(field, source string) error {
-	depth, most := 0, 0
-	for _, c := range source {
-		switch c {
-		case '(', '[', '{':
-			depth++
-			most = max(most, depth)
-		case ')', ']', '}':
-			depth = max(0, depth-1)
-		}
-	}
-	if most > maxNesting+2 || strings.Count(source, "{%") > 2000 {
-		return &Error{field, fmt.Sprintf("the template nests deeper than %d levels", maxNesting)}
-	}
-	return nil
-}
-
-func isOutput(n nodes.Node) bool { _, ok := n.(*nodes.Output); return ok }
-
-func environment() *exec.Environment {
-	filters := exec.NewFilterSet(map[string]exec.FilterFunction{}).Update(builtins.Filters)
-	_ = filters.Register("path", func(_ *exec.Evaluator, in *exec.Value, _ *exec.VarArgs) *exec.Value { return in })
-	return &exec.Environment{
-		Context: exec.EmptyContext().Update(builtins.GlobalFunctions), Filters: filters, Tests: builtins.Tests,
-		ControlStructures: builtins.ControlStructures, Methods: builtins.Methods,
-	}
-}
-
-// scanNames lists the names that are read: name tokens in code that are no
-// attribute, filter, test, keyword or assigned variable.
-func (t *Template) scanNames(cfg *config.Config) ([]string, error) {
-	keywords := strings.Fields("if elif else endif for endfor in is not and or set endset with endwith filter endfilter macro endmacro raw endraw true false none True False None loop recursive range dict namespace lipsum cycler joiner")
-	assigned := map[string]bool{}
-	seen := map[string]bool{}
-	stream := tokens.LexAll(t.source, cfg)
-	var prev, prev2 *tokens.Token
-	for ; !stream.End(); stream.Next() {
-		tok := stream.Current()
-		if tok.Type == tokens.Whitespace {
-			continue
-		}
-		if tok.Type == tokens.Name {
-			after := prev != nil && (prev.Type == tokens.Dot || prev.Type == tokens.Pipe || prev.Type == tokens.Is ||
-				prev.Type == tokens.Not && prev2 != nil && prev2.Type == tokens.Is)
-			tag := prev != nil && prev.Type == tokens.BlockBegin
-			if tag && slices.Contains(refused, tok.Val) {
-				return nil, &Error{t.field, fmt.Sprintf("the tag %q is not available in flow files", tok.Val)}
-			}
-			if prev != nil && prev.Type == tokens.Name && (prev.Val == "set" || prev.Val == "for" || prev.Val == "with" || prev.Val == "macro") {
-				assigned[tok.Val] = true
-			}
-			if !after && !tag && !slices.Contains(keywords, tok.Val) {
-				seen[tok.Val] = true
-			}
-		}
-		if tok.Type == tokens.EOF {
-			break
-		}
-		prev, prev2 = tok, prev
-	}
-	var names []string
-	for n := range seen {
-		if !assigned[n] {
-			names = append(names, n)
-		}
-	}
-	slices.Sort(names)
-	return names, nil
-}
-
-// Literal returns the text of a template without expressions.
+// Literal returns the source of a template without expressions, as written,
+// for callers to whom such a string is no template.
 func (t *Template) Literal() (string, bool) { return t.source, t.plain }
 
 // Single reports whether the template is exactly one {{ ... }}.
-func (t *Template) Single() bool { return t.single }
+func (t *Template) Single() bool { return t.single != nil }
 
 // Names lists the variables that the template reads, sorted.
 func (t *Template) Names() []string { return t.names }
@@ -190,177 +98,59 @@ func (t *Template) Names() []string { return t.names }
 // Text renders to text.
 func (t *Template) Text(ctx context.Context, vars Vars) (Result, error) {
 	if t.plain {
-		return Result{Value: t.source}, nil
+		return Result{Value: t.text}, nil
 	}
-	pieces, err := t.Pieces(ctx, vars)
+	out := &sink{}
+	err := t.evaluate(ctx, vars, out, func(s *state) { s.run(t.body) })
 	if err != nil {
 		return Result{}, err
 	}
-	var b strings.Builder
-	var origin value.Origin
-	for _, p := range pieces {
-		b.WriteString(p.Text)
-		origin |= p.Origin
-	}
-	return Result{Value: b.String(), Origin: origin}, nil
+	return Result{Value: out.b.String(), Origin: out.o}, nil
 }
 
 // Value renders a template that is exactly one {{ ... }} to its typed value,
 // any other to text.
-func (t *Template) Value(ctx context.Context, vars Vars) (Result, error) {
-	if !t.single {
+func (t *Template) Value(ctx context.Context, vars Vars) (r Result, err error) {
+	if t.single == nil {
 		return t.Text(ctx, vars)
 	}
-	pieces, err := t.Pieces(ctx, vars)
-	if err != nil {
-		return Result{}, err
-	}
-	return Result{Value: pieces[0].Value, Origin: pieces[0].Origin}, nil
+	err = t.evaluate(ctx, vars, &sink{}, func(s *state) {
+		v := s.defined(t.single.x)
+		data, ok := plain(v.v)
+		if !ok {
+			s.fail("a %s is no value that can be sent", typeName(v.v))
+		}
+		r = Result{data, v.o}
+	})
+	return r, err
 }
 
-// Pieces renders the parts of the output apart.
-func (t *Template) Pieces(ctx context.Context, vars Vars) (pieces []Piece, err error) {
+// Pieces renders the parts of the output apart. Text of the template is
+// literal wherever it stands, within blocks too.
+func (t *Template) Pieces(ctx context.Context, vars Vars) ([]Piece, error) {
 	if t.plain {
-		return []Piece{{Text: t.source, Literal: true}}, nil
+		return []Piece{{Text: t.text, Literal: true}}, nil
 	}
-	defer func() {
-		if r := recover(); r != nil {
-			pieces, err = nil, &Error{t.field, "the template cannot be rendered"}
-		}
-	}()
-	data, origins, err := t.context(ctx, vars)
+	out := &sink{apart: true, pieces: make([]Piece, 0, len(t.body))}
+	err := t.evaluate(ctx, vars, out, func(s *state) { s.run(t.body) })
 	if err != nil {
 		return nil, err
 	}
-	for _, n := range t.nodes {
-		p, err := t.piece(n, data)
-		if err != nil {
-			return nil, t.renderError(err, vars)
-		}
-		if !p.Literal {
-			p.Origin = originOf(n, origins)
-		}
-		pieces = append(pieces, p)
-	}
-	return pieces, nil
+	return out.pieces, nil
 }
 
-// originOf is the origin of what a node gives: of the names in an expression,
-// or of all names where a block may read any of them.
-func originOf(n nodes.Node, origins map[string]value.Origin) (o value.Origin) {
-	out, ok := n.(*nodes.Output)
-	if ok {
-		text := fmt.Sprint(out.Expression, out.Condition, out.Alternative)
-		for name, from := range origins {
-			if strings.Contains(text, name) {
-				o |= from
+// evaluate runs something on the tree, and turns its failure into an error.
+func (t *Template) evaluate(ctx context.Context, vars Vars, out *sink, run func(*state)) (err error) {
+	s := &state{ctx: ctx, vars: vars, tpl: t, cache: make([]cached, len(t.slots)), out: out, look: maxWait, started: time.Now()}
+	defer func() {
+		if p := recover(); p != nil {
+			f, ok := p.(*failure)
+			if !ok {
+				panic(p)
 			}
+			err = f.err
 		}
-		return o
-	}
-	for _, from := range origins {
-		o |= from
-	}
-	return o
-}
-
-func (t *Template) context(ctx context.Context, vars Vars) (map[string]any, map[string]value.Origin, error) {
-	data := make(map[string]any, len(t.names))
-	origins := make(map[string]value.Origin, len(t.names))
-	for _, name := range t.names {
-		v, ok, err := vars.Lookup(ctx, name)
-		if err != nil {
-			return nil, nil, &Error{t.field, err.Error()}
-		}
-		if ok {
-			data[name] = toGonja(v.Value)
-			origins[name] = v.Origin
-		}
-	}
-	return data, origins, nil
-}
-
-func (t *Template) piece(n nodes.Node, data map[string]any) (Piece, error) {
-	env := environment()
-	env.Context = env.Context.Inherit().Update(exec.NewContext(data))
-	var out bytes.Buffer
-	cfg := config.New()
-	cfg.StrictUndefined = true
-	r := exec.NewRenderer(env, &out, cfg, nil, t.tpl)
-	if o, ok := n.(*nodes.Output); ok && o.Condition == nil {
-		v := r.Eval(o.Expression)
-		if v.IsError() {
-			return Piece{}, errors.New(v.Error())
-		}
-		f, _ := o.Expression.(*nodes.FilteredExpression)
-		path := f != nil && len(f.Filters) > 0 && f.Filters[len(f.Filters)-1].Name == "path"
-		return Piece{Text: v.String(), Value: fromGonja(v.ToGoSimpleType(true)), Path: path}, nil
-	}
-	if err := nodes.Walk(r, n); err != nil {
-		return Piece{}, err
-	}
-	_, literal := n.(*nodes.Data)
-	return Piece{Text: out.String(), Value: out.String(), Literal: literal}, nil
-}
-
-// renderError names what is missing, or the cause, without quoting data.
-func (t *Template) renderError(err error, vars Vars) error {
-	for _, name := range t.names {
-		if !slices.Contains(vars.Names(), name) {
-			return fmt.Errorf("%s: %w", t.field, &UndefinedError{Name: name, Available: vars.Names()})
-		}
-	}
-	return &Error{t.field, lastCause(err)}
-}
-
-func lastCause(err error) string {
-	text := err.Error()
-	if i := strings.LastIndex(text, ": "); i >= 0 {
-		text = text[i+2:]
-	}
-	return strings.ReplaceAll(text, "\n", " ")
-}
-
-func toGonja(v any) any {
-	switch v := v.(type) {
-	case int64:
-		return int(v)
-	case *big.Int:
-		return v.String()
-	case []any:
-		out := make([]any, len(v))
-		for i, e := range v {
-			out[i] = toGonja(e)
-		}
-		return out
-	case *value.Map:
-		out := make(map[string]any, v.Len())
-		for k, e := range v.All() {
-			out[k] = toGonja(e)
-		}
-		return out
-	}
-	return v
-}
-
-func fromGonja(v any) any {
-	switch v := v.(type) {
-	case int:
-		return int64(v)
-	case []any:
-		out := make([]any, len(v))
-		for i, e := range v {
-			out[i] = fromGonja(e)
-		}
-		return out
-	case map[any]any:
-		out := value.NewMap(len(v))
-		for k, e := range v {
-			out.Set(fmt.Sprint(k), fromGonja(e))
-		}
-		return out
-	case error:
-		return nil
-	}
-	return v
+	}()
+	run(s)
+	return nil
 }

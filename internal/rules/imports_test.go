@@ -14,6 +14,7 @@ const module = "github.com/qarion/qarion/"
 var floors = map[string]int{
 	"internal/value":    0,
 	"internal/feed":     0,
+	"internal/nearest":  0,
 	"internal/jinja":    1,
 	"engine":            2,
 	"engine/flowfile":   3,

@@ -1,0 +1,37 @@
+package jinja
+
+import (
+	"maps"
+	"slices"
+)
+
+// filterFunc is a filter: the value before the pipe, and the arguments.
+type filterFunc func(s *state, v any, a *args) any
+
+// filters are what can follow "|": those of Jinja2 but for random, which would
+// make two attempts of a task differ, and path, which lets "/" in data be a
+// separator of a URL's path.
+var filters map[string]filterFunc
+
+// takesUndefined are the filters that an undefined name may go through: tests
+// of attributes look at each item.
+var takesUndefined = map[string]bool{"default": true, "d": true}
+
+func filterNames() []string { return slices.Collect(maps.Keys(filters)) }
+
+func init() { // not at its declaration: map and select look filters up
+	filters = map[string]filterFunc{
+		"abs": absFilter, "attr": attrFilter, "batch": batchFilter, "capitalize": textFilter(capitalize), "center": centerFilter,
+		"count": lengthFilter, "d": defaultFilter, "default": defaultFilter, "dictsort": dictsortFilter, "e": escapeFilter,
+		"escape": escapeFilter, "filesizeformat": filesizeFilter, "first": firstFilter, "float": floatFilter, "forceescape": forceEscapeFilter,
+		"format": formatFilter, "groupby": groupbyFilter, "indent": indentFilter, "int": intFilter, "items": itemsFilter, "join": joinFilter,
+		"last": lastFilter, "length": lengthFilter, "list": listFilter, "lower": textFilter(lower), "map": mapFilter,
+		"max": extremeFilter(1), "min": extremeFilter(-1), "path": func(s *state, v any, a *args) any { a.bind(s, 0); return v },
+		"pprint": pprintFilter, "reject": selectFilter(false, false), "rejectattr": selectFilter(false, true), "replace": replaceFilter,
+		"reverse": reverseFilter, "round": roundFilter, "safe": safeFilter, "select": selectFilter(true, false),
+		"selectattr": selectFilter(true, true), "slice": sliceFilter, "sort": sortFilter, "string": stringFilter,
+		"striptags": striptagsFilter, "sum": sumFilter, "title": textFilter(titleFilter), "tojson": tojsonFilter, "trim": trimFilter,
+		"truncate": truncateFilter, "unique": uniqueFilter, "upper": textFilter(upper),
+		"urlencode": urlencodeFilter, "urlize": urlizeFilter, "wordcount": wordcountFilter, "wordwrap": wordwrapFilter, "xmlattr": xmlattrFilter,
+	}
+}
