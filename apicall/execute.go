@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -148,16 +149,33 @@ func reason(f failure) string {
 }
 
 // explain puts an undefined name into words that help: which task returned
-// what.
+// what, or what there is.
 func (a *attempt) explain(err error) error {
 	var u *jinja.UndefinedError
-	if !errors.As(err, &u) {
+	if !errors.As(err, &u) || len(u.Available) == 0 {
 		return err
 	}
-	if id, ok := strings.CutPrefix(u.Name, "xcom_"); ok && len(u.Available) > 0 {
-		if task, _, found := strings.Cut(id, "."); found {
-			return fmt.Errorf("%w (%s returned: %s)", err, task, strings.Join(u.Available, ", "))
+	what := "there are"
+	if parent, _, dotted := cutLast(u.Name, "."); dotted {
+		what = parent + " has"
+		if id, ok := strings.CutPrefix(parent, "xcom_"); ok && !strings.Contains(id, ".") {
+			what = id + " returned"
 		}
 	}
-	return err
+	names := u.Available
+	if len(names) > maxNamesShown {
+		names = append(slices.Clone(names[:maxNamesShown]), "...")
+	}
+	return fmt.Errorf("%w (%s: %s)", err, what, strings.Join(names, ", "))
+}
+
+// maxNamesShown bounds the list of names in a message.
+const maxNamesShown = 20
+
+// cutLast cuts s at the last sep.
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
 }

@@ -1,0 +1,256 @@
+package apicall
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/internal/value"
+)
+
+// Preview is a request as it would be sent, for people: secrets are *** in
+// what is shown, and variables of the shell in Curl.
+type Preview struct {
+	Task    engine.TaskID   `json:"task_id"`
+	Method  string          `json:"method"`
+	URL     string          `json:"url"`
+	Headers []PreviewHeader `json:"headers"`
+	Body    string          `json:"body,omitempty"`
+	Curl    string          `json:"curl"`
+	Policy  string          `json:"policy"` // timeout and retries in words
+}
+
+// PreviewHeader is one header of a Preview.
+type PreviewHeader struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+	Note  string `json:"note,omitempty"` // where it comes from
+}
+
+// Previewer is a program whose request can be shown without sending it. Every
+// program of this task type is one.
+type Previewer interface {
+	Preview(ctx context.Context, in *engine.TaskInput) (*Preview, error)
+}
+
+var _ Previewer = (*program)(nil)
+
+// stand makes what stands for a secret while a request is built: a name that
+// no encoding changes.
+func stand(id, field string) string {
+	return "QARION-SECRET-" + shellName(id+"_"+field) + "-END"
+}
+
+var standPattern = regexp.MustCompile(`QARION-SECRET-([A-Z0-9_]+)-END`)
+
+// shellName turns names into one of a shell variable.
+func shellName(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z':
+			return r - 'a' + 'A'
+		case r >= 'A' && r <= 'Z' || r >= '0' && r <= '9':
+			return r
+		}
+		return '_'
+	}, s)
+}
+
+// StandIn is a credential with names in place of its secrets, for a
+// CredentialStore whose task type only previews.
+func StandIn(c engine.Credential) engine.Credential {
+	data := c.Redacted()
+	for name, v := range data.All() {
+		if v == hidden {
+			data.Set(name, stand(c.ID, name))
+		}
+	}
+	c.Data = data
+	return c
+}
+
+// standIn is the credential that a task's auth_type needs, as far as it is
+// known.
+func (p *program) standIn(ctx context.Context) engine.Credential {
+	id, kind := p.props.credentialID, authKinds[p.props.authType]
+	if c, err := p.t.credential(ctx, id); err == nil && c.Type == kind.credential {
+		return c
+	}
+	data := value.NewMap(2)
+	for _, f := range kind.fields {
+		data.Set(f, stand(id, f))
+	}
+	return engine.Credential{ID: id, Type: kind.credential, Data: data}
+}
+
+// Preview builds the request of a first attempt. Nothing is sent, and no token
+// is fetched. Errors are those that an attempt would end with.
+func (p *program) Preview(ctx context.Context, in *engine.TaskInput) (*Preview, error) {
+	a := &attempt{prog: p, in: in, vars: &vars{TaskInput: in, prog: p}, start: time.Now()}
+	a.out.Details.Method = p.props.method
+	if err := a.build(ctx); err != nil {
+		return nil, errors.New(a.redactor().values(a.explain(err).Error()))
+	}
+	a.vars.secrets = nil // they are stand-ins
+	req := a.req.Clone(ctx)
+	for name, v := range req.Header { // as net/http writes it
+		if canonical := http.CanonicalHeaderKey(name); canonical != name {
+			delete(req.Header, name)
+			req.Header[canonical] = v
+		}
+	}
+	user, note := "", ""
+	if p.props.authType != "none" {
+		var err error
+		if user, note, err = p.previewAuth(ctx, req); err != nil {
+			return nil, err
+		}
+	}
+	out := &Preview{Task: in.Key.Task, Method: req.Method, Policy: p.policy()}
+	r := newRedactor(nil)
+	out.URL = starred(r.url(req.URL))
+	curl := &curlLine{}
+	curl.add("curl -sS")
+	if req.Method != http.MethodGet {
+		if req.Method == http.MethodHead {
+			curl.add("--head")
+		} else {
+			curl.add("-X " + req.Method)
+		}
+	}
+	curl.arg("", r.url(req.URL))
+	if user != "" {
+		out.Headers = append(out.Headers, PreviewHeader{"Authorization", "Basic " + hidden, note})
+		curl.arg("-u", user)
+	}
+	for _, name := range slices.Sorted(maps.Keys(req.Header)) {
+		if name == "User-Agent" || name == "Accept-Encoding" {
+			continue
+		}
+		v := strings.Join(req.Header[name], ", ")
+		h := PreviewHeader{Name: name, Value: starred(r.header(name, v))}
+		switch {
+		case strings.Contains(v, "QARION-SECRET-") && note != "":
+			h.Note = note
+		case name == keyHeader && p.key == nil:
+			h.Value, h.Note = "(made from the run)", "the same in all attempts"
+			v = "QARION-SECRET-IDEMPOTENCY_KEY-END" // no secret, but for the shell to fill in
+		}
+		out.Headers = append(out.Headers, h)
+		if !standPattern.MatchString(v) && r.header(name, v) != v { // written into the flow file
+			v = "QARION-SECRET-" + shellName(name) + "-END"
+		}
+		curl.arg("-H", name+": "+v)
+	}
+	if req.Host != "" && req.Host != req.URL.Host {
+		out.Headers = append(out.Headers, PreviewHeader{Name: "Host", Value: req.Host})
+		curl.arg("-H", "Host: "+req.Host)
+	}
+	if a.body != nil {
+		out.Body = starred(a.shownText(a.body.data, engine.MaxExcerpt))
+		curl.arg("--data-raw", r.text(string(a.body.data)))
+	}
+	out.Curl = curl.String()
+	return out, nil
+}
+
+// previewAuth adds what stands for the credential; basic authentication is a
+// user and a password for curl.
+func (p *program) previewAuth(ctx context.Context, req *http.Request) (user, note string, err error) {
+	c := p.standIn(ctx)
+	note = fmt.Sprintf("credential %s (%s)", c.ID, c.Type)
+	switch p.props.authType {
+	case "basic":
+		return c.Text("username") + ":" + c.Text("password"), note, nil
+	case "oauth2":
+		req.Header.Set("Authorization", "Bearer "+stand(c.ID, "token"))
+		return "", fmt.Sprintf("credential %s (%s, token fetched when sent)", c.ID, c.Type), nil
+	}
+	auth, err := authKinds[p.props.authType].make(p.t, c)
+	if err != nil {
+		return "", "", err
+	}
+	return "", note, auth.Authenticate(ctx, req)
+}
+
+// starred shows stand-ins as ***.
+func starred(s string) string { return standPattern.ReplaceAllString(s, hidden) }
+
+// curlLine is a command line for a shell.
+type curlLine struct{ parts []string }
+
+func (c *curlLine) add(s string) { c.parts = append(c.parts, s) }
+
+// arg adds an argument in quotes; secrets become variables.
+func (c *curlLine) arg(flag, v string) {
+	if flag != "" {
+		flag += " "
+	}
+	if standPattern.MatchString(v) {
+		v = strings.NewReplacer("\\", "\\\\", "\"", "\\\"", "$", "\\$", "`", "\\`").Replace(v)
+		c.add(flag + `"` + standPattern.ReplaceAllString(v, `$${$1}`) + `"`)
+		return
+	}
+	c.add(flag + "'" + strings.ReplaceAll(v, "'", `'\''`) + "'")
+}
+
+// String breaks the line after the address and after each argument.
+func (c *curlLine) String() string {
+	at := slices.IndexFunc(c.parts, func(s string) bool { return strings.HasPrefix(s, "'http") || strings.HasPrefix(s, `"http`) })
+	return strings.Join(append([]string{strings.Join(c.parts[:at+1], " ")}, c.parts[at+1:]...), " \\\n  ")
+}
+
+// policy says in words how long and how often the request is tried.
+func (p *program) policy() string {
+	pr := p.props
+	out := "timeout " + shortSpan(pr.timeout)
+	if pr.retry.Count == 0 {
+		return out + " · 1 attempt, no retries"
+	}
+	worst := pr.timeout
+	for i := 1; i <= pr.retry.Count; i++ {
+		wait, _ := pr.retry.Next(i, 0.999999)
+		worst += wait + pr.timeout
+	}
+	out += fmt.Sprintf(" · up to %d attempts, %s apart", pr.retry.Count+1, shortSpan(pr.retry.Delay))
+	if pr.retry.Backoff > 1 {
+		out += fmt.Sprintf(" and %g times longer each", pr.retry.Backoff)
+	}
+	return out + " · worst case " + shortSpan(worst) + " · retried: " + pr.retried()
+}
+
+// retried lists what the retry table allows for this request.
+func (p *props) retried() string {
+	what := "no connection, 429, 503"
+	if safe(p.operation) || p.keyed {
+		what += ", timeouts, broken connections, 408, 425, 500, 502, 504"
+	} else {
+		what += ", broken connections, 5xx"
+	}
+	list := func(codes []int) string {
+		return strings.Trim(strings.Join(strings.Fields(fmt.Sprint(codes)), ", "), "[]")
+	}
+	if len(p.retryOn) > 0 {
+		what += ", " + list(p.retryOn)
+	}
+	if len(p.failOn) > 0 {
+		what += "; never " + list(p.failOn)
+	}
+	return what
+}
+
+func shortSpan(d time.Duration) string {
+	s := d.Round(time.Millisecond).String()
+	s = strings.TrimSuffix(s, "m0s")
+	if s != d.Round(time.Millisecond).String() {
+		s += "m"
+	}
+	return s
+}
