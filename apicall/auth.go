@@ -127,6 +127,9 @@ func (a *attempt) learn(req *http.Request) {
 // and it can be renewed.
 func (a *attempt) stale(resp *http.Response) bool {
 	_, can := a.auth.(Refresher)
+	if a.moved || a.props().expects(resp.StatusCode) { // the request was carried out, or this is its answer
+		return false
+	}
 	return can && slices.Contains(a.props().refreshOn, resp.StatusCode) && sameOrigin(a.target.url, resp.Request.URL)
 }
 

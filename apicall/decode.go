@@ -59,19 +59,34 @@ func decoded(resp *http.Response) (io.Reader, error) {
 // lazyReader opens a compressed stream at the first read, so that an empty body
 // is empty and not a broken stream.
 type lazyReader struct {
-	from io.Reader
-	open func(io.Reader) (io.Reader, error)
-	r    io.Reader
+	from  io.Reader
+	open  func(io.Reader) (io.Reader, error)
+	r     io.Reader
+	whole bool // the answer itself has ended in good order
 }
 
 func (l *lazyReader) Read(p []byte) (n int, err error) {
 	if l.r == nil {
-		if l.r, err = l.open(l.from); err != nil {
-			return 0, err
-		}
+		l.r, err = l.open(readerFunc(l.body))
 	}
-	return l.r.Read(p)
+	if err == nil {
+		n, err = l.r.Read(p)
+	}
+	if l.whole && errors.Is(err, io.ErrUnexpectedEOF) {
+		err = &classifiedError{classResponse, errors.New("the response's compressed data ends too early")}
+	}
+	return n, err
 }
+
+func (l *lazyReader) body(p []byte) (int, error) {
+	n, err := l.from.Read(p)
+	l.whole = l.whole || err == io.EOF
+	return n, err
+}
+
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 // damaged gives errors of the decoders a class; those of the connection pass.
 func damaged(err error) error {

@@ -38,6 +38,9 @@ type PreviewHeader struct {
 // program of this task type is one.
 type Previewer interface {
 	Preview(ctx context.Context, in *engine.TaskInput) (*Preview, error)
+	// Worst is how long all attempts take together at most, with their waits,
+	// but for waits that a server asks for and those at a circuit breaker.
+	Worst() time.Duration
 }
 
 var _ Previewer = (*program)(nil)
@@ -207,6 +210,16 @@ func (c *curlLine) String() string {
 	return strings.Join(append([]string{strings.Join(c.parts[:at+1], " ")}, c.parts[at+1:]...), " \\\n  ")
 }
 
+// Worst implements Previewer.
+func (p *program) Worst() time.Duration {
+	worst := p.props.timeout
+	for i := 1; i <= p.props.retry.Count; i++ {
+		wait, _ := p.props.retry.Next(i, 0.999999)
+		worst += wait + p.props.timeout
+	}
+	return worst
+}
+
 // policy says in words how long and how often the request is tried.
 func (p *program) policy() string {
 	pr := p.props
@@ -214,16 +227,11 @@ func (p *program) policy() string {
 	if pr.retry.Count == 0 {
 		return out + " · 1 attempt, no retries"
 	}
-	worst := pr.timeout
-	for i := 1; i <= pr.retry.Count; i++ {
-		wait, _ := pr.retry.Next(i, 0.999999)
-		worst += wait + pr.timeout
-	}
 	out += fmt.Sprintf(" · up to %d attempts, %s apart", pr.retry.Count+1, shortSpan(pr.retry.Delay))
 	if pr.retry.Backoff > 1 {
 		out += fmt.Sprintf(" and %g times longer each", pr.retry.Backoff)
 	}
-	return out + " · worst case " + shortSpan(worst) + " · retried: " + pr.retried()
+	return out + " · worst case " + shortSpan(p.Worst()) + " · retried: " + pr.retried()
 }
 
 // retried lists what the retry table allows for this request.

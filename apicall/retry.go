@@ -112,7 +112,7 @@ func (p *props) statusRetryable(status int, repeatable bool) bool {
 		return repeatable
 	case status == 500, status == 502, status == 504:
 		return true
-	case status > 500:
+	case status > 500 && status < 600:
 		return !repeatable // asked for by retry_count > 0
 	}
 	return false

@@ -55,6 +55,7 @@ const (
 	inAuthority place = iota // scheme, host, port
 	inPath
 	inQuery
+	inFragment // which is not sent
 )
 
 // urlBuilder puts a URL together from literal text and data. Data is encoded
@@ -101,6 +102,11 @@ func (p *program) render(ctx context.Context, v jinja.Vars) (*target, error) {
 func (b *urlBuilder) literal(s string) {
 	for _, c := range []byte(s) {
 		switch {
+		case b.at == inFragment:
+			return
+		case c == '#' && b.at != inAuthority:
+			b.at = inFragment
+			return
 		case b.at == inAuthority && c == '/' && strings.Contains(b.b.String(), "://") && !strings.HasSuffix(b.b.String(), ":/"):
 			b.at = inPath
 		case b.at != inQuery && c == '?':
@@ -150,6 +156,7 @@ func (b *urlBuilder) data(p jinja.Piece) error {
 		text = plainText(p.Value) // a flag is true, as in JSON, and null is nothing
 	}
 	switch b.at {
+	case inFragment:
 	case inAuthority:
 		if text == "" || strings.Trim(strings.ToLower(text), "abcdefghijklmnopqrstuvwxyz0123456789.-:[]") != "" {
 			return errors.New("url: the expression in the host gives text that no host may have")

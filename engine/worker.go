@@ -301,7 +301,7 @@ func (w *worker) make(ctx context.Context, rt *ReadyTask) *AttemptRecord {
 	if stopped && out.Err != nil && !errors.Is(context.Cause(ctx), errCancelled) && !(in.Task.Unrepeatable && out.Err.Unknown) {
 		return nil
 	}
-	w.fill(ctx, rec, &out, prog.Retry)
+	w.fill(ctx, rec, &out, prog.Retry, in.Task.Unrepeatable)
 	return rec
 }
 

@@ -12,12 +12,12 @@ import (
 
 // fill turns a program's output into the rest of the attempt's record: the
 // outcome, what happens next, the value for others and the details.
-func (w *worker) fill(ctx context.Context, rec *AttemptRecord, out *TaskOutput, retry RetryPolicy) {
+func (w *worker) fill(ctx context.Context, rec *AttemptRecord, out *TaskOutput, retry RetryPolicy, unrepeatable bool) {
 	rec.Status = out.Details.StatusCode
 	if out.Err == nil {
 		rec.Outcome, rec.Response = OutcomeSuccess, out.Response
 		if err := w.keepValue(ctx, rec, out); err != nil {
-			out.Err = &TaskError{Class: "store", Message: "store the value: " + err.Error(), Retryable: true}
+			out.Err = &TaskError{Class: "store", Message: "store the value: " + err.Error(), Retryable: !unrepeatable}
 		}
 	}
 	if out.Err != nil {

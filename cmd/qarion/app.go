@@ -14,12 +14,13 @@ type app struct {
 
 func newApp(in io.Reader, out, err io.Writer) *app { return &app{ui: newUI(in, out, err)} }
 
-// start reads configuration and flags before a command runs.
-func (a *app) start() error {
+// start reads configuration and flags before a command runs. formats are those
+// that the command prints beside tables and JSON.
+func (a *app) start(formats ...string) error {
 	if err := a.ui.setColor(a.flags.color); err != nil {
 		return err
 	}
-	if err := checkOutput(a.flags.output); err != nil {
+	if err := checkOutput(a.flags.output, formats); err != nil {
 		return err
 	}
 	if a.flags.jq != "" {

@@ -37,6 +37,7 @@ type figures struct {
 	SingleRatio      float64 `json:"single_ratio,omitempty"`
 	SingleQuietTPS   float64 `json:"single_no_events_tps,omitempty"`
 	SingleQuietRatio float64 `json:"single_no_events_ratio,omitempty"`
+	BreakerCost      float64 `json:"breaker_cost_percent,omitempty"`
 	ChainP50         float64 `json:"chain_transition_p50_us,omitempty"`
 	ChainNoSyncP50   float64 `json:"chain_transition_nosync_p50_us,omitempty"`
 	FanoutTPS        float64 `json:"fanout_tps,omitempty"`
@@ -54,7 +55,7 @@ type figures struct {
 }
 
 // benchParts are the parts, in the order in which they run.
-var benchParts = []string{"single", "chain", "fanout", "triggers", "serve", "growth", "store"}
+var benchParts = []string{"single", "breaker", "chain", "fanout", "triggers", "serve", "growth", "store"}
 
 func (a *app) benchCommand() *cobra.Command {
 	var parts []string
@@ -78,7 +79,7 @@ Parts: ` + strings.Join(benchParts, ", ") + ". The last, store, fills a store wi
 			return a.bench(c.Context(), parts, length, storeRuns)
 		},
 	}
-	c.Flags().StringArrayVar(&parts, "part", benchParts[:6], "what to measure; may be repeated")
+	c.Flags().StringArrayVar(&parts, "part", benchParts[:7], "what to measure; may be repeated")
 	c.Flags().DurationVar(&length, "time", 4*time.Second, "how long each rate is measured")
 	c.Flags().IntVar(&storeRuns, "store-runs", 100_000, "finished runs in the store, for the part store")
 	return c
@@ -93,7 +94,7 @@ func (a *app) bench(ctx context.Context, parts []string, length time.Duration, s
 	defer stop()
 	b := &bencher{app: a, target: target, length: length, storeRuns: storeRuns}
 	steps := map[string]func(context.Context) error{
-		"single": b.single, "chain": b.chains, "fanout": b.fanout, "triggers": b.triggers,
+		"single": b.single, "breaker": b.breaker, "chain": b.chains, "fanout": b.fanout, "triggers": b.triggers,
 		"serve": b.serve, "growth": b.growth, "store": b.store,
 	}
 	for _, name := range benchParts {
@@ -234,7 +235,7 @@ func (b *bencher) single(ctx context.Context) error {
 	flows := map[string]string{"single": b.task("call", "")}
 	for _, quiet := range []bool{false, true} {
 		err := b.withNode(ctx, "always", quiet, flows, func(_ *node, c *bus.Client) error {
-			tps, err := b.rate(ctx, c)
+			tps, err := b.rate(ctx, c, "single", b.length)
 			if quiet {
 				b.SingleQuietTPS, b.SingleQuietRatio = tps, tps/bare
 			} else {
@@ -249,8 +250,39 @@ func (b *bencher) single(ctx context.Context) error {
 	return nil
 }
 
-// rate counts finished runs per second, after a warm-up.
-func (b *bencher) rate(ctx context.Context, c *bus.Client) (float64, error) {
+// breakerPairs is how often a rate with breaker is held against one without.
+const breakerPairs = 8
+
+// breaker measures what circuit breakers cost: short turns with and without,
+// on one node, and the median of their ratios.
+func (b *bencher) breaker(ctx context.Context) error {
+	task := b.task("call", "")
+	flows := map[string]string{"single": task, "free": strings.Replace(task, "{ url", "{ breaker = false, url", 1)}
+	return b.withNode(ctx, "always", false, flows, func(_ *node, c *bus.Client) error {
+		var costs []float64
+		for i := range breakerPairs {
+			rates := map[string]float64{}
+			order := []string{"single", "free"}
+			if i%2 == 1 {
+				slices.Reverse(order)
+			}
+			for _, flow := range order {
+				tps, err := b.rate(ctx, c, flow, b.length/2)
+				if err != nil {
+					return err
+				}
+				rates[flow] = tps
+			}
+			costs = append(costs, 100*(1-rates["single"]/rates["free"]))
+		}
+		slices.Sort(costs)
+		b.BreakerCost = (costs[breakerPairs/2-1] + costs[breakerPairs/2]) / 2
+		return nil
+	})
+}
+
+// rate counts finished runs of a flow per second, after a warm-up.
+func (b *bencher) rate(ctx context.Context, c *bus.Client, flow string, length time.Duration) (float64, error) {
 	var n atomic.Int64
 	var failed atomic.Value
 	ctx, cancel := context.WithCancel(ctx)
@@ -260,7 +292,7 @@ func (b *bencher) rate(ctx context.Context, c *bus.Client) (float64, error) {
 		wg.Go(func() {
 			for ctx.Err() == nil {
 				var doc json.RawMessage // not decoded: the caller's work is not the engine's
-				err := c.Call(ctx, "run.start", bus.StartRun{Flow: "single", Wait: json.RawMessage("60")}, &doc)
+				err := c.Call(ctx, "run.start", bus.StartRun{Flow: flow, Wait: json.RawMessage("60")}, &doc)
 				switch {
 				case ctx.Err() != nil:
 				case err != nil:
@@ -275,9 +307,9 @@ func (b *bencher) rate(ctx context.Context, c *bus.Client) (float64, error) {
 			}
 		})
 	}
-	pass(ctx, b.length/4)
+	pass(ctx, length/4)
 	before, began := n.Load(), time.Now()
-	pass(ctx, b.length)
+	pass(ctx, length)
 	tps := float64(n.Load()-before) / time.Since(began).Seconds()
 	cancel()
 	wg.Wait()

@@ -29,7 +29,7 @@ func checkingTypes() (types flowfile.Types, done func(), err error) {
 }
 
 func (a *app) flowsCommand() *cobra.Command {
-	c := &cobra.Command{Use: "flows", Short: "List, show and check flows"}
+	c := &cobra.Command{Use: "flows", Short: "List, show, draw and check flows"}
 	var strict, brief bool
 	validate := &cobra.Command{
 		Use: "validate [PATH...]", Short: "Check flow files without a server",
@@ -45,7 +45,7 @@ func (a *app) flowsCommand() *cobra.Command {
 			RunE: func(c *cobra.Command, _ []string) error { return a.listFlows(c.Context()) }},
 		&cobra.Command{Use: "show FLOW", Short: "Show one flow and its tasks", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeFlows,
 			RunE: func(c *cobra.Command, args []string) error { return a.showFlow(c.Context(), args[0]) }},
-		validate,
+		a.graphCommand(), validate,
 	)
 	return c
 }

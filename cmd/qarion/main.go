@@ -8,6 +8,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -26,6 +27,10 @@ func Main() int {
 	root.SetArgs(os.Args[1:])
 	return a.exit(ctx, root.ExecuteContext(ctx))
 }
+
+// moreFormats annotates a command with what --output can be beside table and
+// json.
+const moreFormats = "formats"
 
 // root is the table of commands.
 func (a *app) root() *cobra.Command {
@@ -60,7 +65,9 @@ func (a *app) root() *cobra.Command {
 	for _, c := range root.Commands() {
 		guardUsage(c)
 	}
-	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return a.start() }
+	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
+		return a.start(strings.Fields(c.Annotations[moreFormats])...)
+	}
 	return root
 }
 

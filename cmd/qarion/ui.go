@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -124,9 +125,10 @@ func clip(s string, width int) string {
 	return text.Trim(s, width-1) + "…"
 }
 
-func checkOutput(o string) error {
-	if o != "table" && o != "json" {
-		return usageError(fmt.Errorf("--output is %q, want table or json", o))
+func checkOutput(o string, more []string) error {
+	formats := append([]string{"table", "json"}, more...)
+	if !slices.Contains(formats, o) {
+		return usageError(fmt.Errorf("--output is %q, want %s", o, strings.Join(formats, ", ")))
 	}
 	return nil
 }

@@ -75,6 +75,8 @@ func TestLimits_AttacksAreErrors(t *testing.T) {
 		"wordwrap":          {"{{ ('a ' * 700000) | wordwrap(2) }}", "more than 1000000 steps"},
 		"filter in map":     {"{{ range(1000) | map('center', 100000000) | list }}", "a text of more than 16 MiB"},
 		"panic of lexer":    {"{{ 0.日k }}", "unexpected|cannot be read|not a number|expected"},
+		"endless lexer":     {"{{0!0.日}}", "unexpected"},
+		"endless number":    {"{{ 1.é + x0.é }}", "unexpected"},
 		"unfinished test":   {"{{ missing is not ", "is not closed"},
 	} {
 		began := time.Now()
@@ -152,7 +154,7 @@ func TestRefused(t *testing.T) {
 		"{{ a | map('upper' }}":                    `f: {{ is not closed by }}`,
 		"{{ a ? b : c }}":                          `f: unexpected '?' in an expression`,
 		"{{ not }}":                                "f: expected an expression, got the end of the tag",
-		"{{ a ! b }}":                              `f: unexpected "!"`,
+		"{{ a ! b }}":                              `f: unexpected '!' in an expression`,
 		"{{ 1. }}":                                 `f: "1." is not a number`,
 		"{{ 012 }}":                                `f: "012" is not a number`,
 		"{% filter upper %}a{% endfilter upper %}": `f: expected the end of the tag, got "upper"`,

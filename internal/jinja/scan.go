@@ -125,6 +125,9 @@ func maskTag(source string, out []byte, start int) (end int, err error) {
 			for j := range width {
 				out[i+j] = ' '
 			}
+		case c == '.' && numberBefore(source[start+2:i]) && i+1 < len(source) && source[i+1] >= utf8.RuneSelf, // the lexer would never end
+			c == '!' && !strings.HasPrefix(source[i:], "!="):
+			return 0, fmt.Errorf("%sunexpected %q in an expression", place(source, i), c)
 		case c == '_' || unicode.IsLetter(c) || unicode.IsDigit(c) && c < utf8.RuneSelf || strings.ContainsRune("+-*/%~<>=!.,:|", c):
 		default:
 			return 0, fmt.Errorf("%sunexpected %q in an expression", place(source, i), c)
@@ -132,6 +135,12 @@ func maskTag(source string, out []byte, start int) (end int, err error) {
 		i += width
 	}
 	return 0, fmt.Errorf("%s%s is not closed by %s", place(source, start), open, closing)
+}
+
+// numberBefore reports whether a source ends with a number.
+func numberBefore(s string) bool {
+	word := s[strings.LastIndexFunc(s, func(r rune) bool { return r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r) })+1:]
+	return word != "" && word[0] >= '0' && word[0] <= '9'
 }
 
 // textLen is the length of the text literal at the start of s, with its
