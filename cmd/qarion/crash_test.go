@@ -4,10 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -25,87 +22,40 @@ import (
 	"github.com/qarion/qarion/internal/testkit"
 )
 
-// call is one request as the upstream saw it.
-type call struct {
-	run, task, key string
-	at             time.Time
-}
-
-// upstream is the server that is never killed: it records every request.
-type upstream struct {
-	*httptest.Server
-	mu    sync.Mutex
-	calls []call
-	flaky map[string]int
-}
-
-func newUpstream(t *testing.T) *upstream {
-	u := &upstream{flaky: map[string]int{}}
-	u.Server = httptest.NewServer(http.HandlerFunc(u.serve))
-	t.Cleanup(u.Close)
-	return u
-}
-
-func (u *upstream) serve(w http.ResponseWriter, r *http.Request) {
-	c := call{run: r.Header.Get("X-Run"), task: r.Header.Get("X-Task"), key: r.Header.Get("Idempotency-Key"), at: time.Now()}
-	_, _ = io.Copy(io.Discard, r.Body)
-	u.mu.Lock()
-	u.calls = append(u.calls, c)
-	u.flaky[c.run+c.task]++
-	tries := u.flaky[c.run+c.task]
-	u.mu.Unlock()
-	if d, err := time.ParseDuration(r.URL.Query().Get("slow")); err == nil {
-		select {
-		case <-time.After(d):
-		case <-r.Context().Done():
-			return
-		}
-	}
-	if n, err := strconv.Atoi(r.URL.Query().Get("flaky")); err == nil && tries <= n {
-		w.WriteHeader(http.StatusServiceUnavailable)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	fmt.Fprintf(w, `{"task":%q}`, c.task)
-}
-
-func (u *upstream) seen() []call {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return append([]call(nil), u.calls...)
-}
-
-// task writes a task of a crash-test flow.
-func (u *upstream) task(id, query, deps, more string) string {
-	return fmt.Sprintf("[[tasks]]\nid = %q\ntype = \"api_call\"\n%s[tasks.properties]\nurl = \"%s/%s\"\nheaders = { X-Run = \"{{ run_id }}\", X-Task = \"{{ node_id }}\" }\n%s\n",
-		id, deps, u.URL, query, more)
+// upstreamTask writes a task of a crash-test flow. The request says to which
+// attempt it belongs.
+func upstreamTask(u *testkit.Upstream, id, path, deps, more string) string {
+	return fmt.Sprintf("[[tasks]]\nid = %q\ntype = \"api_call\"\n%s[tasks.properties]\nurl = \"%s/%s\"\n"+
+		"headers = { X-Run = \"{{ run_id }}\", X-Task = \"{{ node_id }}\", X-Attempt = \"{{ attempt }}\" }\n%s\n", id, deps, u.URL, path, more)
 }
 
 func after(ids ...string) string {
 	return "dependencies = [\"" + strings.Join(ids, "\", \"") + "\"]\n"
 }
 
-func (u *upstream) flows(t *testing.T, dir string) []string {
+// crashFlows writes the flows of the crash test and returns their names.
+func crashFlows(t *testing.T, u *testkit.Upstream, dir string) []string {
+	task := func(id, path, deps, more string) string { return upstreamTask(u, id, path, deps, more) }
 	var chain, fan, all strings.Builder
 	for i := range 5 {
 		deps := ""
 		if i > 0 {
 			deps = after(fmt.Sprintf("c%d", i-1))
 		}
-		chain.WriteString(u.task(fmt.Sprintf("c%d", i), "?slow=5ms", deps, ""))
+		chain.WriteString(task(fmt.Sprintf("c%d", i), "slow/5ms", deps, ""))
 	}
-	fan.WriteString(u.task("first", "", "", ""))
+	fan.WriteString(task("first", "ok", "", ""))
 	for i := range 10 {
-		fan.WriteString(u.task(fmt.Sprintf("f%d", i), "?slow=10ms", after("first"), ""))
+		fan.WriteString(task(fmt.Sprintf("f%d", i), "slow/10ms", after("first"), ""))
 		fmt.Fprintf(&all, "f%d ", i)
 	}
-	fan.WriteString(u.task("last", "", after(strings.Fields(all.String())...), ""))
+	fan.WriteString(task("last", "ok", after(strings.Fields(all.String())...), ""))
 	files := map[string]string{
 		"chain": chain.String(), "fan": fan.String(),
-		"diamond": u.task("a", "", "", "") + u.task("b", "?slow=20ms", after("a"), "") + u.task("c", "", after("a"), "") + u.task("d", "", after("b", "c"), ""),
-		"retry":   u.task("r", "?flaky=2", "", "retry_count = 5\nretry_delay = 0.05"),
-		"keyed":   u.task("k", "?slow=30ms", "", "operation = \"post\"\nidempotency_key = true"),
-		"unkeyed": u.task("p", "?slow=30ms", "", "operation = \"post\""),
+		"diamond": task("a", "ok", "", "") + task("b", "slow/20ms", after("a"), "") + task("c", "ok", after("a"), "") + task("d", "ok", after("b", "c"), ""),
+		"retry":   task("r", "flaky/2/503", "", "retry_count = 5\nretry_delay = 0.05"),
+		"keyed":   task("k", "slow/30ms", "", "operation = \"post\"\nidempotency_key = true"),
+		"unkeyed": task("p", "slow/30ms", "", "operation = \"post\""),
 	}
 	var names []string
 	if err := os.MkdirAll(filepath.Join(dir, "flows"), 0o755); err != nil {
@@ -133,9 +83,9 @@ func kills() int {
 // answer was lost), no task may lack its call, none may be called again after
 // its success was recorded, and what must not be repeated was not.
 func TestCrash(t *testing.T) {
-	u := newUpstream(t)
+	u := testkit.NewUpstream(t)
 	dir := t.TempDir()
-	names := u.flows(t, dir)
+	names := crashFlows(t, u, dir)
 	rng := rand.New(rand.NewPCG(7, uint64(kills())))
 	var access atomic.Value
 	ctx, stop := context.WithCancel(t.Context())
@@ -153,18 +103,24 @@ func TestCrash(t *testing.T) {
 			}
 		}
 	})
+	var died []time.Time
 	for range kills() {
 		p := testkit.Serve(t, dir)
 		access.Store(p.Access)
 		<-time.After(time.Duration(50+rng.IntN(1450)) * time.Millisecond)
 		p.Kill()
+		died = append(died, time.Now())
 	}
 	stop()
 	triggers.Wait()
 	p := testkit.Serve(t, dir)
 	runs := awaitRuns(t, p, int(sent.Load()))
-	t.Logf("%d kills, %d triggers, %d calls", kills(), sent.Load(), len(u.seen()))
-	u.check(t, p, runs)
+	t.Logf("%d kills, %d triggers, %d calls", kills(), sent.Load(), len(u.Requests()))
+	checkRuns(t, u, runs)
+	h := testkit.History{Requests: u.Requests(), Log: logged(t, p), Tasks: planned(runs), Kills: died}
+	for _, v := range h.Check() {
+		t.Error(v)
+	}
 	if code := p.Stop(); code != 0 {
 		t.Errorf("the node stopped with exit code %d", code)
 	}
@@ -235,13 +191,13 @@ func awaitRuns(t *testing.T, p *testkit.Process, triggers int) []*engine.RunDoc 
 	return docs
 }
 
-// check holds what the upstream saw against what the node recorded.
-func (u *upstream) check(t *testing.T, p *testkit.Process, runs []*engine.RunDoc) {
-	byTask := map[string][]call{}
-	for _, c := range u.seen() {
-		byTask[c.run+"."+c.task] = append(byTask[c.run+"."+c.task], c)
+// checkRuns holds how the runs ended against what their flows allow.
+func checkRuns(t *testing.T, u *testkit.Upstream, runs []*engine.RunDoc) {
+	t.Helper()
+	calls := map[string]int{}
+	for _, r := range u.Requests() {
+		calls[r.Run]++
 	}
-	done := u.successes(t, p)
 	for _, d := range runs {
 		if d.Status != engine.Success && d.Status != engine.Interrupted {
 			t.Errorf("run %s of %s: %s: %+v", d.RunID, d.FlowID, d.Status, d.Error)
@@ -249,47 +205,75 @@ func (u *upstream) check(t *testing.T, p *testkit.Process, runs []*engine.RunDoc
 		if d.Status == engine.Interrupted && d.FlowID != "unkeyed" {
 			t.Errorf("run %s of %s is interrupted, though its calls may be repeated", d.RunID, d.FlowID)
 		}
-		for i := range d.Tasks {
-			id := string(d.RunID) + "." + string(d.Tasks[i].TaskID)
-			calls := byTask[id]
-			if d.Tasks[i].Status == engine.Success && len(calls) == 0 {
-				t.Errorf("task %s succeeded without a call", id)
-			}
-			if d.FlowID == "unkeyed" && len(calls) > 1 {
-				t.Errorf("task %s, a POST without key, was called %d times", id, len(calls))
-			}
-			for _, c := range calls {
-				if end, ok := done[id]; ok && c.at.After(end.Add(2*time.Millisecond)) {
-					t.Errorf("task %s was called at %s, after its success at %s", id, c.at.Format(time.StampMicro), end.Format(time.StampMicro))
-				}
-				if d.FlowID == "keyed" && (c.key == "" || c.key != calls[0].key) {
-					t.Errorf("task %s was called with the keys %q and %q", id, calls[0].key, c.key)
-				}
-			}
+		if d.FlowID == "unkeyed" && calls[string(d.RunID)] > 1 {
+			t.Errorf("run %s: a POST without key was called %d times", d.RunID, calls[string(d.RunID)])
 		}
 	}
 }
 
-// successes reads from the operation log when each task succeeded.
-func (u *upstream) successes(t *testing.T, p *testkit.Process) map[string]time.Time {
+// planned is what the flows say, for the checker of histories.
+func planned(runs []*engine.RunDoc) (out []testkit.Planned) {
+	for _, d := range runs {
+		for i := range d.Tasks {
+			task := &d.Tasks[i]
+			p := testkit.Planned{Run: string(d.RunID), Task: string(task.TaskID)}
+			if d.FlowID == "retry" {
+				p.Retries = 5
+			}
+			p.After = needs(string(d.FlowID), string(task.TaskID))
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// needs are the tasks that a task of crashFlows waits for.
+func needs(flow, task string) []string {
+	switch {
+	case flow == "chain" && task != "c0":
+		return []string{"c" + string(task[1]-1)}
+	case flow == "fan" && task == "last":
+		return strings.Fields("f0 f1 f2 f3 f4 f5 f6 f7 f8 f9")
+	case flow == "fan" && task != "first":
+		return []string{"first"}
+	case flow == "diamond" && task == "d":
+		return []string{"b", "c"}
+	case flow == "diamond" && task != "a":
+		return []string{"a"}
+	}
+	return nil
+}
+
+// logged reads the operation log, for the checker of histories.
+func logged(t *testing.T, p *testkit.Process) (out []testkit.Logged) {
+	t.Helper()
 	c, err := bus.Dial(p.Access, p.Access.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	out := map[string]time.Time{}
-	err = c.Logs(t.Context(), bus.LogFilter{Status: "success"}, func(raw []byte, op *engine.Operation) error {
+	err = c.Logs(t.Context(), bus.LogFilter{}, func(_ []byte, op *engine.Operation) error {
+		if op.Superseded {
+			return nil
+		}
+		var d engine.Details
+		if err := json.Unmarshal(op.Details, &d); err != nil {
+			return err
+		}
 		end, err := time.Parse(time.RFC3339, op.EndTime)
 		if err != nil {
 			return err
 		}
-		if !json.Valid(raw) {
-			return fmt.Errorf("operation %s is not JSON", op.OperationID)
+		e := testkit.Logged{
+			Run: string(op.ExecutionID), Task: string(op.TaskID), Attempt: op.Attempt, Outcome: op.Status, Unknown: d.Repeated,
+			Key: d.IdempotencyKey, Method: d.Method, Class: d.ErrorClass, Status: d.StatusCode, At: end,
 		}
-		id := string(op.ExecutionID) + "." + string(op.TaskID)
-		if was, ok := out[id]; !ok || end.Before(was) {
-			out[id] = end
+		if d.RetryAt != "" {
+			if e.NotBefore, err = time.Parse(time.RFC3339, d.RetryAt); err != nil {
+				return err
+			}
 		}
+		out = append(out, e)
 		return nil
 	})
 	if err != nil {
@@ -305,12 +289,12 @@ func TestSlowCall_IsNotTakenForALostWorker(t *testing.T) {
 		t.Skip("takes 18 s: left out with -short")
 	}
 	t.Parallel()
-	u := newUpstream(t)
+	u := testkit.NewUpstream(t)
 	dir := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(dir, "flows"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	text := u.task("slow", "?slow=17s", "", "operation = \"post\"")
+	text := upstreamTask(u, "slow", "slow/17s", "", "operation = \"post\"")
 	if err := os.WriteFile(filepath.Join(dir, "flows", "slow.toml"), []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -326,7 +310,7 @@ func TestSlowCall_IsNotTakenForALostWorker(t *testing.T) {
 	if err := c.Call(ctx, "run.start", bus.StartRun{Flow: "slow", Wait: json.RawMessage("50")}, doc); err != nil {
 		t.Fatal(err)
 	}
-	if doc.Status != engine.Success || len(u.seen()) != 1 {
-		t.Errorf("run: %s, %d requests", doc.Status, len(u.seen()))
+	if doc.Status != engine.Success || len(u.Requests()) != 1 {
+		t.Errorf("run: %s, %d requests", doc.Status, len(u.Requests()))
 	}
 }

@@ -20,18 +20,19 @@ import (
 // door is a node and a plain NATS client, without a login and with nothing of
 // ours.
 type door struct {
-	*upstream
+	u   *testkit.Upstream
 	dir string
 	nc  *nats.Conn
 	js  jetstream.JetStream
 }
 
 func openDoor(t *testing.T) *door {
-	d := &door{upstream: newUpstream(t), dir: t.TempDir()}
+	d := &door{u: testkit.NewUpstream(t), dir: t.TempDir()}
+	d.u.Handle("/call", testkit.OK(`{"task":"call"}`))
 	if err := os.MkdirAll(filepath.Join(d.dir, "flows"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	d.write(t, "orders", d.task("call", "", "", ""))
+	d.write(t, "orders", upstreamTask(d.u, "call", "call", "", ""))
 	p := testkit.Serve(t, d.dir)
 	var err error
 	if d.nc, err = nats.Connect(p.Access.URL); err != nil {
@@ -237,10 +238,10 @@ func TestServe_PicksUpChangedFiles(t *testing.T) {
 		}
 	}
 	first := version()
-	d.write(t, "orders", d.task("call", "?changed", "", ""))
+	d.write(t, "orders", upstreamTask(d.u, "call", "call?changed", "", ""))
 	second := await("a changed file", func(v string) bool { return v != first })
 	d.write(t, "orders", "broken =")
-	d.write(t, "extra", d.task("call", "", "", ""))
+	d.write(t, "extra", upstreamTask(d.u, "call", "call", "", ""))
 	third := await("a new file beside a broken one", func(v string) bool { return strings.Contains(v, "extra=") })
 	if !strings.Contains(third, strings.TrimSpace(second)) {
 		t.Errorf("a broken file replaced a good version: %s, before %s", third, second)
@@ -252,9 +253,9 @@ func TestServe_PicksUpChangedFiles(t *testing.T) {
 }
 
 func TestRun_CtrlCCancelsTheRun(t *testing.T) {
-	u := newUpstream(t)
+	u := testkit.NewUpstream(t)
 	dir := t.TempDir()
-	text := u.task("slow", "?slow=30s", "", "") + u.task("next", "", after("slow"), "")
+	text := upstreamTask(u, "slow", "slow/30s", "", "") + upstreamTask(u, "next", "ok", after("slow"), "")
 	if err := os.WriteFile(filepath.Join(dir, "f.toml"), []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -265,7 +266,7 @@ func TestRun_CtrlCCancelsTheRun(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for len(u.seen()) == 0 { // the call is in flight
+	for len(u.Requests()) == 0 { // the call is in flight
 		runtime.Gosched()
 	}
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
