@@ -71,7 +71,7 @@ func TestCredential_NeverPrintsItsSecrets(t *testing.T) {
 	if got := fmt.Sprint(c.Secrets()); got != "[verysecret alsosecret]" {
 		t.Errorf("secrets %s", got)
 	}
-	for _, text := range []string{fmt.Sprint(c), fmt.Sprintf("%+v", c), fmt.Sprintf("%#v", c), fmt.Sprintf("%s", &c)} {
+	for _, text := range []string{fmt.Sprint(c), fmt.Sprintf("%+v", c), fmt.Sprintf("%#v", c), c.String()} {
 		if strings.Contains(text, "secret\"") || strings.Contains(text, "verysecret") {
 			t.Errorf("printed as %s", text)
 		}

@@ -305,11 +305,11 @@ func uniqueFilter(s *state, v any, a *args) any {
 	out := gen{}
 	for _, item := range s.iterate(v) {
 		k := g.get(s, item)
-		switch k.(type) {
+		switch k := k.(type) {
 		case []any, *value.Map:
 			s.fail("a %s cannot be made unique", typeName(k))
 		case *undefined:
-			s.undefined(k.(*undefined))
+			s.undefined(k)
 		}
 		if t, ok := asText(k); ok {
 			if known[t] {

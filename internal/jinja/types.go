@@ -66,7 +66,7 @@ func normal(n *big.Int) any {
 
 // typeName is what messages call a value.
 func typeName(v any) string {
-	switch v.(type) {
+	switch v := v.(type) {
 	case *undefined:
 		return "undefined"
 	case tuple:
@@ -76,7 +76,7 @@ func typeName(v any) string {
 	case markup:
 		return "str"
 	case view:
-		return v.(view).name
+		return v.name
 	case *span:
 		return "range"
 	case *function:
