@@ -2,119 +2,21 @@ package main
 
 import (
 	"bufio"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"github.com/qarion/qarion/bus"
 	"github.com/qarion/qarion/engine"
-	"github.com/qarion/qarion/engine/flowfile"
 	"github.com/qarion/qarion/internal/value"
 	"github.com/qarion/qarion/kvstore"
 )
-
-// openCredentials opens the credential store with the key that the environment
-// names, or the data directory's own.
-func (n *node) openCredentials(ctx context.Context, o nodeOptions) error {
-	nc, err := n.bus.Connect("credentials")
-	if err != nil {
-		return err
-	}
-	n.conns = append(n.conns, nc)
-	key := kvstore.KeyConfig{File: filepath.Join(o.dataDir, "key")}
-	if !o.ownKey {
-		key.File = cmp.Or(os.Getenv("QARION_KEY_FILE"), key.File)
-		key.Text, key.NewText = os.Getenv("QARION_KEY"), os.Getenv("QARION_NEW_KEY")
-	}
-	n.secrets, err = kvstore.OpenCredentials(ctx, kvstore.CredentialsConfig{Conn: nc, Key: key})
-	if err != nil {
-		return err
-	}
-	if err := n.secrets.KeyError(); err != nil {
-		n.log.Warn("credentials cannot be opened", engine.LogErr, err)
-	}
-	return nil
-}
-
-// credentialInput is the payload of credential.store.
-type credentialInput struct {
-	ID   string     `json:"credential_id"`
-	Type string     `json:"type,omitempty"`
-	Data *value.Map `json:"data,omitempty"`
-}
-
-// credentialStored is the answer of credential.store.
-type credentialStored struct {
-	ID       string `json:"credential_id"`
-	Type     string `json:"type"`
-	Replaced bool   `json:"replaced"`
-	KeyMade  string `json:"key_made,omitempty"` // the key file, where this has made it
-}
-
-// rekeyed is the answer of credential.rekey.
-type rekeyed struct {
-	Sealed int `json:"sealed"` // records sealed anew
-	Failed int `json:"failed"` // records that could not be opened, left as they were
-}
-
-// credentialEndpoints are the service's endpoints for credentials, for callers
-// with a login.
-func (n *node) credentialEndpoints() []bus.Endpoint {
-	one := func(data []byte) (string, error) {
-		var in credentialInput
-		if err := json.Unmarshal(data, &in); err != nil || in.ID == "" {
-			return "", fmt.Errorf("%w: which credential? {\"credential_id\": \"shop\"}", engine.ErrInvalid)
-		}
-		return in.ID, nil
-	}
-	return []bus.Endpoint{
-		{Group: "credential", Name: "store", Handle: n.storeCredential},
-		{Group: "credential", Name: "list", Handle: func(ctx context.Context, _ []byte) (any, error) {
-			return map[string]any{"credentials": n.secrets.List(ctx)}, nil
-		}},
-		{Group: "credential", Name: "show", Handle: func(ctx context.Context, data []byte) (any, error) {
-			id, err := one(data)
-			if err != nil {
-				return nil, err
-			}
-			return n.secrets.Show(ctx, id)
-		}},
-		{Group: "credential", Name: "delete", Handle: func(ctx context.Context, data []byte) (any, error) {
-			id, err := one(data)
-			if err != nil {
-				return nil, err
-			}
-			return credentialInput{ID: id}, n.secrets.Delete(ctx, id)
-		}},
-		{Group: "credential", Name: "rekey", Handle: func(ctx context.Context, _ []byte) (any, error) {
-			done, failed, err := n.secrets.Rekey(ctx)
-			return rekeyed{done, failed}, err
-		}},
-	}
-}
-
-func (n *node) storeCredential(ctx context.Context, data []byte) (any, error) {
-	var in credentialInput
-	if err := json.Unmarshal(data, &in); err != nil {
-		return nil, fmt.Errorf("%w: the request is not an object with credential_id, type and data", engine.ErrInvalid)
-	}
-	replaced, made, err := n.secrets.Store(ctx, engine.Credential{ID: in.ID, Type: in.Type, Data: in.Data})
-	if err != nil {
-		return nil, err
-	}
-	n.log.Info("credential stored", "credential", in.ID, "type", in.Type, "replaced", replaced)
-	return credentialStored{in.ID, in.Type, replaced, made}, nil
-}
 
 func (a *app) credentialsCommand() *cobra.Command {
 	c := &cobra.Command{Use: "credentials", Short: "Secrets for calls, sealed"}
@@ -386,69 +288,4 @@ func (a *app) rekey(ctx context.Context) error {
 		return fail(fmt.Errorf("%s could not be opened and stayed as before", plural(out.Failed, "record")), "see which: qarion credentials list")
 	}
 	return nil
-}
-
-// unstored warns of credentials that flows name and that are not stored yet.
-// Without any that are named, nothing is opened.
-func (a *app) unstored(ctx context.Context, flows []*engine.Flow, types flowfile.Types) (flowfile.Errors, error) {
-	type use struct {
-		flow *engine.Flow
-		task *engine.Task
-		id   string
-	}
-	var uses []use
-	for _, f := range flows {
-		for i := range f.Tasks {
-			task := &f.Tasks[i]
-			kind := types[task.Type]
-			if kind == nil {
-				continue
-			}
-			if program, problems := kind.Prepare(f, task); len(problems) == 0 && program != nil {
-				for _, id := range program.Needs().Credentials {
-					uses = append(uses, use{f, task, id})
-				}
-			}
-		}
-	}
-	if len(uses) == 0 {
-		return nil, nil
-	}
-	stored, err := a.storedCredentials(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var out flowfile.Errors
-	for _, u := range uses {
-		if !slices.Contains(stored, u.id) {
-			out = append(out, &flowfile.Error{
-				File: u.flow.File, Line: max(1, u.task.Line), Column: 1, Task: string(u.task.ID), Key: "credential_id",
-				Severity: flowfile.SeverityWarning, Code: "credential-not-stored", Suggestion: engine.Nearest(u.id, stored),
-				Message: fmt.Sprintf("credential %q is not stored yet: qarion credentials store --credential-id %s", u.id, u.id),
-			})
-		}
-	}
-	return out, nil
-}
-
-// storedCredentials lists the ids that are stored. A data directory that is
-// not there yet is not made.
-func (a *app) storedCredentials(ctx context.Context) (ids []string, err error) {
-	if c, found, err := a.connect(); err == nil && found {
-		c.Close()
-	} else if err == nil {
-		if _, err := os.Stat(filepath.Join(a.cfg.DataDir, "nats")); err != nil {
-			return nil, nil
-		}
-	}
-	s, err := a.anyNode(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer s.Close()
-	list, err := s.credentials(ctx)
-	for _, c := range list {
-		ids = append(ids, c.ID)
-	}
-	return ids, err
 }

@@ -6,7 +6,8 @@
 //
 //	scan.go       what gonja's lexer gets wrong is put right, or refused
 //	parse*.go     tokens become a tree (tree.go)
-//	eval.go       the tree is evaluated: state, limits, output
+//	eval*.go, exec.go   the tree is evaluated: state and limits in eval.go,
+//	              expressions, access and calls beside it, statements in exec.go
 //	filters*.go, tests.go, methods.go, globals.go   what templates can call
 //	python*.go    numbers, texts and comparisons as Python has them
 //

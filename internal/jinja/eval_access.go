@@ -1,0 +1,255 @@
+package jinja
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/qarion/qarion/internal/value"
+)
+
+func (a *attr) eval(s *state) val {
+	x := a.x.eval(s)
+	s.step(1)
+	if ns, ok := x.v.(*namespace); ok {
+		if v, ok := ns.vals[a.name]; ok {
+			return v
+		}
+	}
+	return val{s.attribute(a.x, x.v, a.name), x.o}
+}
+
+// attribute is x.name: a key of a mapping, else a method.
+func (s *state) attribute(written expr, x any, name string) any {
+	switch x := x.(type) {
+	case *undefined:
+		return x // default may still catch it; anything else names what is missing
+	case *value.Map:
+		if v, ok := x.Get(name); ok {
+			return v
+		}
+	case *namespace:
+		return &undefined{name: path(written, name), available: x.names}
+	case tuple: // what groupby gives
+		if at := slices.Index([]string{"grouper", "list"}, name); at >= 0 && len(x) == 2 {
+			return x[at]
+		}
+	case *loop:
+		return x.attribute(s, name)
+	case *cycler:
+		return x.attribute(name)
+	}
+	if m := method(x, name); m != nil {
+		return m
+	}
+	u := &undefined{name: path(written, name)}
+	if m, ok := x.(*value.Map); ok {
+		u.available = m.Keys()
+	}
+	return u
+}
+
+// path is how an attribute was written: get_user.address.city.
+func path(x expr, last string) string {
+	switch x := x.(type) {
+	case *name:
+		return x.id + "." + last
+	case *attr:
+		return path(x.x, x.name) + "." + last
+	case *index:
+		if l, ok := x.key.(*literal); ok {
+			switch k := l.v.(type) {
+			case string:
+				return path(x.x, k) + "." + last
+			case int64:
+				return path(x.x, (&state{}).str(k)) + "." + last
+			}
+		}
+		return path(x.x, "[...]") + "." + last
+	}
+	return last
+}
+
+func (i *index) eval(s *state) val {
+	x, k := i.x.eval(s), s.defined(i.key)
+	s.step(1)
+	_, shown := i.key.(*literal)
+	return val{s.item(i.x, x.v, k.v, shown), x.o | k.o}
+}
+
+// item is x[k]. shown says whether k stands in the template and may be quoted.
+func (s *state) item(written expr, x, k any, shown bool) any {
+	if u, ok := x.(*undefined); ok {
+		return u
+	}
+	key, isText := asText(k)
+	if m, ok := x.(*value.Map); ok {
+		if v, found := m.Get(key); isText && found {
+			return v
+		}
+		if isText {
+			if f := method(x, key); f != nil {
+				return f
+			}
+		}
+		return &undefined{name: path(written, s.short(k, shown)), available: m.Keys()}
+	}
+	if isText {
+		if ns, ok := x.(*namespace); ok {
+			if v, ok := ns.vals[key]; ok {
+				return v.v
+			}
+		}
+		if t, ok := x.(tuple); ok {
+			return s.attribute(written, t, key)
+		}
+		if m := method(x, key); m != nil {
+			return m
+		}
+		return &undefined{name: path(written, s.short(k, shown))}
+	}
+	n, isNumber := number(k)
+	at, ok := n.(int64)
+	if _, fraction := k.(float64); !isNumber || !ok || fraction {
+		return &undefined{name: path(written, s.short(k, shown))}
+	}
+	var v any
+	var found bool
+	if text, ok := asText(x); ok {
+		v, found = charAt(text, at)
+	} else if r, ok := x.(*span); ok {
+		if at < 0 {
+			at += r.n
+		}
+		v, found = r.at(at), at >= 0 && at < r.n
+	} else if items, ok := asItems(x); ok {
+		if at < 0 {
+			at += int64(len(items))
+		}
+		if found = at >= 0 && at < int64(len(items)); found {
+			v = items[at]
+		}
+	}
+	if !found {
+		return &undefined{name: path(written, s.short(k, shown))}
+	}
+	return v
+}
+
+// short is a key as messages show it: numbers, and names from the template;
+// never data.
+func (s *state) short(k any, shown bool) string {
+	if t, ok := asText(k); ok {
+		if shown && len(t) <= 64 && strings.Trim(t, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == "" {
+			return t
+		}
+		return "[...]"
+	}
+	if _, ok := number(k); ok {
+		return s.str(k)
+	}
+	return "[...]"
+}
+
+func charAt(text string, at int64) (string, bool) {
+	if at >= 0 && at < int64(len(text)) && isASCII(text[:at+1]) {
+		return text[at : at+1], true
+	}
+	runes := []rune(text)
+	if at < 0 {
+		at += int64(len(runes))
+	}
+	if at < 0 || at >= int64(len(runes)) {
+		return "", false
+	}
+	return string(runes[at]), true
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
+}
+
+func (sl *slice) eval(s *state) val {
+	x := s.defined(sl.x)
+	o := x.o
+	bound := func(e expr) any {
+		if e == nil {
+			return nil
+		}
+		v := s.defined(e)
+		o |= v.o
+		return v.v
+	}
+	from, to, step := bound(sl.from), bound(sl.to), bound(sl.step)
+	return val{s.slice(x.v, from, to, step), o}
+}
+
+// slice is x[from:to:step], with Python's meaning of what is left out and of
+// negative numbers.
+func (s *state) slice(x, from, to, step any) any {
+	items, isList := asItems(x)
+	text, isText := asText(x)
+	r, isSpan := x.(*span)
+	switch {
+	case isText:
+		s.step(len(text))
+		items = nil
+		for _, c := range text {
+			items = append(items, c)
+		}
+	case isSpan:
+		items = s.iterate(r)
+	case !isList:
+		s.fail("a %s has no parts: [from:to] needs text or a list", typeName(x))
+	}
+	n := len(items)
+	by := 1
+	if step != nil {
+		by = s.int("a slice", step)
+	}
+	if by == 0 {
+		s.fail("the step of a slice is zero")
+	}
+	start, end := 0, n
+	if by < 0 {
+		start, end = n-1, -1
+	}
+	clamp := func(v any, def int) int {
+		if v == nil {
+			return def
+		}
+		i := s.int("a slice", v)
+		if i < 0 {
+			i += n
+		}
+		if by < 0 {
+			return max(-1, min(i, n-1))
+		}
+		return max(0, min(i, n))
+	}
+	start, end = clamp(from, start), clamp(to, end)
+	out := []any{}
+	for i := start; by > 0 && i < end || by < 0 && i > end; i += by {
+		s.step(1)
+		out = append(out, items[i])
+	}
+	if isText {
+		var b strings.Builder
+		for _, c := range out {
+			b.WriteRune(c.(rune))
+		}
+		s.made(b.Len())
+		if _, safe := x.(markup); safe {
+			return markup(b.String())
+		}
+		return b.String()
+	}
+	if _, ok := x.(tuple); ok {
+		return tuple(out)
+	}
+	return out
+}
