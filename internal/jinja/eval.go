@@ -34,6 +34,10 @@ type state struct {
 	scope *scope   // nil until something is assigned
 	out   *sink
 
+	// spilled are the origins of what was read from namespaces by other ways
+	// than their names: whatever is written from then on has them.
+	spilled value.Origin
+
 	steps, look int
 	total       int
 	depth       int
@@ -85,6 +89,9 @@ type sink struct {
 // write takes a part of the output.
 func (s *state) write(p Piece) {
 	s.room(s.out.b.Len() + len(p.Text))
+	if !p.Literal {
+		p.Origin |= s.spilled
+	}
 	s.out.o |= p.Origin
 	if s.out.apart {
 		s.total += len(p.Text)

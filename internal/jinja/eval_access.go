@@ -12,6 +12,7 @@ func (a *attr) eval(s *state) val {
 	s.step(1)
 	if ns, ok := x.v.(*namespace); ok {
 		if v, ok := ns.vals[a.name]; ok {
+			v.o |= x.o
 			return v
 		}
 	}
@@ -96,6 +97,7 @@ func (s *state) item(written expr, x, k any, shown bool) any {
 	if isText {
 		if ns, ok := x.(*namespace); ok {
 			if v, ok := ns.vals[key]; ok {
+				s.spilled |= v.o
 				return v.v
 			}
 		}

@@ -120,7 +120,7 @@ func (t *Template) Value(ctx context.Context, vars Vars) (r Result, err error) {
 		if !ok {
 			s.fail("a %s is no value that can be sent", typeName(v.v))
 		}
-		r = Result{data, v.o}
+		r = Result{data, v.o | s.spilled}
 	})
 	return r, err
 }
