@@ -159,8 +159,11 @@ func (s *state) room(n int) {
 func (s *state) made(n int) {
 	s.room(n)
 	s.total += n
-	s.step(n / 256)
+	s.scan(n)
 }
+
+// scan counts the work of going through a text of n bytes.
+func (s *state) scan(n int) { s.step(n / 256) }
 
 func (s *state) fail(format string, args ...any) {
 	panic(&failure{&Error{s.tpl.field, fmt.Sprintf(format, args...)}})

@@ -117,6 +117,7 @@ func (s *state) item(written expr, x, k any, shown bool) any {
 	var v any
 	var found bool
 	if text, ok := asText(x); ok {
+		s.scan(len(text))
 		v, found = charAt(text, at)
 	} else if r, ok := x.(*span); ok {
 		if at < 0 {
@@ -193,30 +194,61 @@ func (sl *slice) eval(s *state) val {
 // slice is x[from:to:step], with Python's meaning of what is left out and of
 // negative numbers.
 func (s *state) slice(x, from, to, step any) any {
-	items, isList := asItems(x)
-	text, isText := asText(x)
-	r, isSpan := x.(*span)
-	switch {
-	case isText:
-		s.step(len(text))
-		items = nil
-		for _, c := range text {
-			items = append(items, c)
-		}
-	case isSpan:
-		items = s.iterate(r)
-	case !isList:
+	if text, ok := asText(x); ok {
+		return s.sliceText(text, x, from, to, step)
+	}
+	items, ok := asItems(x)
+	if r, isSpan := x.(*span); isSpan {
+		items, ok = s.iterate(r), true
+	}
+	if !ok {
 		s.fail("a %s has no parts: [from:to] needs text or a list", typeName(x))
 	}
-	n := len(items)
-	by := 1
+	start, end, by := s.bounds(len(items), from, to, step)
+	out := []any{}
+	for i := start; by > 0 && i < end || by < 0 && i > end; i += by {
+		s.step(1)
+		out = append(out, items[i])
+	}
+	if _, ok := x.(tuple); ok {
+		return tuple(out)
+	}
+	return out
+}
+
+// sliceText is a part of a text, by characters.
+func (s *state) sliceText(text string, x, from, to, step any) any {
+	s.scan(len(text))
+	out := ""
+	if isASCII(text) && step == nil {
+		start, end, _ := s.bounds(len(text), from, to, step)
+		out = text[start:max(start, end)]
+	} else {
+		runes := []rune(text)
+		start, end, by := s.bounds(len(runes), from, to, step)
+		var b strings.Builder
+		for i := start; by > 0 && i < end || by < 0 && i > end; i += by {
+			b.WriteRune(runes[i])
+		}
+		out = b.String()
+		s.made(len(out))
+	}
+	if _, safe := x.(markup); safe {
+		return markup(out)
+	}
+	return out
+}
+
+// bounds are where a slice of n items starts, where it ends, and its step.
+func (s *state) bounds(n int, from, to, step any) (start, end, by int) {
+	by = 1
 	if step != nil {
 		by = s.int("a slice", step)
 	}
 	if by == 0 {
 		s.fail("the step of a slice is zero")
 	}
-	start, end := 0, n
+	start, end = 0, n
 	if by < 0 {
 		start, end = n-1, -1
 	}
@@ -233,25 +265,5 @@ func (s *state) slice(x, from, to, step any) any {
 		}
 		return max(0, min(i, n))
 	}
-	start, end = clamp(from, start), clamp(to, end)
-	out := []any{}
-	for i := start; by > 0 && i < end || by < 0 && i > end; i += by {
-		s.step(1)
-		out = append(out, items[i])
-	}
-	if isText {
-		var b strings.Builder
-		for _, c := range out {
-			b.WriteRune(c.(rune))
-		}
-		s.made(b.Len())
-		if _, safe := x.(markup); safe {
-			return markup(b.String())
-		}
-		return b.String()
-	}
-	if _, ok := x.(tuple); ok {
-		return tuple(out)
-	}
-	return out
+	return clamp(from, start), clamp(to, end), by
 }

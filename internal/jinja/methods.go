@@ -327,7 +327,7 @@ func (s *state) split(t string, a *args, fromRight bool) any {
 		limit = s.int(a.what, p[1])
 	}
 	s.made(len(t))
-	s.step(len(t) / 16)
+	s.scan(len(t))
 	if !given(p[0]) || p[0] == nil {
 		return texts(splitSpace(t, limit, fromRight))
 	}
@@ -471,7 +471,7 @@ func finder(last, must bool) func(*state, string, *args) any {
 	return func(s *state, t string, a *args) any {
 		p := a.bind(s, 1, "sub", "start", "end")
 		part := s.wantText(a.what, p[0])
-		s.step(len(t) / 64)
+		s.scan(len(t))
 		runes := []rune(t)
 		from, to := s.part(len(runes), p[1], p[2])
 		at := -1
@@ -495,7 +495,7 @@ func finder(last, must bool) func(*state, string, *args) any {
 
 func countText(s *state, t string, a *args) any {
 	p := a.bind(s, 1, "sub", "start", "end")
-	s.step(len(t) / 64)
+	s.scan(len(t))
 	runes := []rune(t)
 	from, to := s.part(len(runes), p[1], p[2])
 	return int64(strings.Count(string(runes[from:max(from, to)]), s.wantText(a.what, p[0])))

@@ -199,6 +199,7 @@ func (s *state) equalAt(a, b any, depth int) bool {
 	}
 	if x, ok := asText(a); ok {
 		y, ok := asText(b)
+		s.scan(min(len(x), len(y)))
 		return ok && x == y
 	}
 	switch x := a.(type) {
@@ -301,6 +302,7 @@ func (s *state) compare(op string, a, b any) int {
 	}
 	if x, ok := asText(a); ok {
 		if y, ok := asText(b); ok {
+			s.scan(min(len(x), len(y)))
 			return strings.Compare(x, y)
 		}
 	}
@@ -331,6 +333,7 @@ func (s *state) contains(container, v any) bool {
 			}
 			s.fail("%q wants text on its left side where text is on the right, not %s", "in", typeName(v))
 		}
+		s.scan(len(text))
 		return strings.Contains(text, part)
 	}
 	if m, ok := container.(*value.Map); ok {
@@ -419,6 +422,7 @@ func (s *state) length(v any) (int, bool) {
 		return v.Len(), true
 	}
 	if text, ok := asText(v); ok {
+		s.scan(len(text))
 		return utf8.RuneCountInString(text), true
 	}
 	return 0, false

@@ -152,6 +152,28 @@ func TestOrigin_GoesThroughEverything(t *testing.T) {
 	}
 }
 
+// TestText_LargeValuesCanBeRead: the limits are for templates that do too much,
+// not for large responses.
+func TestText_LargeValuesCanBeRead(t *testing.T) {
+	vars := jinja.MapVars{
+		"ascii": {Value: strings.Repeat("abcdefghij", 1<<20)}, "other": {Value: strings.Repeat("é", 5<<20)},
+		"rows": {Value: make([]any, 2_000_000)},
+	}
+	for source, want := range map[string]string{
+		"{{ ascii[:5] }}{{ ascii[-3:] }}{{ ascii[10] }}{{ ascii | length }}":         "abcdehija10485760",
+		"{{ other[:2] }}{{ other[-1] }}{{ 'x' in other }}{{ other[:6:2] | length }}": "éééFalse3",
+		"{{ rows[0] }}{{ rows | length }}{{ rows[:2] }}":                             "None2000000[None, None]",
+		"{{ ascii | upper | truncate(8, true, '') }}":                                "ABCDEFGH",
+	} {
+		if r, err := parse(t, source).Text(t.Context(), vars); err != nil || r.Value != want {
+			t.Errorf("%s: %.80v, %v", source, r.Value, err)
+		}
+	}
+	if r, err := parse(t, "{{ rows }}").Value(t.Context(), vars); err != nil || len(r.Value.([]any)) != 2_000_000 {
+		t.Errorf("a large list: %v", err)
+	}
+}
+
 func TestPieces_KeepLiteralTextApart(t *testing.T) {
 	tpl := parse(t, "https://h/{{ xcom.id }}/{% if given %}a/b{% endif %}{% for i in xcom.list[:2] %}&i={{ i }}{% endfor %}{{ given | path }}")
 	pieces, err := tpl.Pieces(t.Context(), origins)
