@@ -96,7 +96,14 @@ func shortAnswer(h *engine.AttemptDoc) string {
 	if h.StatusCode > 0 {
 		return fmt.Sprint(h.StatusCode)
 	}
-	word, _, _ := strings.Cut(h.Message, ",")
+	message := h.Message
+	if _, why, ok := strings.Cut(message, ": "); ok && strings.HasPrefix(message, "credential ") {
+		message = why
+	}
+	if _, answer, ok := strings.Cut(message, " answered "); ok && strings.HasPrefix(message, "token endpoint ") {
+		message = "token endpoint " + answer
+	}
+	word, _, _ := strings.Cut(message, ",")
 	word, _, _ = strings.Cut(word, ":")
 	return word
 }
