@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -116,6 +117,30 @@ func TestCredentialReference_FillsStringsOfTheFlowAndNeverData(t *testing.T) {
 	out = program(t, apicall.Config{Credentials: creds}, value.MapOf("url", s.URL, "headers", value.MapOf("X", "${credential:shop.pin}")))(t.Context())
 	if out.Err == nil || out.Err.Class != "credential" || !strings.Contains(out.Err.Message, `credential shop: it is a custom and has no field "pin"; there are: token, tenant`) {
 		t.Errorf("missing field: %+v", out.Err)
+	}
+}
+
+// TestRedaction_FollowsSecretsThroughFilters: what a filter makes of a secret
+// is hidden as well.
+func TestRedaction_FollowsSecretsThroughFilters(t *testing.T) {
+	s := handler(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		w.WriteHeader(400)
+		fmt.Fprintf(w, "got %s %s %s", r.RequestURI, r.Header.Get("X-Mine"), body)
+	})
+	run := program(t, apicall.Config{Credentials: credential("shop", "custom", "token", "verysecret")}, value.MapOf(
+		"url", s.URL+"/{{ xcom_credential__0 | reverse }}", "operation", "post",
+		"headers", value.MapOf("X-First", "${credential:shop}", "X-Mine", "a {{ xcom_credential__0 | upper }} b"),
+		"body", value.MapOf("k", "{{ xcom_credential__0 | replace('very', 'quite-a-') }}")))
+	out := run(t.Context())
+	shown, err := json.Marshal(out.Details)
+	if err != nil || out.Err == nil || out.Err.Class != "status" {
+		t.Fatal(err, out.Err)
+	}
+	for _, form := range []string{"terces", "SECRET", "quite-a-"} {
+		if strings.Contains(string(shown), form) {
+			t.Errorf("a secret is shown as %q: %s", form, shown)
+		}
 	}
 }
 

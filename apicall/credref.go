@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -115,6 +116,19 @@ func (v *vars) Lookup(ctx context.Context, name string) (jinja.Var, bool, error)
 		}
 	}
 	return got, ok, err
+}
+
+// noteSecret keeps a rendered text that a secret had a part in for the
+// redactor, where it does not hold the secret as it is: a filter may have
+// changed it.
+func noteSecret(in jinja.Vars, o value.Origin, text string) {
+	v, ok := in.(*vars)
+	if !ok || !o.Secret() || text == "" {
+		return
+	}
+	if !slices.ContainsFunc(v.secrets, func(s string) bool { return s != "" && strings.Contains(text, s) }) {
+		v.secrets = append(v.secrets, text)
+	}
 }
 
 // extract takes the key that xcom_pull_key names out of a pulled value.

@@ -31,6 +31,7 @@ func (a *attempt) key(ctx context.Context) error {
 			return err
 		}
 		key, _ = r.Value.(string)
+		noteSecret(a.vars, r.Origin, key)
 		if key == "" || len(key) > maxKey || strings.ContainsFunc(key, func(c rune) bool { return c < 0x21 || c > 0x7e }) {
 			return errors.New("idempotency_key: the rendered text must have 1 to 255 visible ASCII characters")
 		}

@@ -107,6 +107,7 @@ func (a *attempt) headers(ctx context.Context) error {
 			return err
 		}
 		v, _ := r.Value.(string)
+		noteSecret(a.vars, r.Origin, v)
 		if h.name == "Host" {
 			if !plainHost(v) {
 				return errors.New("headers.Host: the value is no host name")

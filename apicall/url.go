@@ -81,6 +81,7 @@ func (p *program) render(ctx context.Context, v jinja.Vars) (*target, error) {
 	}
 	b := &urlBuilder{}
 	for i, piece := range pieces {
+		noteSecret(v, piece.Origin, piece.Text)
 		switch {
 		case piece.Literal:
 			b.literal(piece.Text)

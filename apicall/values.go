@@ -74,6 +74,9 @@ func (t *template) render(ctx context.Context, vars jinja.Vars) (any, error) {
 		return t.constant, nil
 	case t.tpl != nil:
 		r, err := t.tpl.Value(ctx, vars)
+		if err == nil && r.Origin.Secret() {
+			noteSecret(vars, r.Origin, plainText(r.Value))
+		}
 		return r.Value, err
 	case t.vals != nil:
 		m := value.NewMap(len(t.keys))
