@@ -28,6 +28,10 @@ func (s *state) attribute(written expr, x any, name string) any {
 		if v, ok := x.Get(name); ok {
 			return v
 		}
+	case *dict:
+		if v, ok := x.get(s, name); ok {
+			return v
+		}
 	case *namespace:
 		return &undefined{name: path(written, name), available: x.names}
 	case tuple: // what groupby gives
@@ -93,6 +97,12 @@ func (s *state) item(written expr, x, k any, shown bool) any {
 			}
 		}
 		return &undefined{name: path(written, s.short(k, shown)), available: m.Keys()}
+	}
+	if d, ok := x.(*dict); ok {
+		s.hashable(k)
+		if v, found := d.get(s, k); found {
+			return v
+		}
 	}
 	if isText {
 		if ns, ok := x.(*namespace); ok {

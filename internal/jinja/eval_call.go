@@ -44,7 +44,7 @@ func (c *callExpr) callee(s *state) (any, value.Origin) {
 		return v.v, v.o
 	}
 	x := a.x.eval(s)
-	if _, isMap := x.v.(*value.Map); isMap {
+	if _, isMap := asMapping(x.v); isMap {
 		if m := method(x.v, a.name); m != nil {
 			return m, x.o
 		}

@@ -50,15 +50,27 @@ func (t *tupleExpr) eval(s *state) val {
 
 func (d *dictExpr) eval(s *state) val {
 	m := value.NewMap(len(d.keys))
+	var mixed *dict // from the first key on that is no text
 	var o value.Origin
 	for i := range d.keys {
 		k, v := s.defined(d.keys[i]), s.defined(d.values[i])
-		key, ok := asText(k.v)
-		if !ok {
-			s.fail("the keys of a mapping must be text, not %s", typeName(k.v))
+		o |= k.o | v.o
+		key, isText := asText(k.v)
+		if !isText && mixed == nil {
+			s.hashable(k.v)
+			mixed = &dict{}
+			for k, v := range m.All() {
+				mixed.set(s, k, v)
+			}
+		}
+		if mixed != nil {
+			mixed.set(s, k.v, v.v)
+			continue
 		}
 		m.Set(key, v.v)
-		o |= k.o | v.o
+	}
+	if mixed != nil {
+		return val{mixed, o}
 	}
 	return val{m, o}
 }

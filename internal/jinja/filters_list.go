@@ -65,7 +65,7 @@ func listFilter(s *state, v any, a *args) any {
 
 func itemsFilter(s *state, v any, a *args) any {
 	a.bind(s, 0)
-	m, ok := v.(*value.Map)
+	m, ok := asMapping(v)
 	if !ok {
 		s.fail("the filter \"items\" wants a mapping, got %s", typeName(v))
 	}
@@ -253,7 +253,7 @@ func sortFilter(s *state, v any, a *args) any {
 
 func dictsortFilter(s *state, v any, a *args) any {
 	p := a.bind(s, 0, "case_sensitive", "by", "reverse")
-	m, ok := v.(*value.Map)
+	m, ok := asMapping(v)
 	if !ok {
 		s.fail("the filter \"dictsort\" wants a mapping, got %s", typeName(v))
 	}
@@ -306,7 +306,7 @@ func uniqueFilter(s *state, v any, a *args) any {
 	for _, item := range s.iterate(v) {
 		k := g.get(s, item)
 		switch k := k.(type) {
-		case []any, *value.Map:
+		case []any, *value.Map, *dict:
 			s.fail("a %s cannot be made unique", typeName(k))
 		case *undefined:
 			s.undefined(k)

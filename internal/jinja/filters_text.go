@@ -312,6 +312,8 @@ func urlencodeFilter(s *state, v any, a *args) any {
 	var pairs []any
 	switch x := v.(type) {
 	case *value.Map:
+		pairs = s.pairs(textMap{x})
+	case *dict:
 		pairs = s.pairs(x)
 	case string, markup:
 	default:

@@ -253,6 +253,8 @@ func (w *jsonWriter) write(v any, depth int) {
 	case tuple:
 		w.list(x, depth)
 	case *value.Map:
+		w.object(textMap{x}, depth)
+	case *dict:
 		w.object(x, depth)
 	case *undefined:
 		w.s.undefined(x)
@@ -273,13 +275,22 @@ func (w *jsonWriter) list(items []any, depth int) {
 	w.b.WriteByte(']')
 }
 
-func (w *jsonWriter) object(m *value.Map, depth int) {
+func (w *jsonWriter) object(m mapping, depth int) {
 	w.b.WriteByte('{')
-	for i, k := range slices.Sorted(slices.Values(m.Keys())) {
+	keys := make([]any, 0, m.Len())
+	for k := range m.all() {
+		keys = append(keys, k)
+	}
+	slices.SortStableFunc(keys, func(a, b any) int { return w.s.compare("<", a, b) })
+	for i, k := range keys {
 		w.separate(i, depth+1)
-		w.text(k)
+		key, ok := jsonKey(k)
+		if !ok {
+			w.s.fail("a %s cannot be a key in JSON", typeName(k))
+		}
+		w.text(key)
 		w.b.WriteString(": ")
-		v, _ := m.Get(k)
+		v, _ := m.get(w.s, k)
 		w.write(v, depth+1)
 	}
 	if m.Len() > 0 {

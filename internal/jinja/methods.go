@@ -14,7 +14,7 @@ import (
 var (
 	textMethods map[string]func(s *state, t string, a *args) any
 	listMethods map[string]func(s *state, l []any, a *args) any
-	mapMethods  map[string]func(s *state, m *value.Map, a *args) any
+	mapMethods  map[string]func(s *state, m mapping, a *args) any
 )
 
 // method returns a method of a value, nil when it has none of that name.
@@ -36,9 +36,10 @@ func method(v any, name string) any {
 		if f := listMethods[name]; f != nil {
 			return &function{name, func(s *state, a *args) any { return f(s, v, a) }}
 		}
-	case *value.Map:
+	case *value.Map, *dict:
 		if f := mapMethods[name]; f != nil {
-			return &function{name, func(s *state, a *args) any { return f(s, v, a) }}
+			m, _ := asMapping(v)
+			return &function{name, func(s *state, a *args) any { return f(s, m, a) }}
 		}
 	case int64, *big.Int:
 		switch name {
@@ -99,35 +100,37 @@ func init() { // not at their declarations: they use the evaluator, which looks 
 			return l
 		},
 	}
-	mapMethods = map[string]func(*state, *value.Map, *args) any{
-		"items": func(s *state, m *value.Map, a *args) any {
+	mapMethods = map[string]func(*state, mapping, *args) any{
+		"items": func(s *state, m mapping, a *args) any {
 			a.bind(s, 0)
 			return view{"dict_items", s.pairs(m)}
 		},
-		"keys": func(s *state, m *value.Map, a *args) any {
+		"keys": func(s *state, m mapping, a *args) any {
 			a.bind(s, 0)
-			return view{"dict_keys", s.iterate(m)}
+			return view{"dict_keys", s.mapKeys(m)}
 		},
-		"values": func(s *state, m *value.Map, a *args) any {
+		"values": func(s *state, m mapping, a *args) any {
 			a.bind(s, 0)
 			s.step(m.Len())
 			out := make([]any, 0, m.Len())
-			for _, v := range m.All() {
+			for _, v := range m.all() {
 				out = append(out, v)
 			}
 			return view{"dict_values", out}
 		},
-		"get": func(s *state, m *value.Map, a *args) any {
+		"get": func(s *state, m mapping, a *args) any {
 			p := a.bind(s, 1, "key", "default")
-			if k, ok := asText(p[0]); ok {
-				if v, ok := m.Get(k); ok {
-					return v
-				}
+			s.hashable(p[0])
+			if v, ok := m.get(s, p[0]); ok {
+				return v
 			}
 			return or(p[1], nil)
 		},
-		"copy": func(s *state, m *value.Map, a *args) any {
+		"copy": func(s *state, m mapping, a *args) any {
 			a.bind(s, 0)
+			if t, ok := m.(textMap); ok {
+				return t.Map
+			}
 			return m
 		},
 	}
@@ -192,11 +195,21 @@ func init() { // not at their declarations: they use the evaluator, which looks 
 }
 
 // pairs are the items of a mapping.
-func (s *state) pairs(m *value.Map) []any {
+func (s *state) pairs(m mapping) []any {
 	s.step(m.Len())
 	out := make([]any, 0, m.Len())
-	for k, v := range m.All() {
+	for k, v := range m.all() {
 		out = append(out, tuple{k, v})
+	}
+	return out
+}
+
+// mapKeys are the keys of a mapping.
+func (s *state) mapKeys(m mapping) []any {
+	s.step(m.Len())
+	out := make([]any, 0, m.Len())
+	for k := range m.all() {
+		out = append(out, k)
 	}
 	return out
 }

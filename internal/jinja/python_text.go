@@ -71,15 +71,16 @@ func (s *state) repr(b *strings.Builder, v any, depth int) {
 		b.WriteString(v.name + "(")
 		s.reprItems(b, "[", v.items, "]", depth)
 		b.WriteString(")")
-	case *value.Map:
+	case *value.Map, *dict:
+		m, _ := asMapping(v)
 		b.WriteByte('{')
 		first := true
-		for k, e := range v.All() {
+		for k, e := range m.all() {
 			if !first {
 				b.WriteString(", ")
 			}
 			first = false
-			quote(b, k)
+			s.repr(b, k, depth+1)
 			b.WriteString(": ")
 			s.repr(b, e, depth+1)
 		}
@@ -168,6 +169,8 @@ func (s *state) truth(v any) bool {
 		return len(v.items) > 0
 	case *value.Map:
 		return v.Len() > 0
+	case *dict:
+		return v.Len() > 0
 	case *span:
 		return v.n > 0
 	case *undefined:
@@ -214,13 +217,14 @@ func (s *state) equalAt(a, b any, depth int) bool {
 	case *span:
 		y, ok := b.(*span)
 		return ok && x.n == y.n && (x.n == 0 || x.from == y.from && (x.n == 1 || x.step == y.step))
-	case *value.Map:
-		y, ok := b.(*value.Map)
-		if !ok || x.Len() != y.Len() {
+	case *value.Map, *dict:
+		p, _ := asMapping(x)
+		q, ok := asMapping(b)
+		if !ok || p.Len() != q.Len() {
 			return false
 		}
-		for k, e := range x.All() {
-			other, ok := y.Get(k)
+		for k, e := range p.all() {
+			other, ok := q.get(s, k)
 			if !ok || !s.equalAt(e, other, depth+1) {
 				return false
 			}
@@ -336,19 +340,12 @@ func (s *state) contains(container, v any) bool {
 		s.scan(len(text))
 		return strings.Contains(text, part)
 	}
-	if m, ok := container.(*value.Map); ok {
+	if m, ok := asMapping(container); ok {
 		if u, undef := v.(*undefined); undef {
 			s.undefined(u)
 		}
-		switch v.(type) {
-		case []any, *value.Map:
-			s.fail("a %s cannot be a key", typeName(v))
-		}
-		key, ok := asText(v)
-		if !ok {
-			return false
-		}
-		_, ok = m.Get(key)
+		s.hashable(v)
+		_, ok = m.get(s, v)
 		return ok
 	}
 	for _, e := range s.iterate(container) {
@@ -388,13 +385,9 @@ func (s *state) items(v any) ([]any, bool) {
 	case *span:
 		s.step(int(v.n))
 		return v.list(), true
-	case *value.Map:
-		s.step(v.Len())
-		out := make([]any, 0, v.Len())
-		for _, k := range v.Keys() {
-			out = append(out, k)
-		}
-		return out, true
+	case *value.Map, *dict:
+		m, _ := asMapping(v)
+		return s.mapKeys(m), true
 	}
 	if text, ok := asText(v); ok {
 		s.step(len(text))
@@ -419,6 +412,8 @@ func (s *state) length(v any) (int, bool) {
 	case *span:
 		return int(v.n), true
 	case *value.Map:
+		return v.Len(), true
+	case *dict:
 		return v.Len(), true
 	}
 	if text, ok := asText(v); ok {

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 	"unicode"
-
-	"github.com/qarion/qarion/internal/value"
 )
 
 type testFunc func(s *state, v any, a *args) bool
@@ -38,7 +36,7 @@ func init() { // not at its declaration: "test" looks tests up
 		}),
 		"number":  none(func(_ *state, v any) bool { _, ok := number(v); return ok }),
 		"string":  none(func(_ *state, v any) bool { _, ok := asText(v); return ok }),
-		"mapping": none(func(_ *state, v any) bool { _, ok := v.(*value.Map); return ok }),
+		"mapping": none(func(_ *state, v any) bool { _, ok := asMapping(v); return ok }),
 		"escaped": none(func(_ *state, v any) bool { _, ok := v.(markup); return ok }),
 		"sequence": none(func(s *state, v any) bool {
 			if _, isView := v.(view); isView {

@@ -69,6 +69,8 @@ func typeName(v any) string {
 	switch v := v.(type) {
 	case *undefined:
 		return "undefined"
+	case *dict:
+		return "dict"
 	case tuple:
 		return "tuple"
 	case gen:
@@ -113,6 +115,17 @@ func plain(v any) (out any, ok bool) {
 		return v.list(), true
 	case []any:
 		return plainList(v)
+	case *dict:
+		m := value.NewMap(v.Len())
+		for k, e := range v.all() {
+			key, isKey := jsonKey(k)
+			p, ok := plain(e)
+			if !ok || !isKey {
+				return nil, false
+			}
+			m.Set(key, p)
+		}
+		return m, true
 	case *value.Map:
 		m := value.NewMap(v.Len())
 		for k, e := range v.All() {
