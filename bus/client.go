@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -19,12 +20,14 @@ import (
 type Client struct {
 	nc     *nats.Conn
 	target string // for messages: address and where it came from
+	login  bool   // it may ask what is not for everybody
 }
 
 // Dial connects to a node. target names the address and where it came from, as
 // connection errors show it. engine.ErrUnavailable: nobody answers there.
 func Dial(a Access, target string) (*Client, error) {
-	opts := []nats.Option{nats.Name("qarion command"), nats.Timeout(3 * time.Second), nats.MaxReconnects(-1), nats.ReconnectWait(200 * time.Millisecond)}
+	opts := []nats.Option{nats.Name("qarion command"), nats.Timeout(3 * time.Second), nats.MaxReconnects(-1), nats.ReconnectWait(200 * time.Millisecond),
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})} // the default prints
 	if a.User != "" {
 		opts = append(opts, nats.UserInfo(a.User, a.Password), nats.CustomInboxPrefix(inboxEngine))
 	}
@@ -32,11 +35,11 @@ func Dial(a Access, target string) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: no server at %s", engine.ErrUnavailable, target)
 	}
-	return &Client{nc: nc, target: target}, nil
+	return &Client{nc: nc, target: target, login: a.User != "" || strings.Contains(a.URL, "@")}, nil
 }
 
 // NewClient is a client over a connection of the same process.
-func NewClient(nc *nats.Conn, target string) *Client { return &Client{nc: nc, target: target} }
+func NewClient(nc *nats.Conn, target string) *Client { return &Client{nc: nc, target: target, login: true} }
 
 // Close ends the connection.
 func (c *Client) Close() { c.nc.Close() }
@@ -52,8 +55,12 @@ func (c *Client) Call(ctx context.Context, endpoint string, in, out any) error {
 	return c.call(ctx, subjectAPI+"."+endpoint, in, out)
 }
 
-// Admin asks an endpoint that needs a login.
+// Admin asks an endpoint that needs a login. engine.ErrDenied: the client has
+// none.
 func (c *Client) Admin(ctx context.Context, endpoint string, in, out any) error {
+	if !c.login {
+		return fmt.Errorf("%w: %s needs the login that is in the node's data directory; name that with --data-dir instead of an address", engine.ErrDenied, endpoint)
+	}
 	return c.call(ctx, subjectAdmin+"."+endpoint, in, out)
 }
 

@@ -62,7 +62,7 @@ func (a *app) demo(ctx context.Context, keep bool) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	api, err := startSampleAPI()
+	api, err := startSampleAPI(keep)
 	if err != nil {
 		return err
 	}
@@ -104,7 +104,7 @@ func (a *app) demo(ctx context.Context, keep bool) error {
 		return err
 	}
 	if keep {
-		return a.keepDemo(ctx, n)
+		return a.keepDemo(ctx, n, dataDir, api.URL)
 	}
 	return nil
 }
@@ -274,19 +274,29 @@ func (a *app) demoSummary(docs []*engine.RunDoc, calls int, took time.Duration) 
 		}
 	}
 	fmt.Fprintf(w, "\n%s, %s in %s: %d as they should, %d failed on purpose.\n", plural(len(docs), "flow"), plural(calls, "call"), duration(took), len(docs)-failed, failed)
-	fmt.Fprintf(w, "\nNext:\n  %-38s%s\n  %-38s%s\n", "qarion demo --keep", "keep it serving, with the commands to try", "qarion run flows/order_chain.toml", "one flow, in front of you (with the demo kept serving)")
+	fmt.Fprintf(w, "\nNext:\n  %-38s%s\n  %-38s%s\n", "qarion demo --keep", "keep it serving, with the commands to try", "qarion run flows/order_chain.toml", "one flow, in front of you (while the demo is kept)")
 }
 
 // keepDemo goes on serving and says what to try.
-func (a *app) keepDemo(ctx context.Context, n *node) error {
+func (a *app) keepDemo(ctx context.Context, n *node, dataDir, api string) error {
+	if err := writeServeFile(dataDir, n.bus.Access()); err != nil {
+		return err
+	}
 	url := n.bus.Access().URL
-	fmt.Fprintf(a.ui.out, "\nserving: %s · Ctrl-C stops\n\nTry in a second terminal:\n", url)
-	for _, line := range []string{
-		"qarion --server " + url + " logs --follow",
-		"qarion --server " + url + " runs show last",
-		"qarion --server " + url + " trigger order_chain --var customer=12 --wait",
+	fmt.Fprintf(a.ui.out, "\nserving: %s, sample API %s · Ctrl-C stops\n\nTry in a second terminal:\n", url, api)
+	lines := []string{
+		"export QARION_DATA_DIR=" + dataDir,
+		"qarion logs --follow",
+		"qarion runs show last",
+		"qarion trigger order_chain --var customer=12 --wait",
+		"qarion breakers list",
+		"qarion credentials list",
 		"nats --server " + url + ` pub qarion.trigger.get_user '{"user": 12}'`,
-	} {
+	}
+	if api == sampleBase {
+		lines = append(lines, "qarion run flows/oauth2_account.toml")
+	}
+	for _, line := range lines {
 		fmt.Fprintln(a.ui.out, "  "+line)
 	}
 	select {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -29,9 +30,17 @@ type sampleAPI struct {
 	down     int            // how often the warehouse has failed
 }
 
-// startSampleAPI serves on a loopback port of its own.
-func startSampleAPI() (*sampleAPI, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// startSampleAPI serves on a loopback port: the one that the example flows name
+// where it is wanted and free, else any.
+func startSampleAPI(wanted bool) (*sampleAPI, error) {
+	var l net.Listener
+	err := net.ErrClosed
+	if wanted {
+		l, err = net.Listen("tcp", strings.TrimPrefix(sampleBase, "http://"))
+	}
+	if err != nil {
+		l, err = net.Listen("tcp", "127.0.0.1:0")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("start the sample API: %w", err)
 	}
