@@ -39,7 +39,9 @@ func Dial(a Access, target string) (*Client, error) {
 }
 
 // NewClient is a client over a connection of the same process.
-func NewClient(nc *nats.Conn, target string) *Client { return &Client{nc: nc, target: target, login: true} }
+func NewClient(nc *nats.Conn, target string) *Client {
+	return &Client{nc: nc, target: target, login: true}
+}
 
 // Close ends the connection.
 func (c *Client) Close() { c.nc.Close() }
