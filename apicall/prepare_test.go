@@ -69,6 +69,7 @@ func TestPrepare_BadInputGetsOneClearLine(t *testing.T) {
 		{with("operation", "post", "body_format", "yaml", "body", int64(1)), `body_format: body_format is "yaml", want one of json, form, raw, xml`, ""},
 		{with("auth_type", "basic"), `auth_type: auth_type "basic" needs credential_id`, ""},
 		{with("auth_type", "digest"), `auth_type: auth_type is "digest", want one of none, basic, oauth2, api_key, bearer`, ""},
+		{with("auth_type", "digest", "credential_id", "c"), `auth_type: auth_type is "digest", want one of none, basic, oauth2, api_key, bearer`, ""},
 		{with("credential_id", "c"), "credential_id: credential_id is given, but auth_type is missing (basic, oauth2, api_key or bearer)", ""},
 		{with("headers", value.MapOf("X", "${credential:a b}")), "headers.X: a reference to a credential is not of the form ${credential:ID} or ${credential:ID.field}", ""},
 		{with("headers", value.MapOf("X", "{{ '${credential:a}' }}")), "headers.X: a reference to a credential stands inside {{ }}; write it beside", ""},

@@ -211,10 +211,11 @@ func (r *reader) check(p *props) {
 	if p.hasBody && (p.operation == "get" || p.operation == "head") {
 		r.problem("body", "body-not-allowed", "a %s request has no body; did you mean params?", p.operation)
 	}
+	said, _ := r.from.Get("auth_type")
 	switch {
 	case p.authType != "none" && p.credentialID == "":
 		r.problem("auth_type", "missing", "auth_type %q needs credential_id", p.authType)
-	case p.authType == "none" && p.credentialID != "":
+	case p.authType == "none" && p.credentialID != "" && (said == nil || said == "none"): // else its own error says it
 		r.problem("credential_id", "unused", "credential_id is given, but auth_type is missing (basic, oauth2, api_key or bearer)")
 	}
 	if p.pullKey != "" && len(p.pulls) == 0 {
