@@ -31,6 +31,11 @@ func BenchmarkExecute(b *testing.B) {
 			return err
 		})
 	})
+	token := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(`{"access_token":"a very secret token","token_type":"bearer","expires_in":3600}`))
+	}))
+	defer token.Close()
 	secret := credential("c", "custom", "token", "a very secret token")
 	for _, c := range []struct {
 		name  string
@@ -40,6 +45,7 @@ func BenchmarkExecute(b *testing.B) {
 		{"literal", apicall.Config{}, value.MapOf()},
 		{"breaker", apicall.Config{Breakers: apicall.NewBreakers(apicall.BreakerConfig{})}, value.MapOf()},
 		{"auth", apicall.Config{Credentials: secret}, value.MapOf("auth_type", "bearer", "credential_id", "c")},
+		{"oauth2", apicall.Config{Credentials: credential("c", "oauth", "client_id", "id", "client_secret", "verysecret", "token_url", token.URL)}, value.MapOf("auth_type", "oauth2", "credential_id", "c")},
 		{"post_with_key", apicall.Config{}, value.MapOf("operation", "post", "body", value.MapOf("a", int64(1)), "idempotency_key", true)},
 		{"rules", apicall.Config{}, value.MapOf("response_validation", value.MapOf("required_fields", []any{"id", "status"}))},
 		{"template", apicall.Config{}, value.MapOf("url", srv.URL+"/{{ batch_id }}")},
