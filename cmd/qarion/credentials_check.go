@@ -27,7 +27,7 @@ func (a *app) unstored(ctx context.Context, flows []*engine.Flow, types flowfile
 			if kind == nil {
 				continue
 			}
-			if program, problems := kind.Prepare(f, task); len(problems) == 0 && program != nil {
+			if program, _ := kind.Prepare(f, task); program != nil { // its problems are reported already
 				for _, id := range program.Needs().Credentials {
 					uses = append(uses, use{f, task, id})
 				}
