@@ -1,15 +1,20 @@
 package bus_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/qarion/qarion/bus"
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/internal/testkit"
 	"github.com/qarion/qarion/kvstore"
@@ -226,5 +231,52 @@ func TestPermissions_AStrangersConsumerIsBounded(t *testing.T) {
 		if c.ok && (!answer.Config.Memory || answer.Config.Inactive <= 0 || answer.Config.Inactive > 5*time.Minute) {
 			t.Errorf("%s: the consumer stays: %+v", name, answer.Config)
 		}
+	}
+}
+
+// errorsLogged counts what is logged as an error.
+type errorsLogged struct {
+	slog.Handler
+	n       atomic.Int64
+	refused chan struct{} // gets something for every refusal that is logged
+}
+
+func (h *errorsLogged) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h *errorsLogged) Handle(_ context.Context, r slog.Record) error {
+	if r.Level >= slog.LevelError {
+		h.n.Add(1)
+	}
+	if strings.Contains(r.Message, "Violation") {
+		select {
+		case h.refused <- struct{}{}:
+		default:
+		}
+	}
+	return nil
+}
+
+func TestPermissions_RefusalsAreNoErrorsOfTheNode(t *testing.T) {
+	log := &errorsLogged{Handler: slog.DiscardHandler, refused: make(chan struct{}, 1)}
+	b, err := bus.Open(t.Context(), bus.Config{Dir: t.TempDir(), Listen: "127.0.0.1:0", SyncInterval: time.Minute, Log: slog.New(log)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	nc, err := nats.Connect(b.Access().URL, nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	if err := nc.Publish("$JS.API.STREAM.DELETE.QARION_LEDGER", nil); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-log.refused:
+	case <-time.After(10 * time.Second):
+		t.Fatal("the refusal was not logged at all")
+	}
+	if n := log.n.Load(); n != 0 {
+		t.Errorf("%d errors were logged", n)
 	}
 }

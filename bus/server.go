@@ -253,6 +253,13 @@ func (l *serverLog) Warnf(f string, v ...any) {
 	l.log.Warn("nats: " + text)
 }
 func (l *serverLog) Fatalf(f string, v ...any) { l.log.Error("nats: " + fmt.Sprintf(f, v...)) }
-func (l *serverLog) Errorf(f string, v ...any) { l.log.Error("nats: " + fmt.Sprintf(f, v...)) }
+func (l *serverLog) Errorf(f string, v ...any) {
+	text := "nats: " + fmt.Sprintf(f, v...)
+	if strings.Contains(text, "Violation") { // what a stranger was refused is no fault of the node
+		l.log.Debug(text)
+		return
+	}
+	l.log.Error(text)
+}
 func (l *serverLog) Debugf(f string, v ...any) {}
 func (l *serverLog) Tracef(f string, v ...any) {}
