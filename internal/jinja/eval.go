@@ -25,6 +25,20 @@ const (
 // failure is what an evaluation panics with; recovered at its start.
 type failure struct{ err error }
 
+// caught turns a failure into an error; deferred where a parse or an evaluation
+// starts. Any other panic goes on.
+func caught(err *error) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	f, ok := p.(*failure)
+	if !ok {
+		panic(p)
+	}
+	*err = f.err
+}
+
 // state is one evaluation.
 type state struct {
 	ctx   context.Context

@@ -107,3 +107,23 @@ func jsonKey(key any) (string, bool) {
 	}
 	return asText(key)
 }
+
+// pairs are the items of a mapping.
+func (s *state) pairs(m mapping) []any {
+	s.step(m.Len())
+	out := make([]any, 0, m.Len())
+	for k, v := range m.all() {
+		out = append(out, tuple{k, v})
+	}
+	return out
+}
+
+// mapKeys are the keys of a mapping.
+func (s *state) mapKeys(m mapping) []any {
+	s.step(m.Len())
+	out := make([]any, 0, m.Len())
+	for k := range m.all() {
+		out = append(out, k)
+	}
+	return out
+}

@@ -35,15 +35,7 @@ func parse(source string) (p *parser, body []stmt, err error) {
 		return nil, nil, err
 	}
 	p = &parser{source: clean, toks: toks, slots: map[string]int{}, free: map[string]bool{}, scopes: []map[string]bool{{}}}
-	defer func() {
-		if r := recover(); r != nil {
-			f, ok := r.(*failure)
-			if !ok {
-				panic(r)
-			}
-			err = f.err
-		}
-	}()
+	defer caught(&err)
 	body = p.statements()
 	if p.peek().Type != tokens.EOF {
 		p.fail("unexpected %s", p.describe())

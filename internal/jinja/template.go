@@ -142,15 +142,7 @@ func (t *Template) Pieces(ctx context.Context, vars Vars) ([]Piece, error) {
 // evaluate runs something on the tree, and turns its failure into an error.
 func (t *Template) evaluate(ctx context.Context, vars Vars, out *sink, run func(*state)) (err error) {
 	s := &state{ctx: ctx, vars: vars, tpl: t, cache: make([]cached, len(t.slots)), out: out, look: maxWait, started: time.Now()}
-	defer func() {
-		if p := recover(); p != nil {
-			f, ok := p.(*failure)
-			if !ok {
-				panic(p)
-			}
-			err = f.err
-		}
-	}()
+	defer caught(&err)
 	run(s)
 	return nil
 }
