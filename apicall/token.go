@@ -64,6 +64,7 @@ type tokens struct {
 type tokenSlot struct {
 	turn   chan struct{}
 	token  Token
+	data   *value.Map // of the credential that the token is of
 	loaded bool
 	failed error // of the last fetch, for those who were waiting for it
 	at     time.Time
@@ -106,13 +107,15 @@ func (t *tokens) get(ctx context.Context, o *oauth2Auth) (Token, error) {
 		return Token{}, err
 	}
 	defer func() { <-s.turn }()
-	of := fingerprint(o.cred)
-	if s.token.Of != of {
-		s.token, s.loaded, s.failed = Token{Of: of}, false, nil
+	if s.data != o.cred.Data { // another version of the credential, or the same one read anew
+		s.data = o.cred.Data
+		if of := fingerprint(o.cred); s.token.Of != of {
+			s.token, s.loaded, s.failed = Token{Of: of}, false, nil
+		}
 	}
 	if !s.loaded && t.store != nil {
 		var kept Token
-		if data, err := t.store.Load(ctx, o.cred.ID); err == nil && json.Unmarshal(data, &kept) == nil && kept.Of == of {
+		if data, err := t.store.Load(ctx, o.cred.ID); err == nil && json.Unmarshal(data, &kept) == nil && kept.Of == s.token.Of {
 			s.token = kept
 		}
 	}

@@ -178,8 +178,10 @@ func (c *Credentials) open(name string, e *sealedEntry) (*sealed, any, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if c.keyErr != nil {
-		return s, nil, c.keyErr
+	if c.keyErr != nil { // it may have been put right in the meantime
+		if c.keyErr = c.keys.load(); c.keyErr != nil {
+			return s, nil, c.keyErr
+		}
 	}
 	plain, err := s.open(&c.keys, name)
 	if err != nil {

@@ -178,6 +178,11 @@ func TestCredentials_Keys(t *testing.T) {
 		if err := os.WriteFile(key.File, kept, 0o600); err != nil {
 			t.Fatal(err)
 		}
+		if c.key.Text == "" { // what was put right counts at once, for a node that runs
+			if got := password(t, s, "shop"); got != canary || s.KeyError() != nil {
+				t.Errorf("%s, put right: %q, %v", name, got, s.KeyError())
+			}
+		}
 	}
 	if got := password(t, openCredentials(t, nc, key), "shop"); got != canary {
 		t.Errorf("with the right key again: %q", got)
