@@ -11,12 +11,13 @@ import (
 
 	"github.com/qarion/qarion/apicall"
 	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/engine/runtime"
 	"github.com/qarion/qarion/internal/testkit"
 	"github.com/qarion/qarion/internal/value"
 )
 
 // runFlow runs a flow on an engine of its own and returns how it ended.
-func runFlow(t *testing.T, slots int, cfg apicall.Config, started func(*engine.Engine), tasks ...engine.Task) *engine.RunDoc {
+func runFlow(t *testing.T, slots int, cfg apicall.Config, started func(*runtime.Engine), tasks ...engine.Task) *engine.RunDoc {
 	t.Helper()
 	cfg.Slots = slots
 	kind, err := apicall.New(cfg)
@@ -64,7 +65,7 @@ func TestEngine_OpenBreakerHoldsTasksBack(t *testing.T) {
 		_, _ = io.WriteString(w, `{}`)
 	})
 	other := handler(t, func(http.ResponseWriter, *http.Request) { others.Add(1) })
-	var e atomic.Pointer[engine.Engine]
+	var e atomic.Pointer[runtime.Engine]
 	var mu sync.Mutex
 	var states []apicall.BreakerState
 	breakers := apicall.NewBreakers(apicall.BreakerConfig{Open: 300 * time.Millisecond, OnChange: func(s apicall.BreakerStatus) {
@@ -119,7 +120,7 @@ func TestEngine_RetryAfterIsWaitedFor(t *testing.T) {
 			w.WriteHeader(503)
 		}
 	})
-	doc := runFlow(t, 2, apicall.Config{}, func(*engine.Engine) {}, engine.Task{ID: "t", Properties: value.MapOf(
+	doc := runFlow(t, 2, apicall.Config{}, func(*runtime.Engine) {}, engine.Task{ID: "t", Properties: value.MapOf(
 		"url", s.URL, "operation", "post", "idempotency_key", true, "retry_count", int64(5), "retry_delay", "1ms")})
 	if doc.Status != engine.Success {
 		t.Errorf("the run: %s %+v", doc.Status, doc.Error)

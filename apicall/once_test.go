@@ -9,6 +9,7 @@ import (
 
 	"github.com/qarion/qarion/apicall"
 	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/engine/runtime"
 	"github.com/qarion/qarion/internal/testkit"
 	"github.com/qarion/qarion/internal/value"
 )
@@ -27,7 +28,7 @@ func TestOnce_AnAnsweredPostWhoseValueCannotBeStored(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := testkit.StartNode(t, testkit.NodeConfig{Slots: 2, Types: []engine.TaskType{kind}, Change: func(c *engine.Config) { c.Blobs = fullDisk{} }})
+	n := testkit.StartNode(t, testkit.NodeConfig{Slots: 2, Types: []engine.TaskType{kind}, Change: func(c *runtime.Config) { c.Blobs = fullDisk{} }})
 	flow := &engine.Flow{ID: "f", Timeout: time.Minute, Tasks: []engine.Task{{ID: "t", Type: apicall.Name,
 		Properties: value.MapOf("url", u.URL+"/x", "operation", "post", "retry_count", int64(2), "retry_delay", "1ms")}}}
 	if p := engine.Compile(flow, map[string]engine.TaskType{apicall.Name: kind}); len(p) > 0 {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/qarion/qarion/apicall"
 	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/engine/runtime"
 	"github.com/qarion/qarion/internal/testkit"
 	"github.com/qarion/qarion/internal/value"
 )
@@ -964,7 +965,7 @@ func TestRows_ThroughTheEngine(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(kind.Close)
-	n := testkit.StartNode(t, testkit.NodeConfig{Slots: 4, Types: []engine.TaskType{kind}, Change: func(c *engine.Config) {
+	n := testkit.StartNode(t, testkit.NodeConfig{Slots: 4, Types: []engine.TaskType{kind}, Change: func(c *runtime.Config) {
 		c.Projections = append(c.Projections, rec)
 	}})
 	planned := map[string]testkit.Planned{}

@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/engine/fold"
 )
 
 // A checkpoint is a row of parts, closed by a manifest: without its manifest
@@ -36,7 +37,7 @@ type manifest struct {
 }
 
 // Save implements engine.Checkpoints.
-func (l *Ledger) Save(ctx context.Context, snap *engine.Snapshot) error {
+func (l *Ledger) Save(ctx context.Context, snap *fold.Snapshot) error {
 	plain, err := cbor.Marshal(snap)
 	if err != nil {
 		return fmt.Errorf("encode checkpoint: %w", err)
@@ -100,12 +101,12 @@ func (l *Ledger) checkpoints(ctx context.Context, part string) ([]uint64, error)
 
 // Load implements engine.Checkpoints. One that cannot be read is reported and
 // left out: an older one, or the beginning, takes its place.
-func (l *Ledger) Load(ctx context.Context) ([]*engine.Snapshot, error) {
+func (l *Ledger) Load(ctx context.Context) ([]*fold.Snapshot, error) {
 	seqs, err := l.checkpoints(ctx, manifestPart)
 	if err != nil {
 		return nil, err
 	}
-	var snaps []*engine.Snapshot
+	var snaps []*fold.Snapshot
 	for _, seq := range seqs[:min(len(seqs), keptNewest)] {
 		snap, err := l.load(ctx, seq)
 		var newer *NewerFormatError
@@ -121,7 +122,7 @@ func (l *Ledger) Load(ctx context.Context) ([]*engine.Snapshot, error) {
 	return snaps, nil
 }
 
-func (l *Ledger) load(ctx context.Context, seq uint64) (*engine.Snapshot, error) {
+func (l *Ledger) load(ctx context.Context, seq uint64) (*fold.Snapshot, error) {
 	subject := subjectCheckpoint + strconv.FormatUint(seq, 10) + "." + manifestPart
 	msg, err := l.stream.GetLastMsgForSubject(ctx, subject)
 	if err != nil {
@@ -149,7 +150,7 @@ func (l *Ledger) load(ctx context.Context, seq uint64) (*engine.Snapshot, error)
 	if err != nil {
 		return nil, err
 	}
-	snap := new(engine.Snapshot)
+	snap := new(fold.Snapshot)
 	if err := cbor.Unmarshal(plain, snap); err != nil {
 		return nil, err
 	}

@@ -14,8 +14,8 @@ import (
 	"github.com/qarion/qarion/engine"
 )
 
-// Ledger is the stream QARION_LEDGER. It implements engine.Ledger and
-// engine.Checkpoints.
+// Ledger is the stream QARION_LEDGER. It implements engine.Ledger, and keeps
+// the checkpoints that the runtime writes.
 type Ledger struct {
 	js       jetstream.JetStream
 	stream   jetstream.Stream
@@ -31,10 +31,7 @@ type Ledger struct {
 	next  int
 }
 
-var (
-	_ engine.Ledger      = (*Ledger)(nil)
-	_ engine.Checkpoints = (*Ledger)(nil)
-)
+var _ engine.Ledger = (*Ledger)(nil)
 
 const readCache = 16
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/qarion/qarion/bus"
 	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/engine/runtime"
 	"github.com/qarion/qarion/internal/testkit"
 	"github.com/qarion/qarion/kvstore"
 )
@@ -35,7 +36,7 @@ func startFull(t testing.TB, cfg testkit.NodeConfig) *fullNode {
 	}
 	cfg.Views = func(b *bus.Bus) []engine.Projection { return n.openViews(t, b) }
 	change := cfg.Change
-	cfg.Change = func(c *engine.Config) {
+	cfg.Change = func(c *runtime.Config) {
 		c.Blobs = n.blobs
 		if change != nil {
 			change(c)

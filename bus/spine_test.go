@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/engine/runtime"
 	"github.com/qarion/qarion/internal/testkit"
 )
 
@@ -188,7 +189,7 @@ func TestSpine_GoesOnAfterARestart(t *testing.T) {
 		return value(ctx, in)
 	}
 	cfg := testkit.NodeConfig{Dir: dir, Types: []engine.TaskType{testkit.TaskFunc{Do: do}},
-		Change: func(c *engine.Config) { c.Grace = time.Millisecond }}
+		Change: func(c *runtime.Config) { c.Grace = time.Millisecond }}
 	n := testkit.StartNode(t, cfg)
 	put(t, n, flow("f", map[string][]string{"b": {"a"}, "c": {"b"}}, "a", "b", "c"))
 	doc, err := n.Engine.Start(t.Context(), engine.StartRequest{Flow: "f"})

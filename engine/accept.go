@@ -39,9 +39,9 @@ func ReservedName(name string) bool {
 	return strings.HasPrefix(name, "xcom_") || strings.HasPrefix(name, "resp_")
 }
 
-// submitOf reads a trigger that a client published, into the form that a node
+// SubmitOf reads a trigger that a client published, into the form that a node
 // would have submitted. All of it is untrusted.
-func submitOf(t *TriggerRecord, id RunID) (*SubmitRecord, error) {
+func SubmitOf(t *TriggerRecord, id RunID) (*SubmitRecord, error) {
 	flow, err := ParseFlowID(t.Flow)
 	if err != nil {
 		return nil, err
@@ -91,9 +91,9 @@ func (s *SubmitRecord) setHeader(name, v string) error {
 	return nil
 }
 
-// checkVariables refuses variables that a run of the flow could not use: not a
+// CheckVariables refuses variables that a run of the flow could not use: not a
 // JSON object, a reserved name, or another type than the declared default.
-func checkVariables(f *Flow, data []byte) error {
+func CheckVariables(f *Flow, data []byte) error {
 	data = bytes.TrimSpace(data)
 	if len(data) == 0 || string(data) == "{}" {
 		return nil

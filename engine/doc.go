@@ -1,16 +1,12 @@
 // Package engine is the centre of qarion: the nouns (flow, task, run, XCom,
-// operation) and the rules (what is ready, what comes next).
+// operation, credential), the records that stand in the ledger, and the
+// contracts of everything around it.
 //
-// The heart is one pure function. State.Apply folds the ledger's records, in
-// order, into the state of all open runs, and says which effects follow; the
-// scheduler carries them out, the worker runs one attempt at a time and writes
-// one record about it. Everything that people and programs look at (XCom
-// bucket, events, run documents, tables) is a projection of the same records.
+// It knows no technology. What the program needs from outside is stated here
+// as small interfaces beside the noun they serve: Ledger, ReadyQueue,
+// Projection, Blobs, TaskType. What happens is decided in engine/fold and
+// carried out in engine/runtime.
 //
-// The package knows no technology. What it needs from outside it states as
-// small interfaces beside the noun they serve: Ledger, ReadyQueue, Projection,
-// Blobs, TaskType.
-//
-// Read in this order: flow.go, record.go, fold.go, plan.go, scheduler.go,
-// worker.go.
+// Read in this order: flow.go, tasktype.go, record.go, ledger.go,
+// projection.go; then engine/fold and engine/runtime.
 package engine

@@ -181,7 +181,7 @@ func (rec *AttemptRecord) AppendOperation(dst []byte, superseded bool) []byte {
 	o.boolean("success", rec.Outcome == OutcomeSuccess)
 	o.time("start_time", rec.Start)
 	o.time("end_time", rec.End)
-	o.fraction("duration_ms", millis(rec.Start, rec.End))
+	o.fraction("duration_ms", rec.End.Since(rec.Start))
 	o.optional("error_message", rec.Error)
 	if len(rec.Details) > 0 {
 		o.raw("operation_details", rec.Details)

@@ -20,7 +20,7 @@ type inputValues struct {
 	parsed    *value.Map
 	inputs    []ReadyInput
 	cache     map[string]any
-	load      func(ctx context.Context, in ReadyInput) (val, response []byte, err error)
+	load      ValueLoader
 }
 
 // NewTaskInput is an input made by hand, for rendering without a run and for
@@ -36,7 +36,17 @@ func NewTaskInput(f *Flow, task *Task, variables *value.Map, xcom map[TaskID]any
 	return in
 }
 
-// OnSending sets what Sending calls, for tests of task types.
+// ValueLoader reads an upstream value that did not travel with its task: the
+// XCom value and the response document as JSON text.
+type ValueLoader func(ctx context.Context, in ReadyInput) (val, response []byte, err error)
+
+// SetValues gives the input what a ready task brought: the trigger's variables
+// (JSON object), the upstream values, and how to read those that are elsewhere.
+func (in *TaskInput) SetValues(variables []byte, inputs []ReadyInput, load ValueLoader) {
+	in.values.variables, in.values.inputs, in.values.load = variables, inputs, load
+}
+
+// OnSending sets what Sending calls.
 func (in *TaskInput) OnSending(fn func(ctx context.Context) error) { in.sending = fn }
 
 // Lookup returns a name of the template context with its origin.

@@ -39,12 +39,3 @@ type Ledger interface {
 	// flow and the installation record.
 	Purge(ctx context.Context, before uint64, older Micros, keep map[string]bool) error
 }
-
-// Checkpoints keeps snapshots of the fold, so that a start needs to fold only
-// what came after. The newest two are kept.
-type Checkpoints interface {
-	// Save stores a snapshot; it covers the ledger up to its Seq.
-	Save(ctx context.Context, snapshot *Snapshot) error
-	// Load returns the readable snapshots, newest first; at most two.
-	Load(ctx context.Context) ([]*Snapshot, error)
-}

@@ -33,7 +33,9 @@ type Change struct {
 	Value      []byte         // RunChanged: the value that a person gave an interrupted task, JSON text
 	Replay     bool           // the change is older than this start of the node
 
-	given bool // AttemptDone: this process had given the attempt out
+	// Given: this process had given the attempt out (AttemptDone). It is for
+	// the scheduler; a view that shows it would differ after a rebuild.
+	Given bool
 }
 
 // ChangeKind says what a Change is; it is the <kind> of the event subject
@@ -49,11 +51,3 @@ const (
 	TaskReady   ChangeKind = "task.ready"
 	AttemptDone ChangeKind = "task.done" // published as the operation-log document
 )
-
-// Blobs is the object store for values that do not fit into a record.
-type Blobs interface {
-	// Put stores bytes under a name that is never written again.
-	Put(ctx context.Context, name string, data []byte) error
-	// Get reads at most max bytes; ErrInvalid when there is more.
-	Get(ctx context.Context, name string, max int64) ([]byte, error)
-}

@@ -39,6 +39,9 @@ func (m Micros) Time() time.Time {
 	return time.UnixMicro(int64(m)).UTC()
 }
 
+// Since is the time that has passed from an earlier point, in milliseconds.
+func (m Micros) Since(from Micros) float64 { return float64(m-from) / 1000 }
+
 // Format writes the time as documents do; "" for none.
 func (m Micros) Format() string {
 	if m == 0 {
@@ -103,6 +106,9 @@ type AttemptKey struct {
 	Attempt    int    `cbor:"5,keyasint"` // 1 is the first
 	Dispatch   int    `cbor:"6,keyasint,omitempty"`
 }
+
+// OperationID names an attempt in the operation log.
+func (k AttemptKey) OperationID() string { return string(k.appendOperationID(make([]byte, 0, 64))) }
 
 // Outcome is how an attempt ended.
 type Outcome string

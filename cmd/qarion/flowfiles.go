@@ -15,6 +15,7 @@ import (
 
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/engine/flowfile"
+	"github.com/qarion/qarion/engine/runtime"
 )
 
 // settleFor is how long a folder must be quiet before its changes are read: an
@@ -25,7 +26,7 @@ const settleFor = 100 * time.Millisecond
 type flowFiles struct {
 	dir    string
 	types  flowfile.Types
-	engine *engine.Engine
+	engine *runtime.Engine
 	log    *slog.Logger
 
 	watcher *fsnotify.Watcher // nil where there is no such folder

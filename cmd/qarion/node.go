@@ -15,6 +15,7 @@ import (
 	"github.com/qarion/qarion/bus"
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/engine/flowfile"
+	"github.com/qarion/qarion/engine/runtime"
 	"github.com/qarion/qarion/kvstore"
 )
 
@@ -47,7 +48,7 @@ type node struct {
 	calls    *apicall.TaskType
 	breakers *apicall.Breakers
 	types    flowfile.Types
-	engine   *engine.Engine
+	engine   *runtime.Engine
 	service  *bus.Service
 	files    *flowFiles
 	log      *slog.Logger
@@ -216,7 +217,7 @@ func (n *node) openEngine(ctx context.Context, cfg *config, o nodeOptions) (err 
 	for _, t := range kinds {
 		n.types[t.Name()] = t
 	}
-	n.engine, err = engine.New(engine.Config{
+	n.engine, err = runtime.New(runtime.Config{
 		Ledger: n.ledger, Checkpoints: n.ledger, ReadyQueue: ready, Blobs: n.blobs, Projections: projections,
 		TaskTypes: kinds, Worker: "local", Version: programVersion(), Slots: cfg.Worker.Slots,
 		Retention: runsFor, OnlyOwn: o.onlyOwn, Log: n.log,

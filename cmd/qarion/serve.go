@@ -8,11 +8,12 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"runtime"
 
 	"github.com/qarion/qarion/bus"
 	"github.com/qarion/qarion/engine"

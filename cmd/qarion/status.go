@@ -10,6 +10,7 @@ import (
 
 	"github.com/qarion/qarion/apicall"
 	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/engine/fold"
 )
 
 // nodeInfo is the answer of node.status.
@@ -102,7 +103,7 @@ func (a *app) printStatus(target string, in *nodeInfo) {
 		row("ledger", "%s cannot be read and are skipped", plural(e.BadRecords, "record"))
 	}
 	if e.DedupeFull {
-		row("dedupe", "more than %d caller keys in 24 h: the oldest are forgotten", engine.MaxDedupe)
+		row("dedupe", "more than %d caller keys in 24 h: the oldest are forgotten", fold.MaxDedupe)
 	}
 	for _, t := range e.Interrupted {
 		row("needs you", "qarion runs resolve %s %s --as success|failed|retry", t.Run, t.Task)

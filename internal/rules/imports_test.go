@@ -17,18 +17,20 @@ var floors = map[string]int{
 	"internal/nearest":  0,
 	"internal/jinja":    1,
 	"engine":            2,
-	"engine/flowfile":   3,
-	"bus":               3,
-	"kvstore":           3,
-	"apicall":           3,
-	"wasmhooks":         3,
-	"metadata":          3,
-	"web":               3,
-	"flows":             3,
-	"cmd/qarion":        4,
-	"internal/testkit":  5, // for external tests only
-	"internal/rules":    5,
-	"engine/enginetest": 5,
+	"engine/fold":       3,
+	"engine/runtime":    4,
+	"engine/flowfile":   4,
+	"bus":               4,
+	"kvstore":           4,
+	"apicall":           4,
+	"wasmhooks":         4,
+	"metadata":          4,
+	"web":               4,
+	"flows":             4,
+	"cmd/qarion":        5,
+	"internal/testkit":  6, // for external tests only
+	"internal/rules":    6,
+	"engine/enginetest": 6,
 }
 
 func TestImportsPointDown(t *testing.T) {

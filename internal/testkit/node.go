@@ -13,6 +13,7 @@ import (
 
 	"github.com/qarion/qarion/bus"
 	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/engine/runtime"
 )
 
 // Node is an engine on an embedded bus. Stop and start it again to see what
@@ -21,7 +22,7 @@ type Node struct {
 	Dir    string
 	Bus    *bus.Bus
 	Ledger *bus.Ledger
-	Engine *engine.Engine
+	Engine *runtime.Engine
 
 	stop context.CancelFunc
 	done chan error
@@ -35,7 +36,7 @@ type NodeConfig struct {
 	Slots  int
 	Types  []engine.TaskType
 	Views  func(b *bus.Bus) []engine.Projection
-	Change func(*engine.Config)
+	Change func(*runtime.Config)
 }
 
 // StartNode starts an engine and stops it when the test ends.
@@ -57,7 +58,7 @@ func StartNode(t testing.TB, cfg NodeConfig) *Node {
 	must(t, err)
 	ready, err := b.ReadyQueue(ctx)
 	must(t, err)
-	ec := engine.Config{
+	ec := runtime.Config{
 		Ledger: ledger, Checkpoints: ledger, ReadyQueue: ready, Blobs: blobs, TaskTypes: cfg.Types,
 		Slots: cfg.Slots, Version: "test", Worker: "test", Log: log, Grace: 5 * time.Second,
 	}
@@ -67,7 +68,7 @@ func StartNode(t testing.TB, cfg NodeConfig) *Node {
 	if cfg.Change != nil {
 		cfg.Change(&ec)
 	}
-	e, err := engine.New(ec)
+	e, err := runtime.New(ec)
 	must(t, err)
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	n := &Node{Dir: cfg.Dir, Bus: b, Ledger: ledger, Engine: e, stop: stop, done: make(chan error, 1)}

@@ -1,13 +1,15 @@
-package engine
+package fold
+
+import "github.com/qarion/qarion/engine"
 
 // Graph is a flow version prepared for planning: its tasks as indexes, with
 // edges in both directions. It is immutable and shared by all runs of the
 // version.
 type Graph struct {
-	Flow *Flow
+	Flow *engine.Flow
 	Hash string
 
-	index    map[TaskID]int
+	Index    map[engine.TaskID]int
 	parents  [][]int // by task: what it depends on
 	children [][]int // by task: what depends on it
 	readers  []int   // by task: how many tasks read its XCom value or response
@@ -15,27 +17,27 @@ type Graph struct {
 
 // NewGraph prepares a compiled flow. Dependencies on tasks that are not there
 // are left out: Compile has refused such a flow.
-func NewGraph(f *Flow, hash string) *Graph {
+func NewGraph(f *engine.Flow, hash string) *Graph {
 	n := len(f.Tasks)
 	g := &Graph{
 		Flow: f, Hash: hash,
-		index:   make(map[TaskID]int, n),
+		Index:   make(map[engine.TaskID]int, n),
 		parents: make([][]int, n), children: make([][]int, n), readers: make([]int, n),
 	}
 	for i := range f.Tasks {
-		g.index[f.Tasks[i].ID] = i
+		g.Index[f.Tasks[i].ID] = i
 	}
 	for i := range f.Tasks {
 		t := &f.Tasks[i]
 		for _, dep := range t.Dependencies {
-			if p, ok := g.index[dep]; ok {
+			if p, ok := g.Index[dep]; ok {
 				g.parents[i] = append(g.parents[i], p)
 				g.children[p] = append(g.children[p], i)
 			}
 		}
-		for _, reads := range [][]TaskID{t.Pulls, t.Responses} {
+		for _, reads := range [][]engine.TaskID{t.Pulls, t.Responses} {
 			for _, id := range reads {
-				if p, ok := g.index[id]; ok {
+				if p, ok := g.Index[id]; ok {
 					g.readers[p]++
 				}
 			}
@@ -48,9 +50,9 @@ func NewGraph(f *Flow, hash string) *Graph {
 // places that know the shape of the graph.
 
 // ready are the tasks of a fresh run that may start at once.
-func (r *run) roots(visit func(i int)) {
-	for i := range r.tasks {
-		if r.tasks[i].waiting == 0 {
+func (r *Run) roots(visit func(i int)) {
+	for i := range r.Tasks {
+		if r.Tasks[i].waiting == 0 {
 			visit(i)
 		}
 	}
@@ -58,10 +60,10 @@ func (r *run) roots(visit func(i int)) {
 
 // succeeded releases the dependants of task i and visits those that waited for
 // nothing else.
-func (r *run) succeeded(i int, visit func(i int)) {
-	for _, c := range r.graph.children[i] {
-		r.tasks[c].waiting--
-		if r.tasks[c].waiting == 0 && r.tasks[c].status == Pending {
+func (r *Run) succeeded(i int, visit func(i int)) {
+	for _, c := range r.Graph.children[i] {
+		r.Tasks[c].waiting--
+		if r.Tasks[c].waiting == 0 && r.Tasks[c].Status == engine.Pending {
 			visit(c)
 		}
 	}
@@ -70,13 +72,13 @@ func (r *run) succeeded(i int, visit func(i int)) {
 // unreachable visits every pending task that can no longer start because task
 // i did not succeed, parents before children; cause is the task that each one
 // directly needed.
-func (r *run) unreachable(i int, visit func(i, cause int)) {
+func (r *Run) unreachable(i int, visit func(i, cause int)) {
 	todo := []int{i}
 	for len(todo) > 0 {
 		cause := todo[0]
 		todo = todo[1:]
-		for _, c := range r.graph.children[cause] {
-			if r.tasks[c].status == Pending {
+		for _, c := range r.Graph.children[cause] {
+			if r.Tasks[c].Status == engine.Pending {
 				visit(c, cause)
 				todo = append(todo, c)
 			}

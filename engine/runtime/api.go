@@ -1,23 +1,25 @@
-package engine
+package runtime
 
 import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
+
+	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/engine/fold"
 )
 
 // Start stores a trigger and returns the run when the fold has accepted it. A
 // refusal is ErrInvalid with the reason. A DedupeID that is known gives the
 // run that it has started before.
-func (e *Engine) Start(ctx context.Context, req StartRequest) (*RunDoc, error) {
-	rec := &SubmitRecord{
-		Run: e.cfg.NewID(e.cfg.Now()), Flow: req.Flow, Variables: req.Variables, ExecutionDate: At(req.ExecutionDate),
-		TriggerType: orElse(req.TriggerType, "api"), TriggerID: req.TriggerID, DedupeID: req.DedupeID,
+func (e *Engine) Start(ctx context.Context, req engine.StartRequest) (*engine.RunDoc, error) {
+	rec := &engine.SubmitRecord{
+		Run: e.cfg.NewID(e.cfg.Now()), Flow: req.Flow, Variables: req.Variables, ExecutionDate: engine.At(req.ExecutionDate),
+		TriggerType: cmp.Or(req.TriggerType, "api"), TriggerID: req.TriggerID, DedupeID: req.DedupeID,
 	}
-	if len(req.Variables) > MaxTriggerPayload {
-		return nil, fmt.Errorf("%w: variables of %d bytes are larger than %d", ErrInvalid, len(req.Variables), MaxTriggerPayload)
+	if len(req.Variables) > engine.MaxTriggerPayload {
+		return nil, fmt.Errorf("%w: variables of %d bytes are larger than %d", engine.ErrInvalid, len(req.Variables), engine.MaxTriggerPayload)
 	}
 	if req.BatchID != nil {
 		rec.BatchID, rec.HasBatchID = *req.BatchID, true
@@ -48,13 +50,13 @@ func (e *Engine) Start(ctx context.Context, req StartRequest) (*RunDoc, error) {
 }
 
 // putAdHoc writes a flow version that only this run uses.
-func (e *Engine) putAdHoc(ctx context.Context, f *Flow, rec *SubmitRecord) error {
+func (e *Engine) putAdHoc(ctx context.Context, f *engine.Flow, rec *engine.SubmitRecord) error {
 	def, hash, err := f.Encode()
 	if err != nil {
 		return err
 	}
 	rec.Flow, rec.Version = f.ID, hash
-	_, err = e.cfg.Ledger.Append(ctx, &FlowRecord{Flow: f.ID, Hash: hash, Definition: def, AdHoc: true})
+	_, err = e.cfg.Ledger.Append(ctx, &engine.FlowRecord{Flow: f.ID, Hash: hash, Definition: def, AdHoc: true})
 	if err != nil {
 		return fmt.Errorf("store flow %s: %w", f.ID, err)
 	}
@@ -63,35 +65,35 @@ func (e *Engine) putAdHoc(ctx context.Context, f *Flow, rec *SubmitRecord) error
 
 // knownRun is the document of a run that an earlier trigger with the same key
 // has started. When it is final already only its id is known here.
-func (e *Engine) knownRun(ctx context.Context, id RunID) (*RunDoc, error) {
+func (e *Engine) knownRun(ctx context.Context, id engine.RunID) (*engine.RunDoc, error) {
 	doc, err := e.Get(ctx, id)
 	if err != nil {
-		return &RunDoc{RunID: id, Final: true}, nil
+		return &engine.RunDoc{RunID: id, Final: true}, nil
 	}
 	return doc, nil
 }
 
 // Get returns an open run as it is now. ErrNotFound once it is final: the runs
 // view has it then.
-func (e *Engine) Get(ctx context.Context, id RunID) (*RunDoc, error) {
-	var doc *RunDoc
+func (e *Engine) Get(ctx context.Context, id engine.RunID) (*engine.RunDoc, error) {
+	var doc *engine.RunDoc
 	err := e.sched.ask(ctx, func() {
-		if r := e.sched.state.runs[id]; r != nil {
-			doc = r.doc(r.status, 0, true)
+		if r := e.sched.state.Run(id); r != nil {
+			doc = r.Doc(r.Status, 0, true)
 		}
 	})
 	if err != nil {
 		return nil, err
 	}
 	if doc == nil {
-		return nil, fmt.Errorf("%w: no open run %s", ErrNotFound, id)
+		return nil, fmt.Errorf("%w: no open run %s", engine.ErrNotFound, id)
 	}
 	return doc, nil
 }
 
 // Wait returns a run when it is final and every view shows it, or when a task
 // of it waits for a person. ErrNotFound as Get.
-func (e *Engine) Wait(ctx context.Context, id RunID) (*RunDoc, error) {
+func (e *Engine) Wait(ctx context.Context, id engine.RunID) (*engine.RunDoc, error) {
 	end, forget := e.waiters.expectEnd(id)
 	defer forget()
 	doc, err := e.Get(ctx, id)
@@ -108,7 +110,7 @@ func (e *Engine) Wait(ctx context.Context, id RunID) (*RunDoc, error) {
 			return nil, err
 		}
 	}
-	if doc.Status == Interrupted {
+	if doc.Status == engine.Interrupted {
 		return doc, nil
 	}
 	select {
@@ -129,75 +131,75 @@ func (e *Engine) foldedSeq(ctx context.Context) (seq uint64) {
 }
 
 // Open returns the open runs, newest first, at most 1,000.
-func (e *Engine) Open(ctx context.Context) ([]*RunDoc, error) {
-	var docs []*RunDoc
+func (e *Engine) Open(ctx context.Context) ([]*engine.RunDoc, error) {
+	var docs []*engine.RunDoc
 	err := e.sched.ask(ctx, func() {
-		ids := slices.Sorted(maps.Keys(e.sched.state.runs))
+		ids := e.sched.state.RunIDs()
 		slices.Reverse(ids)
 		for _, id := range ids[:min(len(ids), 1000)] {
-			r := e.sched.state.runs[id]
-			docs = append(docs, r.doc(r.status, 0, len(r.tasks) <= 100))
+			r := e.sched.state.Run(id)
+			docs = append(docs, r.Doc(r.Status, 0, len(r.Tasks) <= 100))
 		}
 	})
 	return docs, err
 }
 
 // Cancel ends an open run: nothing new starts, calls in flight are cut off.
-func (e *Engine) Cancel(ctx context.Context, id RunID, reason string) error {
+func (e *Engine) Cancel(ctx context.Context, id engine.RunID, reason string) error {
 	if _, err := e.Get(ctx, id); err != nil {
 		return err
 	}
-	_, err := e.cfg.Ledger.Append(ctx, &ControlRecord{Kind: ControlCancel, Run: id, Reason: cut(reason, 256)})
+	_, err := e.cfg.Ledger.Append(ctx, &engine.ControlRecord{Kind: engine.ControlCancel, Run: id, Reason: cut(reason, 256)})
 	return err
 }
 
 // Resolve says how an interrupted task ended: as success (with a value for
 // others, or none), failed, or retry. ErrConflict: the task is not
 // interrupted.
-func (e *Engine) Resolve(ctx context.Context, id RunID, task TaskID, as string, val []byte) error {
+func (e *Engine) Resolve(ctx context.Context, id engine.RunID, task engine.TaskID, as string, val []byte) error {
 	if as != "success" && as != "failed" && as != "retry" {
-		return fmt.Errorf("%w: %q is not success, failed or retry", ErrInvalid, as)
+		return fmt.Errorf("%w: %q is not success, failed or retry", engine.ErrInvalid, as)
 	}
-	if len(val) > MaxInlineValue {
-		return fmt.Errorf("%w: a value of %d bytes is larger than %d", ErrInvalid, len(val), MaxInlineValue)
+	if len(val) > engine.MaxInlineValue {
+		return fmt.Errorf("%w: a value of %d bytes is larger than %d", engine.ErrInvalid, len(val), engine.MaxInlineValue)
 	}
 	var err error
 	asked := e.sched.ask(ctx, func() {
-		r := e.sched.state.runs[id]
+		r := e.sched.state.Run(id)
 		if r == nil {
-			err = fmt.Errorf("%w: no open run %s", ErrNotFound, id)
+			err = fmt.Errorf("%w: no open run %s", engine.ErrNotFound, id)
 			return
 		}
-		i, ok := r.graph.index[task]
+		i, ok := r.Graph.Index[task]
 		switch {
 		case !ok:
-			err = fmt.Errorf("%w: run %s has no task %q", ErrNotFound, id, task)
-		case r.tasks[i].status != Interrupted:
-			err = fmt.Errorf("%w: task %s is %s, not interrupted", ErrConflict, task, r.tasks[i].status)
+			err = fmt.Errorf("%w: run %s has no task %q", engine.ErrNotFound, id, task)
+		case r.Tasks[i].Status != engine.Interrupted:
+			err = fmt.Errorf("%w: task %s is %s, not interrupted", engine.ErrConflict, task, r.Tasks[i].Status)
 		}
 	})
 	if err = cmp.Or(asked, err); err != nil {
 		return err
 	}
-	_, err = e.cfg.Ledger.Append(ctx, &ControlRecord{Kind: ControlResolve, Run: id, Task: task, As: as, Value: val})
+	_, err = e.cfg.Ledger.Append(ctx, &engine.ControlRecord{Kind: engine.ControlResolve, Run: id, Task: task, As: as, Value: val})
 	return err
 }
 
 // PutFlow makes a compiled flow the newest version, if it differs from the one
 // that is.
-func (e *Engine) PutFlow(ctx context.Context, f *Flow) (changed bool, err error) {
+func (e *Engine) PutFlow(ctx context.Context, f *engine.Flow) (changed bool, err error) {
 	def, hash, err := f.Encode()
 	if err != nil {
 		return false, err
 	}
-	var current string
-	if err := e.sched.ask(ctx, func() { current = e.sched.state.flowState(f.ID).current }); err != nil {
+	var current *fold.Graph
+	if err := e.sched.ask(ctx, func() { current = e.sched.state.Newest(f.ID) }); err != nil {
 		return false, err
 	}
-	if current == hash {
+	if current != nil && current.Hash == hash {
 		return false, nil
 	}
-	seq, err := e.cfg.Ledger.Append(ctx, &FlowRecord{Flow: f.ID, Hash: hash, Definition: def})
+	seq, err := e.cfg.Ledger.Append(ctx, &engine.FlowRecord{Flow: f.ID, Hash: hash, Definition: def})
 	if err != nil {
 		return false, fmt.Errorf("store flow %s: %w", f.ID, err)
 	}
@@ -205,11 +207,11 @@ func (e *Engine) PutFlow(ctx context.Context, f *Flow) (changed bool, err error)
 }
 
 // RemoveFlow takes a flow away; its open runs go on with their version.
-func (e *Engine) RemoveFlow(ctx context.Context, id FlowID) error {
+func (e *Engine) RemoveFlow(ctx context.Context, id engine.FlowID) error {
 	if _, err := e.Flow(ctx, id); err != nil {
 		return nil // not there: nothing to remove
 	}
-	seq, err := e.cfg.Ledger.Append(ctx, &FlowRecord{Flow: id, Removed: true})
+	seq, err := e.cfg.Ledger.Append(ctx, &engine.FlowRecord{Flow: id, Removed: true})
 	if err != nil {
 		return fmt.Errorf("remove flow %s: %w", id, err)
 	}
@@ -217,19 +219,14 @@ func (e *Engine) RemoveFlow(ctx context.Context, id FlowID) error {
 }
 
 // Flows lists the flows, by id.
-func (e *Engine) Flows(ctx context.Context) ([]FlowInfo, error) {
-	list := []FlowInfo{}
+func (e *Engine) Flows(ctx context.Context) ([]engine.FlowInfo, error) {
+	list := []engine.FlowInfo{}
 	err := e.sched.ask(ctx, func() {
-		for _, id := range slices.Sorted(maps.Keys(e.sched.state.flows)) {
-			fs := e.sched.state.flows[id]
-			v := e.sched.state.versions[fs.current]
-			if v == nil {
-				continue
-			}
-			f := v.graph.Flow
-			list = append(list, FlowInfo{
-				FlowID: f.ID, Name: f.Name, Description: f.Description, Version: v.graph.Hash, File: f.File,
-				Tasks: len(f.Tasks), Triggers: f.Triggers, Running: len(fs.active),
+		for g := range e.sched.state.Newests() {
+			f := g.Flow
+			list = append(list, engine.FlowInfo{
+				FlowID: f.ID, Name: f.Name, Description: f.Description, Version: g.Hash, File: f.File,
+				Tasks: len(f.Tasks), Triggers: f.Triggers, Running: e.sched.state.Active(f.ID),
 			})
 		}
 	})
@@ -237,16 +234,16 @@ func (e *Engine) Flows(ctx context.Context) ([]FlowInfo, error) {
 }
 
 // Flow returns the newest version of a flow. ErrNotFound with the nearest name.
-func (e *Engine) Flow(ctx context.Context, id FlowID) (*Flow, error) {
-	var f *Flow
+func (e *Engine) Flow(ctx context.Context, id engine.FlowID) (*engine.Flow, error) {
+	var f *engine.Flow
 	var missing error
 	err := e.sched.ask(ctx, func() {
 		s := e.sched.state
-		if fs := s.flows[id]; fs != nil && s.versions[fs.current] != nil {
-			f = s.versions[fs.current].graph.Flow
+		if g := s.Newest(id); g != nil {
+			f = g.Flow
 			return
 		}
-		missing = fmt.Errorf("%w: %w", ErrNotFound, s.unknownFlow(id))
+		missing = fmt.Errorf("%w: %w", engine.ErrNotFound, s.UnknownFlow(id))
 	})
 	return f, cmp.Or(err, missing)
 }
@@ -264,9 +261,9 @@ func (e *Engine) Release(key string) {
 }
 
 // Status says how the engine is.
-func (e *Engine) Status(ctx context.Context) (NodeStatus, error) {
-	st := NodeStatus{
-		Installation: e.id, Worker: e.cfg.Worker, Started: FormatTime(e.started), Slots: e.cfg.Slots,
+func (e *Engine) Status(ctx context.Context) (engine.NodeStatus, error) {
+	st := engine.NodeStatus{
+		Installation: e.id, Worker: e.cfg.Worker, Started: engine.FormatTime(e.started), Slots: e.cfg.Slots,
 		InFlight: int(e.worker.busy.Load()), ProjectedSeq: e.views.position(),
 	}
 	err := e.sched.ask(ctx, func() { e.sched.status(&st) })
@@ -279,23 +276,23 @@ func (e *Engine) Status(ctx context.Context) (NodeStatus, error) {
 // maxListed bounds the interrupted tasks that a status lists.
 const maxListed = 20
 
-func (s *scheduler) status(st *NodeStatus) {
-	st.LedgerSeq, st.BadRecords, st.DedupeFull = s.state.Seq, s.state.Bad, s.state.seen.full
-	st.OpenRuns, st.Parked = len(s.state.runs), s.parking.counts()
+func (s *scheduler) status(st *engine.NodeStatus) {
+	st.LedgerSeq, st.BadRecords, st.DedupeFull = s.state.Seq, s.state.Bad, s.state.DedupeFull()
+	st.OpenRuns, st.Parked = s.state.Open(), s.parking.counts()
 	now := s.now()
-	for _, id := range slices.Sorted(maps.Keys(s.state.runs)) {
-		r := s.state.runs[id]
-		if r.inFlight == 0 && r.interrupted == 0 {
+	for _, id := range s.state.RunIDs() {
+		r := s.state.Run(id)
+		if r.InFlight == 0 && r.Interrupted == 0 {
 			continue
 		}
-		for i := range r.tasks {
-			t := &r.tasks[i]
+		for i := range r.Tasks {
+			t := &r.Tasks[i]
 			switch {
-			case t.status == Interrupted && len(st.Interrupted) < maxListed:
-				st.Interrupted = append(st.Interrupted, TaskRef{r.id, r.graph.Flow.ID, r.graph.Flow.Tasks[i].ID})
-			case t.status == Ready && t.parked == "" && t.notBefore > now:
+			case t.Status == engine.Interrupted && len(st.Interrupted) < maxListed:
+				st.Interrupted = append(st.Interrupted, engine.TaskRef{Run: r.ID, Flow: r.Graph.Flow.ID, Task: r.Graph.Flow.Tasks[i].ID})
+			case t.Status == engine.Ready && t.Parked == "" && t.NotBefore > now:
 				st.Waiting++
-			case t.status == Ready && t.parked == "":
+			case t.Status == engine.Ready && t.Parked == "":
 				st.ReadyTasks++
 			}
 		}
@@ -304,7 +301,7 @@ func (s *scheduler) status(st *NodeStatus) {
 }
 
 // stillOpen answers a worker that was handed a task a second time.
-func (e *Engine) stillOpen(ctx context.Context, key AttemptKey) (open, started bool, err error) {
+func (e *Engine) stillOpen(ctx context.Context, key engine.AttemptKey) (open, started bool, err error) {
 	last, err := e.cfg.Ledger.Last(ctx)
 	if err != nil {
 		return false, false, err
@@ -313,14 +310,14 @@ func (e *Engine) stillOpen(ctx context.Context, key AttemptKey) (open, started b
 		return false, false, err
 	}
 	err = e.sched.ask(ctx, func() {
-		r := e.sched.state.runs[key.Run]
+		r := e.sched.state.Run(key.Run)
 		if r == nil {
 			return
 		}
-		i, ok := r.graph.index[key.Task]
-		if ok && r.key(i) == key {
-			t := &r.tasks[i]
-			open, started = t.status == Ready || t.status == Running, t.started
+		i, ok := r.Graph.Index[key.Task]
+		if ok && r.Key(i) == key {
+			t := &r.Tasks[i]
+			open, started = t.Status == engine.Ready || t.Status == engine.Running, t.Started
 		}
 	})
 	return open, started, err

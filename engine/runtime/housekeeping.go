@@ -1,9 +1,12 @@
-package engine
+package runtime
 
 import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/engine/fold"
 )
 
 // How often the engine looks after itself.
@@ -38,7 +41,7 @@ func (e *Engine) keepHouse(ctx context.Context) error {
 			err = e.purge(ctx)
 		}
 		if err != nil && ctx.Err() == nil {
-			e.log.Warn("housekeeping did not finish; it is tried again", LogErr, err)
+			e.log.Warn("housekeeping did not finish; it is tried again", engine.LogErr, err)
 		}
 	}
 }
@@ -55,7 +58,7 @@ func (e *Engine) checkpointDue(ctx context.Context, age time.Duration) (due bool
 func (e *Engine) checkpoint(ctx context.Context) error {
 	e.checkpointing.Lock()
 	defer e.checkpointing.Unlock()
-	var snap *Snapshot
+	var snap *fold.Snapshot
 	var failed error
 	err := e.sched.ask(ctx, func() {
 		if e.sched.since == 0 {
@@ -120,14 +123,14 @@ type lostPlace struct {
 func (e *Engine) unheardOf(ctx context.Context) (lost []lostPlace, err error) {
 	before := e.cfg.Now().Add(-reconcileAfter)
 	err = e.sched.ask(ctx, func() {
-		for _, r := range e.sched.state.runs {
-			if r.inFlight == 0 {
+		for r := range e.sched.state.Runs() {
+			if r.InFlight == 0 {
 				continue
 			}
-			for i := range r.tasks {
-				t := &r.tasks[i]
-				if t.emitted && !t.sent.near && t.sent.at.Before(before) && !e.worker.making(r.key(i)) {
-					lost = append(lost, lostPlace{taskPlace{r, i, r.key(i)}, t.sent})
+			for i := range r.Tasks {
+				t := &r.Tasks[i]
+				if sent, out := t.Given.(*emission); out && !sent.near && sent.at.Before(before) && !e.worker.making(r.Key(i)) {
+					lost = append(lost, lostPlace{taskPlace{r, i, r.Key(i)}, sent})
 				}
 			}
 		}
@@ -137,22 +140,22 @@ func (e *Engine) unheardOf(ctx context.Context) (lost []lostPlace, err error) {
 
 // giveAgain gives a lost task out once more, if nothing was heard of it since.
 func (s *scheduler) giveAgain(p lostPlace) {
-	t := &p.run.tasks[p.task]
-	if t.sent != p.sent || p.run.key(p.task) != p.key || s.state.runs[p.run.id] != p.run {
+	t := &p.run.Tasks[p.task]
+	if t.Given != p.sent || p.run.Key(p.task) != p.key || s.state.Run(p.run.ID) != p.run {
 		return
 	}
 	s.emitted--
-	t.emitted, t.sent = false, nil
-	if t.started {
-		s.stops.lost(p.key, t.begin)
+	t.Given = nil
+	if t.Started {
+		s.stops.lost(p.key, t.Begin)
 		return
 	}
-	t.again = true
+	t.Again = true
 	s.plan(p.run, p.task)
 }
 
 // making reports whether an attempt is being made here.
-func (w *worker) making(key AttemptKey) bool {
+func (w *worker) making(key engine.AttemptKey) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.calls[key] != nil
@@ -169,16 +172,16 @@ func (e *Engine) purge(ctx context.Context) error {
 	before := min(snaps[1].Seq, e.views.position())
 	keep := map[string]bool{}
 	err = e.sched.ask(ctx, func() {
-		for _, r := range e.sched.state.runs {
-			before = min(before, r.seq)
+		for r := range e.sched.state.Runs() {
+			before = min(before, r.Seq)
 		}
-		for hash := range e.sched.state.versions {
-			keep[hash] = true
+		for g := range e.sched.state.Graphs() {
+			keep[g.Hash] = true
 		}
 	})
 	if err != nil {
 		return err
 	}
 	e.cfg.programs.retain(keep)
-	return e.cfg.Ledger.Purge(ctx, before, At(e.cfg.Now().Add(-e.cfg.Retention)), keep)
+	return e.cfg.Ledger.Purge(ctx, before, engine.At(e.cfg.Now().Add(-e.cfg.Retention)), keep)
 }

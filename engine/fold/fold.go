@@ -1,8 +1,10 @@
-package engine
+package fold
 
 import (
 	"fmt"
 	"time"
+
+	"github.com/qarion/qarion/engine"
 )
 
 // State is everything that the ledger says about what is open: the newest flow
@@ -15,9 +17,9 @@ type State struct {
 	Installation string
 	Bad          int // records that could not be read
 
-	flows    map[FlowID]*flowState
+	flows    map[engine.FlowID]*flowState
 	versions map[string]*version
-	runs     map[RunID]*run
+	runs     map[engine.RunID]*Run
 	seen     dedupe
 }
 
@@ -25,8 +27,8 @@ type State struct {
 type flowState struct {
 	current string // hash of the newest version; "" when removed
 	batch   int64  // the last batch id given out
-	active  []RunID
-	queue   []RunID // runs that wait behind max_active_runs
+	active  []engine.RunID
+	queue   []engine.RunID // runs that wait behind max_active_runs
 }
 
 // version is a flow version in use: the newest of its flow, or one that open
@@ -40,13 +42,13 @@ type version struct {
 // order; they hold no decision that is not in the state.
 type Effect struct {
 	Kind   EffectKind
-	Change *Change // Show
-	Run    RunID   // Emit, End, Known
-	Task   int     // Emit: index in the flow
-	Known  RunID   // Known: the run that the same caller key has started
-	Graph  *Graph  // Version
+	Change *engine.Change // Show
+	Run    engine.RunID   // Emit, End, Known
+	Task   int            // Emit: index in the flow
+	Known  engine.RunID   // Known: the run that the same caller key has started
+	Graph  *Graph         // Version
 
-	run *run
+	Open *Run // Emit, End: the run itself
 }
 
 // EffectKind says what an Effect asks for.
@@ -63,72 +65,72 @@ const (
 
 // NewState is the state before the first record.
 func NewState() *State {
-	return &State{flows: map[FlowID]*flowState{}, versions: map[string]*version{}, runs: map[RunID]*run{}}
+	return &State{flows: map[engine.FlowID]*flowState{}, versions: map[string]*version{}, runs: map[engine.RunID]*Run{}}
 }
 
 // step is the application of one entry.
 type step struct {
 	*State
-	pos     Pos
-	at      Micros
+	pos     engine.Pos
+	at      engine.Micros
 	shown   int
 	effects []Effect
 }
 
 // Apply folds one entry into the state and returns its effects.
-func (s *State) Apply(e Entry) []Effect {
+func (s *State) Apply(e engine.Entry) []Effect {
 	st := step{State: s, at: e.At}
 	for n, rec := range e.Records {
-		st.pos = Pos{Seq: e.Seq, N: n}
+		st.pos = engine.Pos{Seq: e.Seq, N: n}
 		st.apply(rec)
 	}
 	s.Seq = e.Seq
 	return st.effects
 }
 
-func (s *step) apply(rec Record) {
+func (s *step) apply(rec engine.Record) {
 	switch rec := rec.(type) {
-	case *InstallRecord:
+	case *engine.InstallRecord:
 		if s.Installation == "" {
 			s.Installation = rec.ID
 		}
-	case *FlowRecord:
+	case *engine.FlowRecord:
 		s.flow(rec)
-	case *TriggerRecord:
-		id := DeriveRunID(s.at.Time(), s.Installation, s.pos.Seq)
-		if submit, err := submitOf(rec, id); err != nil {
+	case *engine.TriggerRecord:
+		id := engine.DeriveRunID(s.at.Time(), s.Installation, s.pos.Seq)
+		if submit, err := engine.SubmitOf(rec, id); err != nil {
 			s.reject(id, rec.Flow, err.Error())
 		} else {
 			s.submit(submit)
 		}
-	case *SubmitRecord:
+	case *engine.SubmitRecord:
 		s.submit(rec)
-	case *AttemptRecord:
+	case *engine.AttemptRecord:
 		s.attempt(rec)
-	case *ControlRecord:
+	case *engine.ControlRecord:
 		s.control(rec)
-	case *BadRecord:
+	case *engine.BadRecord:
 		s.Bad++
 	}
 }
 
 // show hands a change to the projections. Its position is the ledger sequence
 // and the number of the change in it.
-func (s *step) show(c *Change) {
-	c.Pos, c.At = Pos{Seq: s.pos.Seq, N: s.shown}, s.at
+func (s *step) show(c *engine.Change) {
+	c.Pos, c.At = engine.Pos{Seq: s.pos.Seq, N: s.shown}, s.at
 	s.shown++
 	s.effects = append(s.effects, Effect{Kind: Show, Change: c})
 }
 
 // flow takes a flow version: the newest one, an ad-hoc one, or a removal.
-func (s *step) flow(rec *FlowRecord) {
+func (s *step) flow(rec *engine.FlowRecord) {
 	fs := s.flowState(rec.Flow)
 	if rec.Removed {
 		s.replace(fs, "")
 		return
 	}
 	if s.versions[rec.Hash] == nil {
-		f, err := DecodeFlow(rec.Definition)
+		f, err := engine.DecodeFlow(rec.Definition)
 		if err != nil || f.ID != rec.Flow {
 			s.Bad++
 			return
@@ -141,7 +143,7 @@ func (s *step) flow(rec *FlowRecord) {
 	}
 }
 
-func (s *State) flowState(id FlowID) *flowState {
+func (s *State) flowState(id engine.FlowID) *flowState {
 	fs := s.flows[id]
 	if fs == nil {
 		fs = &flowState{}
@@ -160,13 +162,13 @@ func (s *State) replace(fs *flowState, hash string) {
 	}
 }
 
-func (s *step) reject(id RunID, flow, reason string) {
-	s.show(&Change{Kind: RunRejected, Run: id, Flow: FlowID(flow), Reason: reason})
+func (s *step) reject(id engine.RunID, flow, reason string) {
+	s.show(&engine.Change{Kind: engine.RunRejected, Run: id, Flow: engine.FlowID(flow), Reason: reason})
 }
 
 // submit opens a run with the flow version that holds at this point of the
 // ledger, or refuses it.
-func (s *step) submit(rec *SubmitRecord) {
+func (s *step) submit(rec *engine.SubmitRecord) {
 	v, err := s.runnable(rec)
 	if err != nil {
 		s.reject(rec.Run, string(rec.Flow), err.Error())
@@ -184,7 +186,7 @@ func (s *step) submit(rec *SubmitRecord) {
 	fs := s.flowState(rec.Flow)
 	f := v.graph.Flow
 	full := f.MaxActiveRuns > 0 && len(fs.active) >= f.MaxActiveRuns
-	if full && f.OnOverlap == OverlapSkip {
+	if full && f.OnOverlap == engine.OverlapSkip {
 		s.reject(rec.Run, string(rec.Flow), fmt.Sprintf("%d of max_active_runs = %d runs are active and on_overlap is \"skip\"", len(fs.active), f.MaxActiveRuns))
 		return
 	}
@@ -195,16 +197,16 @@ func (s *step) submit(rec *SubmitRecord) {
 	switch {
 	case !full:
 		s.start(r, fs)
-	case f.OnOverlap == OverlapCancel:
-		s.end(s.runs[fs.active[0]], Cancelled, "cancelled", "a newer run of "+string(f.ID)+" started (on_overlap = \"cancel\")")
+	case f.OnOverlap == engine.OverlapCancel:
+		s.end(s.runs[fs.active[0]], engine.Cancelled, "cancelled", "a newer run of "+string(f.ID)+" started (on_overlap = \"cancel\")")
 		s.start(r, fs)
 	default:
-		fs.queue = append(fs.queue, r.id)
+		fs.queue = append(fs.queue, r.ID)
 	}
 }
 
 // runnable finds the flow version of a submission and checks its variables.
-func (s *step) runnable(rec *SubmitRecord) (*version, error) {
+func (s *step) runnable(rec *engine.SubmitRecord) (*version, error) {
 	hash := rec.Version
 	if hash == "" {
 		if fs := s.flows[rec.Flow]; fs != nil {
@@ -213,12 +215,14 @@ func (s *step) runnable(rec *SubmitRecord) (*version, error) {
 	}
 	v := s.versions[hash]
 	if v == nil || v.graph.Flow.ID != rec.Flow {
-		return nil, s.unknownFlow(rec.Flow)
+		return nil, s.UnknownFlow(rec.Flow)
 	}
-	return v, checkVariables(v.graph.Flow, rec.Variables)
+	return v, engine.CheckVariables(v.graph.Flow, rec.Variables)
 }
 
-func (s *State) unknownFlow(id FlowID) error {
+// UnknownFlow says why a flow cannot run: it was removed, or there is none of
+// the name, with the nearest that there is.
+func (s *State) UnknownFlow(id engine.FlowID) error {
 	if s.flows[id] != nil {
 		return fmt.Errorf("flow %q was removed", id)
 	}
@@ -228,25 +232,25 @@ func (s *State) unknownFlow(id FlowID) error {
 			known = append(known, string(name))
 		}
 	}
-	if near := Nearest(string(id), known); near != "" {
+	if near := engine.Nearest(string(id), known); near != "" {
 		return fmt.Errorf("no flow %q (did you mean %q?)", id, near)
 	}
 	return fmt.Errorf("no flow %q", id)
 }
 
-func (s *step) open(rec *SubmitRecord, v *version, fs *flowState) *run {
+func (s *step) open(rec *engine.SubmitRecord, v *version, fs *flowState) *Run {
 	g := v.graph
 	v.runs++
-	r := &run{
-		id: rec.Run, graph: g, status: Pending, accepted: s.at, seq: s.pos.Seq,
-		batch: rec.BatchID, execution: rec.ExecutionDate,
+	r := &Run{
+		ID: rec.Run, Graph: g, Status: engine.Pending, accepted: s.at, Seq: s.pos.Seq,
+		Batch: rec.BatchID, execution: rec.ExecutionDate,
 		triggerType: rec.TriggerType, triggerID: rec.TriggerID,
-		tasks: make([]taskState, len(g.Flow.Tasks)), open: len(g.Flow.Tasks),
+		Tasks: make([]TaskState, len(g.Flow.Tasks)), open: len(g.Flow.Tasks),
 	}
 	if !rec.HasBatchID {
-		r.batch = fs.batch + 1
+		r.Batch = fs.batch + 1
 	}
-	fs.batch = max(fs.batch, r.batch)
+	fs.batch = max(fs.batch, r.Batch)
 	if r.execution == 0 {
 		r.execution = s.at
 	}
@@ -255,32 +259,32 @@ func (s *step) open(rec *SubmitRecord, v *version, fs *flowState) *run {
 	} else {
 		r.variablesAt = s.pos
 	}
-	for i := range r.tasks {
-		r.tasks[i] = taskState{status: Pending, waiting: len(g.parents[i]), reading: g.readers[i]}
+	for i := range r.Tasks {
+		r.Tasks[i] = TaskState{Status: engine.Pending, waiting: len(g.parents[i]), reading: g.readers[i]}
 	}
-	s.runs[r.id] = r
+	s.runs[r.ID] = r
 	return r
 }
 
-func (s *step) start(r *run, fs *flowState) {
-	fs.active = append(fs.active, r.id)
-	r.status = Running
-	r.deadline = s.at + Micros(r.graph.Flow.Timeout/time.Microsecond)
-	s.show(&Change{Kind: RunStarted, Run: r.id, Flow: r.graph.Flow.ID, Doc: r.doc(Running, 0, false)})
+func (s *step) start(r *Run, fs *flowState) {
+	fs.active = append(fs.active, r.ID)
+	r.Status = engine.Running
+	r.Deadline = s.at + engine.Micros(r.Graph.Flow.Timeout/time.Microsecond)
+	s.show(&engine.Change{Kind: engine.RunStarted, Run: r.ID, Flow: r.Graph.Flow.ID, Doc: r.Doc(engine.Running, 0, false)})
 	r.roots(func(i int) { s.release(r, i) })
-	s.effects = append(s.effects, Effect{Kind: Emit, Run: r.id, Task: -1, run: r}) // sets the run's timer
+	s.effects = append(s.effects, Effect{Kind: Emit, Run: r.ID, Task: -1, Open: r}) // sets the run's timer
 }
 
 // release makes a pending task ready for its first attempt.
-func (s *step) release(r *run, i int) {
-	r.tasks[i].status = Ready
-	r.tasks[i].attempt = 1
-	r.inFlight++
-	s.show(&Change{Kind: TaskReady, Run: r.id, Flow: r.graph.Flow.ID, Task: r.graph.Flow.Tasks[i].ID})
+func (s *step) release(r *Run, i int) {
+	r.Tasks[i].Status = engine.Ready
+	r.Tasks[i].attempt = 1
+	r.InFlight++
+	s.show(&engine.Change{Kind: engine.TaskReady, Run: r.ID, Flow: r.Graph.Flow.ID, Task: r.Graph.Flow.Tasks[i].ID})
 	s.emit(r, i)
 }
 
-func (s *step) emit(r *run, i int) {
-	r.tasks[i].emitted = false
-	s.effects = append(s.effects, Effect{Kind: Emit, Run: r.id, Task: i, run: r})
+func (s *step) emit(r *Run, i int) {
+	r.Tasks[i].Given = nil
+	s.effects = append(s.effects, Effect{Kind: Emit, Run: r.ID, Task: i, Open: r})
 }

@@ -1,10 +1,13 @@
-package engine
+package runtime
 
 import (
 	"context"
 	"log/slog"
 	"sync/atomic"
 	"time"
+
+	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/engine/fold"
 )
 
 // maxBundle is how many tasks travel in one READY message under load.
@@ -16,8 +19,8 @@ const maxBundle = 32
 type scheduler struct {
 	cfg    *Config
 	log    *slog.Logger
-	state  *State
-	inbox  chan Entry
+	state  *fold.State
+	inbox  chan engine.Entry
 	asks   chan func()
 	views  *projector
 	calls  *waiters
@@ -29,7 +32,7 @@ type scheduler struct {
 	parking  *parking
 	due      []taskPlace // may start now
 	emitted  int         // given out, no record yet
-	own      map[RunID]bool
+	own      map[engine.RunID]bool
 	waiting  []seqWaiter
 	since    int // records since the last checkpoint
 	draining bool
@@ -41,11 +44,11 @@ type seqWaiter struct {
 	done chan struct{}
 }
 
-func newScheduler(cfg *Config, state *State, views *projector, calls *waiters, w *worker, stops *closer) *scheduler {
+func newScheduler(cfg *Config, state *fold.State, views *projector, calls *waiters, w *worker, stops *closer) *scheduler {
 	return &scheduler{
-		cfg: cfg, log: Logger(cfg.Log), state: state, views: views, calls: calls, worker: w, stops: stops,
-		inbox: make(chan Entry, 256), asks: make(chan func(), 64),
-		parking: newParking(cfg.Slots), own: map[RunID]bool{},
+		cfg: cfg, log: engine.Logger(cfg.Log), state: state, views: views, calls: calls, worker: w, stops: stops,
+		inbox: make(chan engine.Entry, 256), asks: make(chan func(), 64),
+		parking: newParking(cfg.Slots), own: map[engine.RunID]bool{},
 	}
 }
 
@@ -79,7 +82,7 @@ func (s *scheduler) loop(ctx context.Context, target uint64, caughtUp func()) er
 
 // take folds an entry, and whatever else has arrived by now, so that the tasks
 // that follow go out together.
-func (s *scheduler) take(e Entry) error {
+func (s *scheduler) take(e engine.Entry) error {
 	for n := 0; ; n++ {
 		s.fold(e)
 		if n == cap(s.inbox) {
@@ -93,7 +96,7 @@ func (s *scheduler) take(e Entry) error {
 	}
 }
 
-func (s *scheduler) fold(e Entry) {
+func (s *scheduler) fold(e engine.Entry) {
 	effects := s.state.Apply(e)
 	s.since += len(e.Records)
 	for i := range effects {
@@ -110,37 +113,37 @@ func (s *scheduler) fold(e Entry) {
 	s.waiting = kept
 }
 
-func (s *scheduler) carryOut(e *Effect) {
+func (s *scheduler) carryOut(e *fold.Effect) {
 	switch e.Kind {
-	case Show:
+	case fold.Show:
 		s.show(e.Change)
-	case Version:
+	case fold.Version:
 		s.cfg.programs.add(e.Graph)
-	case Known:
+	case fold.Known:
 		s.calls.started(e.Run, startResult{known: e.Known})
-	case Emit:
+	case fold.Emit:
 		if s.current {
-			s.plan(e.run, e.Task)
+			s.plan(e.Open, e.Task)
 		}
-	case End:
+	case fold.End:
 		s.worker.cancelRun(e.Run)
 		if s.current {
-			s.closeIdle(e.run)
+			s.closeIdle(e.Open)
 		}
 	}
 }
 
-func (s *scheduler) show(c *Change) {
+func (s *scheduler) show(c *engine.Change) {
 	switch c.Kind {
-	case RunStarted:
+	case engine.RunStarted:
 		s.calls.started(c.Run, startResult{doc: c.Doc})
-	case RunRejected:
+	case engine.RunRejected:
 		s.calls.started(c.Run, startResult{refused: c.Reason})
-	case AttemptDone:
+	case engine.AttemptDone:
 		if !c.Superseded {
 			s.recorded(c)
 		}
-	case RunDone:
+	case engine.RunDone:
 		delete(s.own, c.Run)
 	}
 	c.Replay = !s.current
@@ -148,8 +151,8 @@ func (s *scheduler) show(c *Change) {
 }
 
 // recorded frees the place of a task that was given out.
-func (s *scheduler) recorded(c *Change) {
-	if c.given {
+func (s *scheduler) recorded(c *engine.Change) {
+	if c.Given {
 		s.emitted--
 	}
 	if name, more := s.parking.recorded(c.Attempt.AttemptKey, c.Attempt.Outcome); more {
@@ -161,22 +164,22 @@ func (s *scheduler) recorded(c *Change) {
 // what was in flight when the process died is given out again, or, where a
 // repeat is not safe, becomes interrupted.
 func (s *scheduler) resume() {
-	for _, r := range s.state.runs {
-		if s.cfg.OnlyOwn && !s.own[r.id] {
+	for r := range s.state.Runs() {
+		if s.cfg.OnlyOwn && !s.own[r.ID] {
 			continue
 		}
-		if r.ending != "" {
+		if r.Ending != "" {
 			s.closeIdle(r)
 		}
 		s.plan(r, -1)
-		for i := range r.tasks {
-			t := &r.tasks[i]
+		for i := range r.Tasks {
+			t := &r.Tasks[i]
 			switch {
-			case r.status == Pending || t.status != Ready && t.status != Running:
-			case t.started:
-				s.stops.lost(r.key(i), t.begin)
+			case r.Status == engine.Pending || t.Status != engine.Ready && t.Status != engine.Running:
+			case t.Started:
+				s.stops.lost(r.Key(i), t.Begin)
 			default:
-				t.again = true
+				t.Again = true
 				s.plan(r, i)
 			}
 		}
@@ -185,29 +188,29 @@ func (s *scheduler) resume() {
 
 // plan sets a run's timer (task -1), or gives a ready task its place: due now,
 // at its time, or parked with others.
-func (s *scheduler) plan(r *run, task int) {
-	if s.cfg.OnlyOwn && !s.own[r.id] {
+func (s *scheduler) plan(r *fold.Run, task int) {
+	if s.cfg.OnlyOwn && !s.own[r.ID] {
 		return
 	}
 	if task < 0 {
-		if r.deadline != 0 && r.ending == "" {
-			s.timers.add(timer{at: r.deadline, run: r.id, task: -1})
+		if r.Deadline != 0 && r.Ending == "" {
+			s.timers.add(timer{at: r.Deadline, run: r.ID, task: -1})
 		}
 		return
 	}
-	t := &r.tasks[task]
-	if t.status != Ready || t.started {
+	t := &r.Tasks[task]
+	if t.Status != engine.Ready || t.Started {
 		return
 	}
-	place := taskPlace{run: r, task: task, key: r.key(task)}
+	place := taskPlace{run: r, task: task, key: r.Key(task)}
 	switch {
-	case r.ending != "":
+	case r.Ending != "":
 		s.stops.cancelled(place.key, r)
-	case t.parked != "":
-		at := s.parking.park(t.parked, place, t.notBefore)
-		s.timers.add(timer{at: at, run: r.id, task: task, key: place.key})
-	case t.notBefore > s.now():
-		s.timers.add(timer{at: t.notBefore, run: r.id, task: task, key: place.key})
+	case t.Parked != "":
+		at := s.parking.park(t.Parked, place, t.NotBefore)
+		s.timers.add(timer{at: at, run: r.ID, task: task, key: place.key})
+	case t.NotBefore > s.now():
+		s.timers.add(timer{at: t.NotBefore, run: r.ID, task: task, key: place.key})
 	default:
 		s.due = append(s.due, place)
 	}
@@ -221,12 +224,12 @@ func (s *scheduler) fire() {
 		if !ok {
 			return
 		}
-		r := s.state.runs[t.run]
+		r := s.state.Run(t.run)
 		if r == nil {
 			continue
 		}
 		if t.task < 0 {
-			if r.ending == "" && r.interrupted == 0 && r.deadline <= now {
+			if r.Ending == "" && r.Interrupted == 0 && r.Deadline <= now {
 				s.stops.timeout(r)
 			}
 			continue
@@ -235,7 +238,7 @@ func (s *scheduler) fire() {
 		if !place.open() {
 			continue
 		}
-		if name := r.tasks[t.task].parked; name != "" {
+		if name := r.Tasks[t.task].Parked; name != "" {
 			s.unpark(name, false)
 			continue
 		}
@@ -249,7 +252,7 @@ func (s *scheduler) unpark(name string, force bool) {
 	for _, place := range s.parking.take(name, s.now(), force) {
 		if place.open() {
 			s.due = append(s.due, place)
-		} else if _, more := s.parking.recorded(place.key, OutcomeCancelled); more {
+		} else if _, more := s.parking.recorded(place.key, engine.OutcomeCancelled); more {
 			s.unpark(name, force)
 		}
 	}
@@ -257,8 +260,8 @@ func (s *scheduler) unpark(name string, force bool) {
 
 // open reports whether the place still waits to be given out.
 func (p taskPlace) open() bool {
-	t := &p.run.tasks[p.task]
-	return t.status == Ready && !t.emitted && p.run.ending == "" && p.run.key(p.task) == p.key
+	t := &p.run.Tasks[p.task]
+	return t.Status == engine.Ready && t.Given == nil && p.run.Ending == "" && p.run.Key(p.task) == p.key
 }
 
 // dispatch gives out what is due: to the worker of this process while it has
@@ -275,23 +278,22 @@ func (s *scheduler) dispatch(ctx context.Context) {
 		}
 		return maxBundle
 	}
-	var bundle []ReadyTask
+	var bundle []engine.ReadyTask
 	var sent *emission
 	for _, place := range s.due {
 		if !place.open() {
 			continue
 		}
-		t, rt := &place.run.tasks[place.task], place.run.readyTask(place.task)
+		t, rt := &place.run.Tasks[place.task], place.run.ReadyTask(place.task)
 		s.emitted++
-		t.emitted = true
 		if s.worker.offer(&rt) {
-			t.sent = &emission{at: s.cfg.Now(), near: true}
+			t.Given = &emission{at: s.cfg.Now(), near: true}
 			continue
 		}
 		if bundle == nil {
-			bundle, sent = make([]ReadyTask, 0, min(size(), len(s.due))), &emission{at: s.cfg.Now()}
+			bundle, sent = make([]engine.ReadyTask, 0, min(size(), len(s.due))), &emission{at: s.cfg.Now()}
 		}
-		t.sent = sent
+		t.Given = sent
 		if bundle = append(bundle, rt); len(bundle) >= size() {
 			s.push(ctx, bundle, sent)
 			bundle = nil
@@ -311,70 +313,28 @@ type emission struct {
 	seq  atomic.Uint64 // in the queue; 0 until stored
 }
 
-func (s *scheduler) push(ctx context.Context, bundle []ReadyTask, sent *emission) {
+func (s *scheduler) push(ctx context.Context, bundle []engine.ReadyTask, sent *emission) {
 	s.cfg.ReadyQueue.Push(ctx, bundle, func(seq uint64, err error) {
 		if err != nil {
-			s.log.Warn("ready tasks were not stored and are emitted again", LogErr, err)
+			s.log.Warn("ready tasks were not stored and are emitted again", engine.LogErr, err)
 			return
 		}
 		sent.seq.Store(seq)
 	})
 }
 
-// readyTask is what a worker needs for the next attempt of a task. Small
-// values travel along; of others only the place.
-func (r *run) readyTask(i int) ReadyTask {
-	t := &r.tasks[i]
-	rt := ReadyTask{
-		AttemptKey: r.key(i), Flow: r.graph.Flow.ID, Version: r.graph.Hash, BatchID: r.batch,
-		ExecutionDate: r.execution, Variables: r.variables, VariablesAt: r.variablesAt,
-		Again: t.again, Waited: t.waited,
-	}
-	task := &r.graph.Flow.Tasks[i]
-	if len(task.Pulls) == 0 && len(task.Responses) == 0 {
-		return rt
-	}
-	budget := maxInline
-	rt.Inputs = make([]ReadyInput, 0, len(task.Pulls))
-	seen := make(map[TaskID]bool, len(task.Pulls))
-	for _, reads := range [][]TaskID{task.Pulls, task.Responses} {
-		for _, id := range reads {
-			if p, ok := r.graph.index[id]; ok && !seen[id] {
-				seen[id] = true
-				rt.Inputs = append(rt.Inputs, r.tasks[p].input(id, &budget))
-			}
-		}
-	}
-	return rt
-}
-
-// maxInline bounds the upstream values in one ready task, in bytes.
-const maxInline = 4 << 10
-
-func (t *taskState) input(id TaskID, budget *int) ReadyInput {
-	in := ReadyInput{Task: id, Attempts: t.attempt, None: !t.hasValue}
-	size := len(t.value) + len(t.response)
-	if size > 0 && size <= *budget {
-		*budget -= size
-		in.Value, in.Response = t.value, t.response
-		return in
-	}
-	in.At = t.at
-	return in
-}
-
 // closeIdle writes the records of an ending run's tasks that no worker has in
 // its hands, so that the run can end.
-func (s *scheduler) closeIdle(r *run) {
-	for i := range r.tasks {
-		t := &r.tasks[i]
-		if (t.status == Ready || t.status == Running) && !t.emitted {
-			s.stops.cancelled(r.key(i), r)
+func (s *scheduler) closeIdle(r *fold.Run) {
+	for i := range r.Tasks {
+		t := &r.Tasks[i]
+		if (t.Status == engine.Ready || t.Status == engine.Running) && t.Given == nil {
+			s.stops.cancelled(r.Key(i), r)
 		}
 	}
 }
 
-func (s *scheduler) now() Micros { return At(s.cfg.Now()) }
+func (s *scheduler) now() engine.Micros { return engine.At(s.cfg.Now()) }
 
 // sleepUntilNext sets the clock to the earliest timer.
 func (s *scheduler) sleepUntilNext(clock *time.Timer) {

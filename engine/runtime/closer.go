@@ -1,10 +1,13 @@
-package engine
+package runtime
 
 import (
 	"context"
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/engine/fold"
 )
 
 // closer writes the records that no worker writes: what the clock decides,
@@ -12,21 +15,21 @@ import (
 // their call. A record that the ledger refuses is tried again until it takes
 // it; written twice it changes nothing.
 type closer struct {
-	ledger Ledger
+	ledger engine.Ledger
 	now    func() time.Time
 	log    *slog.Logger
 	name   string
 
 	mu   sync.Mutex
-	todo []Record
+	todo []engine.Record
 	wake chan struct{}
 }
 
 func newCloser(cfg *Config) *closer {
-	return &closer{ledger: cfg.Ledger, now: cfg.Now, log: Logger(cfg.Log), name: cfg.Worker, wake: make(chan struct{}, 1)}
+	return &closer{ledger: cfg.Ledger, now: cfg.Now, log: engine.Logger(cfg.Log), name: cfg.Worker, wake: make(chan struct{}, 1)}
 }
 
-func (c *closer) add(rec Record) {
+func (c *closer) add(rec engine.Record) {
 	c.mu.Lock()
 	c.todo = append(c.todo, rec)
 	c.mu.Unlock()
@@ -37,26 +40,26 @@ func (c *closer) add(rec Record) {
 }
 
 // lost says that a call was started and its process is gone.
-func (c *closer) lost(key AttemptKey, sent Micros) {
-	c.add(&ControlRecord{
-		Kind: ControlInterrupt, Run: key.Run, Task: key.Task, Key: key,
+func (c *closer) lost(key engine.AttemptKey, sent engine.Micros) {
+	c.add(&engine.ControlRecord{
+		Kind: engine.ControlInterrupt, Run: key.Run, Task: key.Task, Key: key,
 		Reason: "outcome unknown: may have been sent at " + sent.Format() + ", no answer recorded",
 	})
 }
 
 // cancelled ends an attempt that was never made.
-func (c *closer) cancelled(key AttemptKey, r *run) {
-	now := At(c.now())
-	task := &r.graph.Flow.Tasks[r.graph.index[key.Task]]
-	c.add(&AttemptRecord{
-		AttemptKey: key, Flow: r.graph.Flow.ID, Outcome: OutcomeCancelled, Start: now, End: now, Class: "cancelled",
-		Error: "cancelled before it was sent", Type: task.Type, Subtype: task.Subtype, Worker: c.name, BatchID: r.batch,
+func (c *closer) cancelled(key engine.AttemptKey, r *fold.Run) {
+	now := engine.At(c.now())
+	task := &r.Graph.Flow.Tasks[r.Graph.Index[key.Task]]
+	c.add(&engine.AttemptRecord{
+		AttemptKey: key, Flow: r.Graph.Flow.ID, Outcome: engine.OutcomeCancelled, Start: now, End: now, Class: "cancelled",
+		Error: "cancelled before it was sent", Type: task.Type, Subtype: task.Subtype, Worker: c.name, BatchID: r.Batch,
 	})
 }
 
 // timeout ends a run whose time is up.
-func (c *closer) timeout(r *run) {
-	c.add(&ControlRecord{Kind: ControlTimeout, Run: r.id, Reason: "run timeout after " + r.graph.Flow.Timeout.String()})
+func (c *closer) timeout(r *fold.Run) {
+	c.add(&engine.ControlRecord{Kind: engine.ControlTimeout, Run: r.ID, Reason: "run timeout after " + r.Graph.Flow.Timeout.String()})
 }
 
 // run appends what is added until ctx ends.
@@ -76,7 +79,7 @@ func (c *closer) run(ctx context.Context) error {
 }
 
 // appendAll appends many records at once, so that the ledger can group them.
-func (c *closer) appendAll(ctx context.Context, recs []Record) {
+func (c *closer) appendAll(ctx context.Context, recs []engine.Record) {
 	var wg sync.WaitGroup
 	places := make(chan struct{}, 512)
 	for _, rec := range recs {
@@ -90,14 +93,14 @@ func (c *closer) appendAll(ctx context.Context, recs []Record) {
 }
 
 // appendPatiently appends until the ledger takes the record or ctx ends.
-func appendPatiently(ctx context.Context, l Ledger, log *slog.Logger, rec Record) error {
+func appendPatiently(ctx context.Context, l engine.Ledger, log *slog.Logger, rec engine.Record) error {
 	wait := 50 * time.Millisecond
 	for {
 		_, err := l.Append(ctx, rec)
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
-		log.Warn("the ledger did not take a record; trying again", LogErr, err, "in", wait)
+		log.Warn("the ledger did not take a record; trying again", engine.LogErr, err, "in", wait)
 		select {
 		case <-time.After(wait):
 			wait = min(2*wait, 5*time.Second)

@@ -1,4 +1,4 @@
-package engine
+package runtime
 
 import (
 	"context"
@@ -7,17 +7,17 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/qarion/qarion/internal/value"
+	"github.com/qarion/qarion/engine"
 )
 
 // fill turns a program's output into the rest of the attempt's record: the
 // outcome, what happens next, the value for others and the details.
-func (w *worker) fill(ctx context.Context, rec *AttemptRecord, out *TaskOutput, retry RetryPolicy, unrepeatable bool) {
+func (w *worker) fill(ctx context.Context, rec *engine.AttemptRecord, out *engine.TaskOutput, retry engine.RetryPolicy, unrepeatable bool) {
 	rec.Status = out.Details.StatusCode
 	if out.Err == nil {
-		rec.Outcome, rec.Response = OutcomeSuccess, out.Response
+		rec.Outcome, rec.Response = engine.OutcomeSuccess, out.Response
 		if err := w.keepValue(ctx, rec, out); err != nil {
-			out.Err = &TaskError{Class: "store", Message: "store the value: " + err.Error(), Retryable: !unrepeatable}
+			out.Err = &engine.TaskError{Class: "store", Message: "store the value: " + err.Error(), Retryable: !unrepeatable}
 		}
 	}
 	if out.Err != nil {
@@ -28,38 +28,38 @@ func (w *worker) fill(ctx context.Context, rec *AttemptRecord, out *TaskOutput, 
 		details = []byte("{}")
 	}
 	rec.Details = details
-	if size := rec.size(); size > MaxRecord {
-		*rec = AttemptRecord{
+	if size := recordSize(rec); size > engine.MaxRecord {
+		*rec = engine.AttemptRecord{
 			AttemptKey: rec.AttemptKey, Flow: rec.Flow, Start: rec.Start, End: rec.End, Status: rec.Status,
 			Type: rec.Type, Subtype: rec.Subtype, Worker: rec.Worker, BatchID: rec.BatchID,
 		}
-		rec.fail(&TaskError{Class: "record", Message: fmt.Sprintf("record too large: %d bytes, at most %d", size, MaxRecord)}, "")
+		failRecord(rec, &engine.TaskError{Class: "record", Message: fmt.Sprintf("record too large: %d bytes, at most %d", size, engine.MaxRecord)}, "")
 	}
 }
 
 // failed decides what follows a failed attempt.
-func (w *worker) failed(ctx context.Context, rec *AttemptRecord, out *TaskOutput, retry RetryPolicy) {
+func (w *worker) failed(ctx context.Context, rec *engine.AttemptRecord, out *engine.TaskOutput, retry engine.RetryPolicy) {
 	e := out.Err
 	out.Details.ErrorClass = e.Class
 	rec.Value, rec.Blob, rec.Response = nil, nil, nil
 	switch {
 	case context.Cause(ctx) == errCancelled:
-		rec.Outcome, rec.Class, rec.Error = OutcomeCancelled, "cancelled", "cancelled: "+cut(e.Message, MaxErrorText)
+		rec.Outcome, rec.Class, rec.Error = engine.OutcomeCancelled, "cancelled", "cancelled: "+cut(e.Message, engine.MaxErrorText)
 	case e.Unknown && ctx.Err() != nil:
-		rec.Outcome, rec.Class, rec.Error = OutcomeInterrupted, "interrupted",
+		rec.Outcome, rec.Class, rec.Error = engine.OutcomeInterrupted, "interrupted",
 			"outcome unknown: may have been sent at "+rec.Start.Format()+", no answer recorded"
 	case e.Defer > 0:
-		rec.Outcome, rec.Class, rec.Error = OutcomeDeferred, e.Class, cut(e.Message, MaxErrorText)
-		rec.NotBefore, rec.Parked = At(w.cfg.Now().Add(e.Defer)), cut(e.DeferKey, 512)
+		rec.Outcome, rec.Class, rec.Error = engine.OutcomeDeferred, e.Class, cut(e.Message, engine.MaxErrorText)
+		rec.NotBefore, rec.Parked = engine.At(w.cfg.Now().Add(e.Defer)), cut(e.DeferKey, 512)
 	default:
-		rec.fail(e, out.Details.NotRetried)
+		failRecord(rec, e, out.Details.NotRetried)
 		w.planRetry(rec, out, retry)
 	}
 }
 
 // planRetry makes a retry of a failure, if the task type's rules and the
 // flow's policy allow one.
-func (w *worker) planRetry(rec *AttemptRecord, out *TaskOutput, retry RetryPolicy) {
+func (w *worker) planRetry(rec *engine.AttemptRecord, out *engine.TaskOutput, retry engine.RetryPolicy) {
 	if !out.Err.Retryable {
 		return
 	}
@@ -73,30 +73,30 @@ func (w *worker) planRetry(rec *AttemptRecord, out *TaskOutput, retry RetryPolic
 	if after := out.Err.RetryAfter; after > delay {
 		delay, out.Details.RetryReason = after, "Retry-After"
 	}
-	rec.Outcome, rec.NotBefore = OutcomeRetry, At(w.cfg.Now().Add(delay))
+	rec.Outcome, rec.NotBefore = engine.OutcomeRetry, engine.At(w.cfg.Now().Add(delay))
 	out.Details.RetryAt = rec.NotBefore.Format()
 	rec.Reason = out.Details.RetryReason
 }
 
-// fail marks the record as a failure after which nothing follows.
-func (rec *AttemptRecord) fail(e *TaskError, why string) {
-	rec.Outcome, rec.Class, rec.Error, rec.Reason = OutcomeFailed, e.Class, cut(e.Message, MaxErrorText), cut(why, 256)
+// failRecord marks the record as a failure after which nothing follows.
+func failRecord(rec *engine.AttemptRecord, e *engine.TaskError, why string) {
+	rec.Outcome, rec.Class, rec.Error, rec.Reason = engine.OutcomeFailed, e.Class, cut(e.Message, engine.MaxErrorText), cut(why, 256)
 }
 
 // keepValue puts the value into the record, or into the object store when it
 // is large or not text. The object is acknowledged before the record that
 // names it exists.
-func (w *worker) keepValue(ctx context.Context, rec *AttemptRecord, out *TaskOutput) error {
+func (w *worker) keepValue(ctx context.Context, rec *engine.AttemptRecord, out *engine.TaskOutput) error {
 	large := out.Large
-	if large == nil && len(out.Value) > MaxInlineValue {
-		large = &LargeValue{Data: out.Value, ContentType: "application/json"}
+	if large == nil && len(out.Value) > engine.MaxInlineValue {
+		large = &engine.LargeValue{Data: out.Value, ContentType: "application/json"}
 	}
 	if large == nil {
 		rec.Value = out.Value
 		return nil
 	}
 	k := rec.AttemptKey
-	ref := &BlobRef{
+	ref := &engine.BlobRef{
 		Name: fmt.Sprintf("%s/%s/%d/%d.%d.%d", k.Run, k.Task, k.Item, k.Generation, k.Attempt, k.Dispatch),
 		Size: int64(len(large.Data)), ContentType: large.ContentType,
 	}
@@ -109,57 +109,45 @@ func (w *worker) keepValue(ctx context.Context, rec *AttemptRecord, out *TaskOut
 
 // load reads an upstream value that did not travel with the task: from the
 // ledger, and from the object store where the record says so.
-func (w *worker) load(ctx context.Context, in ReadyInput) (val, response []byte, err error) {
+func (w *worker) load(ctx context.Context, in engine.ReadyInput) (val, response []byte, err error) {
 	rec, err := w.cfg.Ledger.Read(ctx, in.At)
 	if err != nil {
 		return nil, nil, err
 	}
 	switch rec := rec.(type) {
-	case *AttemptRecord:
+	case *engine.AttemptRecord:
 		if rec.Blob == nil {
 			return rec.Value, rec.Response, nil
 		}
-		data, err := w.cfg.Blobs.Get(ctx, rec.Blob.Name, MaxTemplateValue)
+		data, err := w.cfg.Blobs.Get(ctx, rec.Blob.Name, engine.MaxTemplateValue)
 		if err != nil {
 			return nil, nil, err
 		}
-		return BlobJSON(data, rec.Blob.ContentType), rec.Response, nil
-	case *ControlRecord: // resolved as a success by a person
+		return engine.BlobJSON(data, rec.Blob.ContentType), rec.Response, nil
+	case *engine.ControlRecord: // resolved as a success by a person
 		return rec.Value, nil, nil
 	}
-	return nil, nil, fmt.Errorf("%w: the record at %d.%d holds no value", ErrNotFound, in.At.Seq, in.At.N)
+	return nil, nil, fmt.Errorf("%w: the record at %d.%d holds no value", engine.ErrNotFound, in.At.Seq, in.At.N)
 }
 
-// BlobJSON is the JSON text of a value from the object store: JSON as it is,
-// anything else as a string.
-func BlobJSON(data []byte, contentType string) []byte {
-	if contentType == "application/json" && json.Valid(data) {
-		return data
-	}
-	return value.AppendString(make([]byte, 0, len(data)+2), string(data))
-}
-
-func (w *worker) loadVariables(ctx context.Context, at Pos) ([]byte, error) {
+func (w *worker) loadVariables(ctx context.Context, at engine.Pos) ([]byte, error) {
 	rec, err := w.cfg.Ledger.Read(ctx, at)
 	if err != nil {
 		return nil, fmt.Errorf("read the run's variables: %w", err)
 	}
 	switch rec := rec.(type) {
-	case *SubmitRecord:
+	case *engine.SubmitRecord:
 		return rec.Variables, nil
-	case *TriggerRecord:
+	case *engine.TriggerRecord:
 		return rec.Payload, nil
 	}
-	return nil, fmt.Errorf("%w: the run's variables at %d.%d", ErrNotFound, at.Seq, at.N)
+	return nil, fmt.Errorf("%w: the run's variables at %d.%d", engine.ErrNotFound, at.Seq, at.N)
 }
 
-// size is about what the record takes in the ledger, in bytes.
-func (rec *AttemptRecord) size() int {
+// recordSize is about what the record takes in the ledger, in bytes.
+func recordSize(rec *engine.AttemptRecord) int {
 	return 512 + len(rec.Value) + len(rec.Response) + len(rec.Details) + len(rec.Error) + len(rec.Reason) + len(rec.Parked)
 }
-
-// OperationID names an attempt in the operation log.
-func (k AttemptKey) OperationID() string { return string(k.appendOperationID(make([]byte, 0, 64))) }
 
 // cut shortens a text to at most n bytes and says so.
 func cut(s string, n int) string {

@@ -1,4 +1,4 @@
-package engine
+package fold
 
 import (
 	"encoding/json"
@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"slices"
 	"testing"
+
+	"github.com/qarion/qarion/engine"
 )
 
 // simSeeds is how many random histories one test run walks through.
@@ -17,15 +19,15 @@ const simSeeds = 500
 type sim struct {
 	*history
 	rng     *rand.Rand
-	log     []Entry // the ledger
-	out     map[AttemptKey]bool
+	log     []engine.Entry // the ledger
+	out     map[engine.AttemptKey]bool
 	success map[string]int // run/task -> effective successes
 	calls   map[string]int
 }
 
 func TestFold_SimulationEndsEveryRunTheSameOnEveryReplay(t *testing.T) {
 	for seed := range uint64(simSeeds) {
-		s := &sim{rng: rand.New(rand.NewPCG(seed, 1)), out: map[AttemptKey]bool{}, success: map[string]int{}, calls: map[string]int{}}
+		s := &sim{rng: rand.New(rand.NewPCG(seed, 1)), out: map[engine.AttemptKey]bool{}, success: map[string]int{}, calls: map[string]int{}}
 		s.history = newHistory(t)
 		s.play(seed)
 		if t.Failed() {
@@ -37,9 +39,9 @@ func TestFold_SimulationEndsEveryRunTheSameOnEveryReplay(t *testing.T) {
 func (s *sim) play(seed uint64) {
 	flow := s.randomFlow()
 	def, hash, _ := flow.Encode()
-	s.append(&FlowRecord{Flow: flow.ID, Hash: hash, Definition: def})
+	s.append(&engine.FlowRecord{Flow: flow.ID, Hash: hash, Definition: def})
 	for i := range 3 {
-		s.append(&SubmitRecord{Run: RunID(fmt.Sprintf("01M84BFBV1N8Q6D2T4XW9B7C%02d", i)), Flow: flow.ID})
+		s.append(&engine.SubmitRecord{Run: engine.RunID(fmt.Sprintf("01M84BFBV1N8Q6D2T4XW9B7C%02d", i)), Flow: flow.ID})
 	}
 	for range 2000 {
 		if len(s.state.runs) == 0 {
@@ -58,7 +60,7 @@ func (s *sim) play(seed uint64) {
 	s.replay(seed)
 }
 
-func (s *sim) randomFlow() *Flow {
+func (s *sim) randomFlow() *engine.Flow {
 	var lines []string
 	n := 1 + s.rng.IntN(8)
 	for i := range n {
@@ -74,10 +76,10 @@ func (s *sim) randomFlow() *Flow {
 }
 
 // append writes to the ledger and holds the step against the legal moves.
-func (s *sim) append(recs ...Record) {
+func (s *sim) append(recs ...engine.Record) {
 	before := s.taskStates()
 	s.add(recs...)
-	s.log = append(s.log, Entry{Seq: s.seq, At: s.now, Records: recs})
+	s.log = append(s.log, engine.Entry{Seq: s.seq, At: s.now, Records: recs})
 	for key, now := range s.taskStates() {
 		if was, ok := before[key]; ok && was != now && !slices.Contains(moves[was], now) {
 			s.t.Errorf("%s moved from %s to %s", key, was, now)
@@ -86,18 +88,18 @@ func (s *sim) append(recs ...Record) {
 	for _, e := range s.last {
 		switch {
 		case e.Kind == Emit && e.Task >= 0:
-			s.out[e.run.key(e.Task)] = true
-		case e.Kind == Show && e.Change.Kind == AttemptDone && !e.Change.Superseded && e.Change.Attempt.Outcome == OutcomeSuccess:
+			s.out[e.Open.Key(e.Task)] = true
+		case e.Kind == Show && e.Change.Kind == engine.AttemptDone && !e.Change.Superseded && e.Change.Attempt.Outcome == engine.OutcomeSuccess:
 			s.success[string(e.Change.Run)+"/"+string(e.Change.Task)]++
 		}
 	}
 }
 
-func (s *sim) taskStates() map[string]Status {
-	out := map[string]Status{}
+func (s *sim) taskStates() map[string]engine.Status {
+	out := map[string]engine.Status{}
 	for id, r := range s.state.runs {
-		for i := range r.tasks {
-			out[string(id)+"/"+string(r.graph.Flow.Tasks[i].ID)] = r.tasks[i].status
+		for i := range r.Tasks {
+			out[string(id)+"/"+string(r.Graph.Flow.Tasks[i].ID)] = r.Tasks[i].Status
 		}
 	}
 	return out
@@ -106,11 +108,11 @@ func (s *sim) taskStates() map[string]Status {
 // step lets one random thing happen: an attempt ends, a bundle is written
 // twice, the process dies and comes back, somebody cancels.
 func (s *sim) step() {
-	keys := make([]AttemptKey, 0, len(s.out))
+	keys := make([]engine.AttemptKey, 0, len(s.out))
 	for k := range s.out {
 		keys = append(keys, k)
 	}
-	slices.SortFunc(keys, func(a, b AttemptKey) int {
+	slices.SortFunc(keys, func(a, b engine.AttemptKey) int {
 		return slices.Compare([]byte(a.OperationID()), []byte(b.OperationID()))
 	})
 	switch {
@@ -118,7 +120,7 @@ func (s *sim) step() {
 		s.restart()
 		return
 	case s.rng.IntN(80) == 0:
-		s.append(&ControlRecord{Kind: ControlCancel, Run: RunID(fmt.Sprintf("01M84BFBV1N8Q6D2T4XW9B7C%02d", s.rng.IntN(3)))})
+		s.append(&engine.ControlRecord{Kind: engine.ControlCancel, Run: engine.RunID(fmt.Sprintf("01M84BFBV1N8Q6D2T4XW9B7C%02d", s.rng.IntN(3)))})
 		return
 	}
 	if len(keys) == 0 {
@@ -126,7 +128,7 @@ func (s *sim) step() {
 		return
 	}
 	k := keys[s.rng.IntN(len(keys))]
-	recs := []Record{s.ended(k)}
+	recs := []engine.Record{s.ended(k)}
 	if s.rng.IntN(4) == 0 {
 		recs = append(recs, recs[0])
 	}
@@ -136,11 +138,11 @@ func (s *sim) step() {
 	s.append(recs...)
 }
 
-func (s *sim) ended(k AttemptKey) *AttemptRecord {
-	outcomes := []Outcome{OutcomeSuccess, OutcomeSuccess, OutcomeSuccess, OutcomeRetry, OutcomeDeferred, OutcomeFailed}
-	rec := &AttemptRecord{AttemptKey: k, Flow: "f", Start: s.now + Micros(s.rng.IntN(1000)), Outcome: outcomes[s.rng.IntN(len(outcomes))]}
+func (s *sim) ended(k engine.AttemptKey) *engine.AttemptRecord {
+	outcomes := []engine.Outcome{engine.OutcomeSuccess, engine.OutcomeSuccess, engine.OutcomeSuccess, engine.OutcomeRetry, engine.OutcomeDeferred, engine.OutcomeFailed}
+	rec := &engine.AttemptRecord{AttemptKey: k, Flow: "f", Start: s.now + engine.Micros(s.rng.IntN(1000)), Outcome: outcomes[s.rng.IntN(len(outcomes))]}
 	if k.Attempt > 5 || k.Dispatch > 5 {
-		rec.Outcome = OutcomeSuccess
+		rec.Outcome = engine.OutcomeSuccess
 	}
 	rec.End = rec.Start + 1
 	return rec
@@ -168,15 +170,15 @@ func (s *sim) restart() {
 		state.Apply(e)
 	}
 	s.state = state
-	s.out = map[AttemptKey]bool{}
+	s.out = map[engine.AttemptKey]bool{}
 	for _, r := range state.runs {
-		for i := range r.tasks {
+		for i := range r.Tasks {
 			switch {
-			case r.tasks[i].status != Ready:
-			case r.ending != "":
-				s.append(&AttemptRecord{AttemptKey: r.key(i), Flow: "f", Outcome: OutcomeCancelled, Start: s.now, End: s.now})
+			case r.Tasks[i].Status != engine.Ready:
+			case r.Ending != "":
+				s.append(&engine.AttemptRecord{AttemptKey: r.Key(i), Flow: "f", Outcome: engine.OutcomeCancelled, Start: s.now, End: s.now})
 			default:
-				s.out[r.key(i)] = true
+				s.out[r.Key(i)] = true
 			}
 		}
 	}

@@ -1,4 +1,4 @@
-package engine
+package runtime
 
 import (
 	"context"
@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/qarion/qarion/engine"
 )
 
 // maxBehind is how many changes may wait for the views before the scheduler
@@ -22,11 +24,11 @@ const (
 type projector struct {
 	views []view
 	log   *slog.Logger
-	shown func(*Change)
+	shown func(*engine.Change)
 
 	mu      sync.Mutex
 	room    *sync.Cond
-	queue   []Change
+	queue   []engine.Change
 	wake    chan struct{}
 	passed  uint64 // every view has taken everything up to this ledger sequence
 	waiting []seqWaiter
@@ -45,18 +47,18 @@ type markRequest struct {
 }
 
 type view struct {
-	Projection
-	from Pos // what it had taken at start
+	engine.Projection
+	from engine.Pos // what it had taken at start
 }
 
-func newProjector(views []view, log *slog.Logger, shown func(*Change)) *projector {
+func newProjector(views []view, log *slog.Logger, shown func(*engine.Change)) *projector {
 	p := &projector{views: views, log: log, shown: shown, wake: make(chan struct{}, 1), marks: make(chan markRequest)}
 	p.room = sync.NewCond(&p.mu)
 	return p
 }
 
 // add queues a change; it waits while the views are far behind.
-func (p *projector) add(c *Change) {
+func (p *projector) add(c *engine.Change) {
 	p.mu.Lock()
 	for len(p.queue) >= maxBehind && !p.ended {
 		p.room.Wait()
@@ -98,7 +100,7 @@ func (p *projector) end() {
 	p.room.Broadcast()
 }
 
-func (p *projector) next() []Change {
+func (p *projector) next() []engine.Change {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := min(len(p.queue), maxBatch)
@@ -111,7 +113,7 @@ func (p *projector) next() []Change {
 	return batch
 }
 
-func (p *projector) project(ctx context.Context, batch []Change) error {
+func (p *projector) project(ctx context.Context, batch []engine.Change) error {
 	last := len(p.views) - 1
 	var wg sync.WaitGroup
 	for i := range max(last, 0) {
@@ -133,7 +135,7 @@ func (p *projector) project(ctx context.Context, batch []Change) error {
 
 // write hands a batch to one view, again and again until it takes it: a view
 // may be behind, it never has a hole.
-func (p *projector) write(ctx context.Context, v *view, batch []Change) {
+func (p *projector) write(ctx context.Context, v *view, batch []engine.Change) {
 	for len(batch) > 0 && !v.from.Before(batch[0].Pos) {
 		batch = batch[1:]
 	}
@@ -143,7 +145,7 @@ func (p *projector) write(ctx context.Context, v *view, batch []Change) {
 		if err == nil || ctx.Err() != nil {
 			return
 		}
-		p.log.Warn("a view did not take its changes; trying again", "view", v.Name(), LogErr, err)
+		p.log.Warn("a view did not take its changes; trying again", "view", v.Name(), engine.LogErr, err)
 		select {
 		case <-time.After(wait):
 			wait = min(2*wait, 5*time.Second)
@@ -235,7 +237,7 @@ func (p *projector) mark(ctx context.Context, seq uint64) error {
 
 func (p *projector) markViews(ctx context.Context, seq uint64) error {
 	for i := range p.views {
-		if err := p.views[i].Mark(ctx, Pos{Seq: seq, N: maxChanges}); err != nil {
+		if err := p.views[i].Mark(ctx, engine.Pos{Seq: seq, N: maxChanges}); err != nil {
 			return fmt.Errorf("mark the position of %s: %w", p.views[i].Name(), err)
 		}
 	}

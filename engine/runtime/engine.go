@@ -1,4 +1,4 @@
-package engine
+package runtime
 
 import (
 	"context"
@@ -7,24 +7,22 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/engine/fold"
 )
 
-// Defaults of Config.
-const (
-	DefaultSlots           = 64
-	DefaultGrace           = 25 * time.Second
-	DefaultRetention       = 30 * 24 * time.Hour
-	DefaultCheckpointEvery = 20_000 // records
-)
+// DefaultCheckpointEvery is how many records stand between two checkpoints.
+const DefaultCheckpointEvery = 20_000
 
 // Config is what an Engine works with. A zero field means its default.
 type Config struct {
-	Ledger      Ledger
+	Ledger      engine.Ledger
 	Checkpoints Checkpoints
-	ReadyQueue  ReadyQueue
-	Blobs       Blobs
-	Projections []Projection // the last one publishes events: it hears of a run's end when the others have shown it
-	TaskTypes   []TaskType
+	ReadyQueue  engine.ReadyQueue
+	Blobs       engine.Blobs
+	Projections []engine.Projection // the last one publishes events: it hears of a run's end when the others have shown it
+	TaskTypes   []engine.TaskType
 
 	Worker          string        // this worker's name, a subject token
 	Version         string        // of the program, written into what it stores
@@ -34,8 +32,8 @@ type Config struct {
 	CheckpointEvery int           // records between two checkpoints
 	OnlyOwn         bool          // execute only runs that this engine starts
 
-	Now   func() time.Time          // for what gets recorded
-	NewID func(now time.Time) RunID // of runs and installations
+	Now   func() time.Time                 // for what gets recorded
+	NewID func(now time.Time) engine.RunID // of runs and installations
 	Log   *slog.Logger
 
 	programs     *programs
@@ -44,13 +42,13 @@ type Config struct {
 
 func (c *Config) setDefaults() {
 	if c.Slots <= 0 {
-		c.Slots = DefaultSlots
+		c.Slots = engine.DefaultSlots
 	}
 	if c.Grace <= 0 {
-		c.Grace = DefaultGrace
+		c.Grace = engine.DefaultGrace
 	}
 	if c.Retention <= 0 {
-		c.Retention = DefaultRetention
+		c.Retention = engine.DefaultRetention
 	}
 	if c.CheckpointEvery <= 0 {
 		c.CheckpointEvery = DefaultCheckpointEvery
@@ -59,12 +57,12 @@ func (c *Config) setDefaults() {
 		c.Now = time.Now
 	}
 	if c.NewID == nil {
-		c.NewID = RunIDs()
+		c.NewID = engine.RunIDs()
 	}
 	if c.Worker == "" {
 		c.Worker = "local"
 	}
-	c.Log = Logger(c.Log)
+	c.Log = engine.Logger(c.Log)
 }
 
 // Engine runs flows: it folds the ledger, gives tasks to its worker, and keeps
@@ -91,7 +89,7 @@ type Engine struct {
 func New(cfg Config) (*Engine, error) {
 	cfg.setDefaults()
 	if cfg.Ledger == nil || cfg.Checkpoints == nil || cfg.ReadyQueue == nil || cfg.Blobs == nil {
-		return nil, fmt.Errorf("%w: an engine needs a ledger, checkpoints, a ready queue and an object store", ErrInvalid)
+		return nil, fmt.Errorf("%w: an engine needs a ledger, checkpoints, a ready queue and an object store", engine.ErrInvalid)
 	}
 	e := &Engine{log: cfg.Log, started: cfg.Now(), waiters: newWaiters(), ready: make(chan struct{}), abort: make(chan struct{})}
 	cfg.programs = newPrograms(cfg.TaskTypes)
@@ -194,14 +192,14 @@ func (e *Engine) settle(base context.Context) error {
 		err = e.checkpoint(ctx)
 	}
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
-		e.log.Warn("stopped without a checkpoint; the next start folds more", LogErr, err)
+		e.log.Warn("stopped without a checkpoint; the next start folds more", engine.LogErr, err)
 	}
 	return nil
 }
 
 // follow hands the ledger's entries to the scheduler.
 func (e *Engine) follow(ctx context.Context, from uint64) error {
-	return e.cfg.Ledger.Follow(ctx, from, func(entry Entry) error {
+	return e.cfg.Ledger.Follow(ctx, from, func(entry engine.Entry) error {
 		select {
 		case e.sched.inbox <- entry:
 			return nil
@@ -222,7 +220,7 @@ func (e *Engine) open(ctx context.Context) (target uint64, err error) {
 		return 0, fmt.Errorf("read the ledger's end: %w", err)
 	}
 	if target == 0 {
-		install := &InstallRecord{ID: string(e.cfg.NewID(e.cfg.Now())), Version: e.cfg.Version}
+		install := &engine.InstallRecord{ID: string(e.cfg.NewID(e.cfg.Now())), Version: e.cfg.Version}
 		if target, err = e.cfg.Ledger.Append(ctx, install); err != nil {
 			return 0, fmt.Errorf("write the installation record: %w", err)
 		}
@@ -231,8 +229,8 @@ func (e *Engine) open(ctx context.Context) (target uint64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	for _, v := range state.versions {
-		e.cfg.programs.add(v.graph)
+	for g := range state.Graphs() {
+		e.cfg.programs.add(g)
 	}
 	e.views = newProjector(views, e.log, e.waiters.shown)
 	e.sched = newScheduler(&e.cfg, state, e.views, e.waiters, e.worker, e.closer)
@@ -240,12 +238,12 @@ func (e *Engine) open(ctx context.Context) (target uint64, err error) {
 }
 
 // positions asks every view how far it is.
-func (e *Engine) positions(ctx context.Context) (views []view, behind Pos, err error) {
-	behind = Pos{Seq: 1<<63 - 1}
+func (e *Engine) positions(ctx context.Context) (views []view, behind engine.Pos, err error) {
+	behind = engine.Pos{Seq: 1<<63 - 1}
 	for _, p := range e.cfg.Projections {
 		at, err := p.Position(ctx)
 		if err != nil {
-			return nil, Pos{}, fmt.Errorf("read the position of %s: %w", p.Name(), err)
+			return nil, engine.Pos{}, fmt.Errorf("read the position of %s: %w", p.Name(), err)
 		}
 		if at.Before(behind) {
 			behind = at
@@ -258,7 +256,7 @@ func (e *Engine) positions(ctx context.Context) (views []view, behind Pos, err e
 // restore returns the state of the newest usable checkpoint. When every one is
 // newer than the slowest view, the oldest is taken: what came before it may
 // have been purged, and the view is told so in the log.
-func (e *Engine) restore(ctx context.Context, behind Pos) (*State, error) {
+func (e *Engine) restore(ctx context.Context, behind engine.Pos) (*fold.State, error) {
 	snaps, err := e.cfg.Checkpoints.Load(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("load checkpoints: %w", err)
@@ -267,14 +265,14 @@ func (e *Engine) restore(ctx context.Context, behind Pos) (*State, error) {
 		if snap.Seq > behind.Seq {
 			continue
 		}
-		state, err := Restore(snap)
+		state, err := fold.Restore(snap)
 		if err == nil {
 			return state, nil
 		}
-		if errors.Is(err, ErrInvalid) && snap.Format > FormatVersion {
+		if errors.Is(err, engine.ErrInvalid) && snap.Format > engine.FormatVersion {
 			return nil, err
 		}
-		e.log.Warn("a checkpoint cannot be used; starting from an older one", LogErr, err)
+		e.log.Warn("a checkpoint cannot be used; starting from an older one", engine.LogErr, err)
 	}
-	return NewState(), nil
+	return fold.NewState(), nil
 }

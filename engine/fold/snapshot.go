@@ -1,9 +1,11 @@
-package engine
+package fold
 
 import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"github.com/qarion/qarion/engine"
 )
 
 // Snapshot is the fold's state as data, for checkpoints. It holds the flow
@@ -21,53 +23,53 @@ type Snapshot struct {
 }
 
 type flowSnapshot struct {
-	Flow    FlowID  `cbor:"1,keyasint"`
-	Current string  `cbor:"2,keyasint,omitempty"`
-	Batch   int64   `cbor:"3,keyasint,omitempty"`
-	Active  []RunID `cbor:"4,keyasint,omitempty"`
-	Queue   []RunID `cbor:"5,keyasint,omitempty"`
+	Flow    engine.FlowID  `cbor:"1,keyasint"`
+	Current string         `cbor:"2,keyasint,omitempty"`
+	Batch   int64          `cbor:"3,keyasint,omitempty"`
+	Active  []engine.RunID `cbor:"4,keyasint,omitempty"`
+	Queue   []engine.RunID `cbor:"5,keyasint,omitempty"`
 }
 
 type runSnapshot struct {
-	ID          RunID          `cbor:"1,keyasint"`
-	Hash        string         `cbor:"2,keyasint"`
-	Status      Status         `cbor:"3,keyasint"`
-	Batch       int64          `cbor:"4,keyasint"`
-	Execution   Micros         `cbor:"5,keyasint"`
-	Accepted    Micros         `cbor:"6,keyasint"`
-	Deadline    Micros         `cbor:"7,keyasint"`
-	TriggerType string         `cbor:"8,keyasint,omitempty"`
-	TriggerID   string         `cbor:"9,keyasint,omitempty"`
-	Variables   []byte         `cbor:"10,keyasint,omitempty"`
-	VariablesAt Pos            `cbor:"11,keyasint,omitempty"`
-	Seq         uint64         `cbor:"12,keyasint"`
-	Tasks       []taskSnapshot `cbor:"13,keyasint"`
-	Paused      Micros         `cbor:"14,keyasint,omitempty"`
-	Calls       int            `cbor:"15,keyasint,omitempty"`
-	Ending      Status         `cbor:"16,keyasint,omitempty"`
-	EndReason   string         `cbor:"17,keyasint,omitempty"`
-	EndClass    string         `cbor:"18,keyasint,omitempty"`
-	FirstError  *RunError      `cbor:"19,keyasint,omitempty"`
+	ID          engine.RunID     `cbor:"1,keyasint"`
+	Hash        string           `cbor:"2,keyasint"`
+	Status      engine.Status    `cbor:"3,keyasint"`
+	Batch       int64            `cbor:"4,keyasint"`
+	Execution   engine.Micros    `cbor:"5,keyasint"`
+	Accepted    engine.Micros    `cbor:"6,keyasint"`
+	Deadline    engine.Micros    `cbor:"7,keyasint"`
+	TriggerType string           `cbor:"8,keyasint,omitempty"`
+	TriggerID   string           `cbor:"9,keyasint,omitempty"`
+	Variables   []byte           `cbor:"10,keyasint,omitempty"`
+	VariablesAt engine.Pos       `cbor:"11,keyasint,omitempty"`
+	Seq         uint64           `cbor:"12,keyasint"`
+	Tasks       []taskSnapshot   `cbor:"13,keyasint"`
+	Paused      engine.Micros    `cbor:"14,keyasint,omitempty"`
+	Calls       int              `cbor:"15,keyasint,omitempty"`
+	Ending      engine.Status    `cbor:"16,keyasint,omitempty"`
+	EndReason   string           `cbor:"17,keyasint,omitempty"`
+	EndClass    string           `cbor:"18,keyasint,omitempty"`
+	FirstError  *engine.RunError `cbor:"19,keyasint,omitempty"`
 }
 
 type taskSnapshot struct {
-	Status    Status        `cbor:"1,keyasint"`
+	Status    engine.Status `cbor:"1,keyasint"`
 	Waiting   int           `cbor:"2,keyasint,omitempty"`
 	Gen       int           `cbor:"3,keyasint,omitempty"`
 	Attempt   int           `cbor:"4,keyasint,omitempty"`
 	Dispatch  int           `cbor:"5,keyasint,omitempty"`
 	Started   bool          `cbor:"6,keyasint,omitempty"`
 	Again     bool          `cbor:"7,keyasint,omitempty"`
-	NotBefore Micros        `cbor:"8,keyasint,omitempty"`
+	NotBefore engine.Micros `cbor:"8,keyasint,omitempty"`
 	Parked    string        `cbor:"9,keyasint,omitempty"`
-	Waited    Micros        `cbor:"10,keyasint,omitempty"`
-	Begin     Micros        `cbor:"11,keyasint,omitempty"`
-	End       Micros        `cbor:"12,keyasint,omitempty"`
-	LastStart Micros        `cbor:"13,keyasint,omitempty"`
+	Waited    engine.Micros `cbor:"10,keyasint,omitempty"`
+	Begin     engine.Micros `cbor:"11,keyasint,omitempty"`
+	End       engine.Micros `cbor:"12,keyasint,omitempty"`
+	LastStart engine.Micros `cbor:"13,keyasint,omitempty"`
 	Code      int           `cbor:"14,keyasint,omitempty"`
 	Value     []byte        `cbor:"15,keyasint,omitempty"`
 	Response  []byte        `cbor:"16,keyasint,omitempty"`
-	At        Pos           `cbor:"17,keyasint,omitempty"`
+	At        engine.Pos    `cbor:"17,keyasint,omitempty"`
 	HasValue  bool          `cbor:"18,keyasint,omitempty"`
 	Reading   int           `cbor:"19,keyasint,omitempty"`
 	Reason    string        `cbor:"20,keyasint,omitempty"`
@@ -78,7 +80,7 @@ type taskSnapshot struct {
 // histories) is only ever replaced, never changed in place.
 func (s *State) Snapshot(writer string) (*Snapshot, error) {
 	snap := &Snapshot{
-		Format: FormatVersion, Writer: writer, Seq: s.Seq, Installation: s.Installation, Bad: s.Bad,
+		Format: engine.FormatVersion, Writer: writer, Seq: s.Seq, Installation: s.Installation, Bad: s.Bad,
 		Seen: slices.Clone(s.seen.order),
 	}
 	for _, id := range slices.Sorted(maps.Keys(s.flows)) {
@@ -98,17 +100,17 @@ func (s *State) Snapshot(writer string) (*Snapshot, error) {
 	return snap, nil
 }
 
-func (r *run) snapshot() runSnapshot {
+func (r *Run) snapshot() runSnapshot {
 	rs := runSnapshot{
-		r.id, r.graph.Hash, r.status, r.batch, r.execution, r.accepted, r.deadline, r.triggerType, r.triggerID,
-		r.variables, r.variablesAt, r.seq, make([]taskSnapshot, len(r.tasks)), r.paused, r.calls,
-		r.ending, r.endReason, r.endClass, r.firstError,
+		r.ID, r.Graph.Hash, r.Status, r.Batch, r.execution, r.accepted, r.Deadline, r.triggerType, r.triggerID,
+		r.variables, r.variablesAt, r.Seq, make([]taskSnapshot, len(r.Tasks)), r.paused, r.calls,
+		r.Ending, r.endReason, r.endClass, r.firstError,
 	}
-	for i := range r.tasks {
-		t := &r.tasks[i]
+	for i := range r.Tasks {
+		t := &r.Tasks[i]
 		rs.Tasks[i] = taskSnapshot{
-			t.status, t.waiting, t.gen, t.attempt, t.dispatch, t.started, t.again, t.notBefore, t.parked, t.waited,
-			t.begin, t.end, t.lastStart, t.code, t.value, t.response, t.at, t.hasValue, t.reading, t.reason,
+			t.Status, t.waiting, t.gen, t.attempt, t.dispatch, t.Started, t.Again, t.NotBefore, t.Parked, t.waited,
+			t.Begin, t.end, t.lastStart, t.code, t.value, t.response, t.at, t.hasValue, t.reading, t.reason,
 			slices.Clone(t.history),
 		}
 	}
@@ -117,8 +119,8 @@ func (r *run) snapshot() runSnapshot {
 
 // Restore builds the state that a snapshot was taken from.
 func Restore(snap *Snapshot) (*State, error) {
-	if snap.Format > FormatVersion {
-		return nil, fmt.Errorf("%w: the checkpoint has format %d, written by qarion %s; this program reads up to %d", ErrInvalid, snap.Format, snap.Writer, FormatVersion)
+	if snap.Format > engine.FormatVersion {
+		return nil, fmt.Errorf("%w: the checkpoint has format %d, written by qarion %s; this program reads up to %d", engine.ErrInvalid, snap.Format, snap.Writer, engine.FormatVersion)
 	}
 	s := NewState()
 	s.Seq, s.Installation, s.Bad = snap.Seq, snap.Installation, snap.Bad
@@ -126,7 +128,7 @@ func Restore(snap *Snapshot) (*State, error) {
 		s.seen.put(e)
 	}
 	for _, def := range snap.Versions {
-		f, err := DecodeFlow(def)
+		f, err := engine.DecodeFlow(def)
 		if err != nil {
 			return nil, err
 		}
@@ -150,35 +152,35 @@ func Restore(snap *Snapshot) (*State, error) {
 func (s *State) restoreRun(rs *runSnapshot) error {
 	v := s.versions[rs.Hash]
 	if v == nil || len(v.graph.Flow.Tasks) != len(rs.Tasks) {
-		return fmt.Errorf("%w: checkpoint: run %s names flow version %s, which is not in it", ErrInvalid, rs.ID, rs.Hash)
+		return fmt.Errorf("%w: checkpoint: run %s names flow version %s, which is not in it", engine.ErrInvalid, rs.ID, rs.Hash)
 	}
 	v.runs++
-	r := &run{
-		id: rs.ID, graph: v.graph, status: rs.Status, batch: rs.Batch, execution: rs.Execution, accepted: rs.Accepted,
-		deadline: rs.Deadline, triggerType: rs.TriggerType, triggerID: rs.TriggerID, variables: rs.Variables,
-		variablesAt: rs.VariablesAt, seq: rs.Seq, tasks: make([]taskState, len(rs.Tasks)), paused: rs.Paused, calls: rs.Calls,
-		ending: rs.Ending, endReason: rs.EndReason, endClass: rs.EndClass, firstError: rs.FirstError,
+	r := &Run{
+		ID: rs.ID, Graph: v.graph, Status: rs.Status, Batch: rs.Batch, execution: rs.Execution, accepted: rs.Accepted,
+		Deadline: rs.Deadline, triggerType: rs.TriggerType, triggerID: rs.TriggerID, variables: rs.Variables,
+		variablesAt: rs.VariablesAt, Seq: rs.Seq, Tasks: make([]TaskState, len(rs.Tasks)), paused: rs.Paused, calls: rs.Calls,
+		Ending: rs.Ending, endReason: rs.EndReason, endClass: rs.EndClass, firstError: rs.FirstError,
 	}
 	for i := range rs.Tasks {
 		t := &rs.Tasks[i]
-		r.tasks[i] = taskState{
-			status: t.Status, waiting: t.Waiting, gen: t.Gen, attempt: t.Attempt, dispatch: t.Dispatch, started: t.Started,
-			again: t.Again, notBefore: t.NotBefore, parked: t.Parked, waited: t.Waited, begin: t.Begin, end: t.End,
+		r.Tasks[i] = TaskState{
+			Status: t.Status, waiting: t.Waiting, gen: t.Gen, attempt: t.Attempt, dispatch: t.Dispatch, Started: t.Started,
+			Again: t.Again, NotBefore: t.NotBefore, Parked: t.Parked, waited: t.Waited, Begin: t.Begin, end: t.End,
 			lastStart: t.LastStart, code: t.Code, value: t.Value, response: t.Response, at: t.At, hasValue: t.HasValue,
 			reading: t.Reading, reason: t.Reason, history: t.History,
 		}
 		switch t.Status {
-		case Ready, Running:
-			r.inFlight++
-		case Interrupted:
-			r.interrupted++
-		case Failed:
+		case engine.Ready, engine.Running:
+			r.InFlight++
+		case engine.Interrupted:
+			r.Interrupted++
+		case engine.Failed:
 			r.failures++
 		}
 		if !t.Status.Final() {
 			r.open++
 		}
 	}
-	s.runs[r.id] = r
+	s.runs[r.ID] = r
 	return nil
 }

@@ -1,17 +1,21 @@
-package engine
+package fold
 
-import "crypto/sha256"
+import (
+	"crypto/sha256"
+
+	"github.com/qarion/qarion/engine"
+)
 
 // How long and how many caller keys are remembered.
 const (
-	DedupeWindow = Micros(24 * 3600 * 1e6)
+	DedupeWindow = engine.Micros(24 * 3600 * 1e6)
 	MaxDedupe    = 1_000_000
 )
 
 // dedupe remembers which caller keys have started a run: a 16-byte hash of
 // flow and key for 24 hours, oldest first out.
 type dedupe struct {
-	runs  map[[16]byte]RunID
+	runs  map[[16]byte]engine.RunID
 	order []dedupeEntry
 	full  bool // keys younger than the window had to go
 }
@@ -19,11 +23,11 @@ type dedupe struct {
 type dedupeEntry struct {
 	_    struct{} `cbor:",toarray"`
 	Hash [16]byte
-	Run  RunID
-	At   Micros
+	Run  engine.RunID
+	At   engine.Micros
 }
 
-func dedupeHash(flow FlowID, id string) [16]byte {
+func dedupeHash(flow engine.FlowID, id string) [16]byte {
 	h := sha256.New()
 	h.Write([]byte(flow))
 	h.Write([]byte{0})
@@ -33,19 +37,19 @@ func dedupeHash(flow FlowID, id string) [16]byte {
 
 // find returns the run that a key has started, if it is remembered at the
 // given time.
-func (d *dedupe) find(flow FlowID, id string, now Micros) (RunID, bool) {
+func (d *dedupe) find(flow engine.FlowID, id string, now engine.Micros) (engine.RunID, bool) {
 	d.expire(now)
 	run, ok := d.runs[dedupeHash(flow, id)]
 	return run, ok
 }
 
-func (d *dedupe) add(flow FlowID, id string, run RunID, now Micros) {
+func (d *dedupe) add(flow engine.FlowID, id string, run engine.RunID, now engine.Micros) {
 	d.put(dedupeEntry{Hash: dedupeHash(flow, id), Run: run, At: now})
 }
 
 func (d *dedupe) put(e dedupeEntry) {
 	if d.runs == nil {
-		d.runs = make(map[[16]byte]RunID)
+		d.runs = make(map[[16]byte]engine.RunID)
 	}
 	if len(d.order) >= MaxDedupe {
 		d.full = true
@@ -55,7 +59,7 @@ func (d *dedupe) put(e dedupeEntry) {
 	d.order = append(d.order, e)
 }
 
-func (d *dedupe) expire(now Micros) {
+func (d *dedupe) expire(now engine.Micros) {
 	for len(d.order) > 0 && d.order[0].At+DedupeWindow <= now {
 		d.full = false
 		d.drop()

@@ -1,4 +1,9 @@
-package engine
+package runtime
+
+import (
+	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/engine/fold"
+)
 
 // parking holds the tasks that wait for one thing, such as a breaker: one of
 // them is sent as a probe when the time comes, one more when that went well,
@@ -6,31 +11,31 @@ package engine
 // met by everyone at once, and a task is postponed once, not once per probe.
 type parking struct {
 	spots map[string]*spot
-	out   map[AttemptKey]string // released and not recorded yet: its spot
-	steps int                   // how many go at once when all is well
+	out   map[engine.AttemptKey]string // released and not recorded yet: its spot
+	steps int                          // how many go at once when all is well
 }
 
 type spot struct {
 	tasks []taskPlace
-	until Micros
+	until engine.Micros
 	good  int // released tasks that were not postponed again, in a row
 	away  int // released, no record yet
 }
 
 // taskPlace names a dispatch of a task of an open run.
 type taskPlace struct {
-	run  *run
+	run  *fold.Run
 	task int
-	key  AttemptKey
+	key  engine.AttemptKey
 }
 
 func newParking(steps int) *parking {
-	return &parking{spots: map[string]*spot{}, out: map[AttemptKey]string{}, steps: steps}
+	return &parking{spots: map[string]*spot{}, out: map[engine.AttemptKey]string{}, steps: steps}
 }
 
 // park adds a task that was postponed until the given time and returns that
 // of the whole spot.
-func (p *parking) park(name string, t taskPlace, until Micros) Micros {
+func (p *parking) park(name string, t taskPlace, until engine.Micros) engine.Micros {
 	s := p.spots[name]
 	if s == nil {
 		s = &spot{}
@@ -43,7 +48,7 @@ func (p *parking) park(name string, t taskPlace, until Micros) Micros {
 
 // recorded notes the record of a released task and reports the spot's name if
 // the next tasks may go.
-func (p *parking) recorded(key AttemptKey, outcome Outcome) (name string, more bool) {
+func (p *parking) recorded(key engine.AttemptKey, outcome engine.Outcome) (name string, more bool) {
 	name, ok := p.out[key]
 	if !ok {
 		return "", false
@@ -51,7 +56,7 @@ func (p *parking) recorded(key AttemptKey, outcome Outcome) (name string, more b
 	delete(p.out, key)
 	s := p.spots[name]
 	s.away--
-	if outcome == OutcomeDeferred {
+	if outcome == engine.OutcomeDeferred {
 		s.good = 0
 		return name, false // its new time releases the next probe
 	}
@@ -65,7 +70,7 @@ func (p *parking) recorded(key AttemptKey, outcome Outcome) (name string, more b
 
 // take releases the tasks of a spot that may go now. force passes over the
 // spot's time: what it waited for has let go.
-func (p *parking) take(name string, now Micros, force bool) []taskPlace {
+func (p *parking) take(name string, now engine.Micros, force bool) []taskPlace {
 	s := p.spots[name]
 	if s == nil {
 		return nil

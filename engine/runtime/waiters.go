@@ -1,32 +1,34 @@
-package engine
+package runtime
 
 import (
 	"context"
 	"fmt"
 	"sync"
+
+	"github.com/qarion/qarion/engine"
 )
 
 // waiters are the callers that wait for a run to be accepted or to end.
 type waiters struct {
 	mu     sync.Mutex
-	starts map[RunID]chan startResult
-	ends   map[RunID][]chan *RunDoc
+	starts map[engine.RunID]chan startResult
+	ends   map[engine.RunID][]chan *engine.RunDoc
 }
 
 // startResult is what the fold made of a submitted run: it opened it (doc),
 // it knew the caller's key already (known), or it refused.
 type startResult struct {
-	doc     *RunDoc
-	known   RunID
+	doc     *engine.RunDoc
+	known   engine.RunID
 	refused string
 }
 
 func newWaiters() *waiters {
-	return &waiters{starts: map[RunID]chan startResult{}, ends: map[RunID][]chan *RunDoc{}}
+	return &waiters{starts: map[engine.RunID]chan startResult{}, ends: map[engine.RunID][]chan *engine.RunDoc{}}
 }
 
 // expectStart registers for the outcome of a submission, before it is written.
-func (w *waiters) expectStart(id RunID) (result <-chan startResult, forget func()) {
+func (w *waiters) expectStart(id engine.RunID) (result <-chan startResult, forget func()) {
 	ch := make(chan startResult, 1)
 	w.mu.Lock()
 	w.starts[id] = ch
@@ -38,7 +40,7 @@ func (w *waiters) expectStart(id RunID) (result <-chan startResult, forget func(
 	}
 }
 
-func (w *waiters) started(id RunID, r startResult) {
+func (w *waiters) started(id engine.RunID, r startResult) {
 	w.mu.Lock()
 	ch := w.starts[id]
 	delete(w.starts, id)
@@ -50,8 +52,8 @@ func (w *waiters) started(id RunID, r startResult) {
 
 // expectEnd registers for the end of a run, or for the moment in which it
 // waits for a person.
-func (w *waiters) expectEnd(id RunID) (end <-chan *RunDoc, forget func()) {
-	ch := make(chan *RunDoc, 1)
+func (w *waiters) expectEnd(id engine.RunID) (end <-chan *engine.RunDoc, forget func()) {
+	ch := make(chan *engine.RunDoc, 1)
 	w.mu.Lock()
 	w.ends[id] = append(w.ends[id], ch)
 	w.mu.Unlock()
@@ -72,8 +74,8 @@ func (w *waiters) expectEnd(id RunID) (end <-chan *RunDoc, forget func()) {
 }
 
 // shown tells those who wait that every view has the change.
-func (w *waiters) shown(c *Change) {
-	if c.Kind != RunDone && (c.Kind != RunChanged || c.Doc.Status != Interrupted) {
+func (w *waiters) shown(c *engine.Change) {
+	if c.Kind != engine.RunDone && (c.Kind != engine.RunChanged || c.Doc.Status != engine.Interrupted) {
 		return
 	}
 	w.mu.Lock()
@@ -86,13 +88,13 @@ func (w *waiters) shown(c *Change) {
 }
 
 // await waits for the outcome of a submission.
-func await(ctx context.Context, result <-chan startResult, req StartRequest) (startResult, error) {
+func await(ctx context.Context, result <-chan startResult, req engine.StartRequest) (startResult, error) {
 	select {
 	case <-ctx.Done():
 		return startResult{}, fmt.Errorf("wait for the run of %s to be accepted: %w", req.Flow, context.Cause(ctx))
 	case r := <-result:
 		if r.refused != "" {
-			return r, fmt.Errorf("%w: %s", ErrInvalid, r.refused)
+			return r, fmt.Errorf("%w: %s", engine.ErrInvalid, r.refused)
 		}
 		return r, nil
 	}

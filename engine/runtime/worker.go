@@ -1,4 +1,4 @@
-package engine
+package runtime
 
 import (
 	"context"
@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/qarion/qarion/engine"
 )
 
 // signOfLife is how often a worker tells the queue that it still holds a task.
@@ -34,11 +36,11 @@ type worker struct {
 	busy  atomic.Int64
 
 	mu        sync.Mutex
-	take      func(rt ReadyTask) // starts a task that came without the queue; nil while none is taken
-	near      int                // such tasks that have not ended
-	calls     map[AttemptKey]context.CancelCauseFunc
-	held      map[Delivery]struct{}
-	cancelled map[RunID]time.Time
+	take      func(rt engine.ReadyTask) // starts a task that came without the queue; nil while none is taken
+	near      int                       // such tasks that have not ended
+	calls     map[engine.AttemptKey]context.CancelCauseFunc
+	held      map[engine.Delivery]struct{}
+	cancelled map[engine.RunID]time.Time
 	wg        sync.WaitGroup
 }
 
@@ -46,13 +48,13 @@ type worker struct {
 type stillOpen interface {
 	// stillOpen folds up to the ledger's end and says whether the attempt is
 	// open, and whether its request was already about to be sent.
-	stillOpen(ctx context.Context, key AttemptKey) (open, started bool, err error)
+	stillOpen(ctx context.Context, key engine.AttemptKey) (open, started bool, err error)
 }
 
 func newWorker(cfg *Config) *worker {
 	return &worker{
-		cfg: cfg, log: Logger(cfg.Log), slots: make(chan struct{}, cfg.Slots),
-		calls: map[AttemptKey]context.CancelCauseFunc{}, held: map[Delivery]struct{}{}, cancelled: map[RunID]time.Time{},
+		cfg: cfg, log: engine.Logger(cfg.Log), slots: make(chan struct{}, cfg.Slots),
+		calls: map[engine.AttemptKey]context.CancelCauseFunc{}, held: map[engine.Delivery]struct{}{}, cancelled: map[engine.RunID]time.Time{},
 	}
 }
 
@@ -64,7 +66,7 @@ func (w *worker) run(ctx, calls context.Context) error {
 	stopped := make(chan error, 1)
 	w.open(ctx, calls)
 	go func() {
-		stopped <- w.cfg.ReadyQueue.Pull(ctx, 2*w.cfg.Slots, func(d Delivery) { w.deliver(ctx, calls, d) })
+		stopped <- w.cfg.ReadyQueue.Pull(ctx, 2*w.cfg.Slots, func(d engine.Delivery) { w.deliver(ctx, calls, d) })
 	}()
 	for {
 		select {
@@ -82,7 +84,7 @@ func (w *worker) run(ctx, calls context.Context) error {
 func (w *worker) open(ctx, calls context.Context) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.take = func(rt ReadyTask) {
+	w.take = func(rt engine.ReadyTask) {
 		defer w.left()
 		select {
 		case w.slots <- struct{}{}:
@@ -107,7 +109,7 @@ func (w *worker) left() {
 // offer takes a task from the scheduler of the same process, while there is
 // room for it: as many as there are slots may wait. It saves the way through
 // the queue, which is for what does not fit here.
-func (w *worker) offer(rt *ReadyTask) bool {
+func (w *worker) offer(rt *engine.ReadyTask) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.take == nil || w.near >= 2*cap(w.slots) {
@@ -135,7 +137,7 @@ func (w *worker) signs() {
 
 // deliver takes one bundle. The queue hears of it when every task in it has
 // its record in the ledger.
-func (w *worker) deliver(ctx, calls context.Context, d Delivery) {
+func (w *worker) deliver(ctx, calls context.Context, d engine.Delivery) {
 	tasks := d.Tasks()
 	if d.Redelivered() && w.holdsAny(tasks) {
 		d.Ignore() // a slow call is not a lost one: the first delivery will answer
@@ -172,7 +174,7 @@ func (w *worker) deliver(ctx, calls context.Context, d Delivery) {
 	})
 }
 
-func (w *worker) holdsAny(tasks []ReadyTask) bool {
+func (w *worker) holdsAny(tasks []engine.ReadyTask) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i := range tasks {
@@ -185,7 +187,7 @@ func (w *worker) holdsAny(tasks []ReadyTask) bool {
 
 // cancelRun ends the calls of a run that is ending and keeps those that are
 // still on their way from being made.
-func (w *worker) cancelRun(id RunID) {
+func (w *worker) cancelRun(id engine.RunID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.cancelled[id] = time.Now()
@@ -199,7 +201,7 @@ func (w *worker) cancelRun(id RunID) {
 // attempt makes one attempt in the slot that it was given, and gives the slot
 // back before the record is written. It reports whether the task is done with:
 // false hands it back to the queue.
-func (w *worker) attempt(calls context.Context, rt *ReadyTask, redelivered bool) bool {
+func (w *worker) attempt(calls context.Context, rt *engine.ReadyTask, redelivered bool) bool {
 	release := sync.OnceFunc(func() { <-w.slots })
 	defer release()
 	ctx, cancel := context.WithCancelCause(calls)
@@ -231,7 +233,7 @@ func (w *worker) attempt(calls context.Context, rt *ReadyTask, redelivered bool)
 // saveGrace is how long a record may take to be stored while the node stops.
 const saveGrace = 3 * time.Second
 
-func (w *worker) enter(rt *ReadyTask, cancel context.CancelCauseFunc) bool {
+func (w *worker) enter(rt *engine.ReadyTask, cancel context.CancelCauseFunc) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.calls[rt.AttemptKey] != nil {
@@ -244,7 +246,7 @@ func (w *worker) enter(rt *ReadyTask, cancel context.CancelCauseFunc) bool {
 	return true
 }
 
-func (w *worker) leave(rt *ReadyTask) {
+func (w *worker) leave(rt *engine.ReadyTask) {
 	w.mu.Lock()
 	delete(w.calls, rt.AttemptKey)
 	w.mu.Unlock()
@@ -252,7 +254,7 @@ func (w *worker) leave(rt *ReadyTask) {
 
 // second asks about a task that was delivered before, perhaps to a worker that
 // is gone. ok is what attempt reports when it does not proceed.
-func (w *worker) second(ctx context.Context, rt *ReadyTask) (proceed, ok bool) {
+func (w *worker) second(ctx context.Context, rt *engine.ReadyTask) (proceed, ok bool) {
 	open, started, err := w.ask.stillOpen(ctx, rt.AttemptKey)
 	switch {
 	case err != nil:
@@ -260,8 +262,8 @@ func (w *worker) second(ctx context.Context, rt *ReadyTask) (proceed, ok bool) {
 	case !open:
 		return false, true
 	case started:
-		rec := &ControlRecord{
-			Kind: ControlInterrupt, Run: rt.Run, Task: rt.Task, Key: rt.AttemptKey,
+		rec := &engine.ControlRecord{
+			Kind: engine.ControlInterrupt, Run: rt.Run, Task: rt.Task, Key: rt.AttemptKey,
 			Reason: "outcome unknown: may have been sent by a worker that is gone, no answer recorded",
 		}
 		return false, appendPatiently(ctx, w.cfg.Ledger, w.log, rec) == nil
@@ -272,31 +274,31 @@ func (w *worker) second(ctx context.Context, rt *ReadyTask) (proceed, ok bool) {
 
 // make runs the task's program and turns its output into the attempt's record;
 // nil when the stop of the node cut it off and it may be made again.
-func (w *worker) make(ctx context.Context, rt *ReadyTask) *AttemptRecord {
-	rec := &AttemptRecord{
-		AttemptKey: rt.AttemptKey, Flow: rt.Flow, Start: At(w.cfg.Now()), Worker: w.cfg.Worker, BatchID: rt.BatchID,
+func (w *worker) make(ctx context.Context, rt *engine.ReadyTask) *engine.AttemptRecord {
+	rec := &engine.AttemptRecord{
+		AttemptKey: rt.AttemptKey, Flow: rt.Flow, Start: engine.At(w.cfg.Now()), Worker: w.cfg.Worker, BatchID: rt.BatchID,
 	}
 	if context.Cause(ctx) == errCancelled {
-		rec.Outcome, rec.Class, rec.Error, rec.End = OutcomeCancelled, "cancelled", "cancelled before it was sent", rec.Start
+		rec.Outcome, rec.Class, rec.Error, rec.End = engine.OutcomeCancelled, "cancelled", "cancelled before it was sent", rec.Start
 		return rec
 	}
 	in, prog, err := w.prepare(ctx, rt)
 	if err != nil {
-		rec.End = At(w.cfg.Now())
-		rec.fail(&TaskError{Class: "input", Message: err.Error()}, "")
+		rec.End = engine.At(w.cfg.Now())
+		failRecord(rec, &engine.TaskError{Class: "input", Message: err.Error()}, "")
 		return rec
 	}
 	rec.Type, rec.Subtype = in.Task.Type, in.Task.Subtype
-	var sent Micros
-	in.sending = func(ctx context.Context) error {
+	var sent engine.Micros
+	in.OnSending(func(ctx context.Context) error {
 		if !in.Task.Unrepeatable || sent != 0 {
 			return nil
 		}
-		sent = At(w.cfg.Now())
+		sent = engine.At(w.cfg.Now())
 		return w.announce(ctx, rec, sent)
-	}
+	})
 	out := execute(ctx, prog.Program, in)
-	rec.End = At(w.cfg.Now())
+	rec.End = engine.At(w.cfg.Now())
 	stopped := ctx.Err() != nil
 	if stopped && out.Err != nil && !errors.Is(context.Cause(ctx), errCancelled) && !(in.Task.Unrepeatable && out.Err.Unknown) {
 		return nil
@@ -306,9 +308,9 @@ func (w *worker) make(ctx context.Context, rt *ReadyTask) *AttemptRecord {
 }
 
 // announce writes that an unrepeatable request is about to be sent.
-func (w *worker) announce(ctx context.Context, rec *AttemptRecord, at Micros) error {
-	started := &AttemptRecord{
-		AttemptKey: rec.AttemptKey, Flow: rec.Flow, Outcome: OutcomeStarted, Start: at, End: at,
+func (w *worker) announce(ctx context.Context, rec *engine.AttemptRecord, at engine.Micros) error {
+	started := &engine.AttemptRecord{
+		AttemptKey: rec.AttemptKey, Flow: rec.Flow, Outcome: engine.OutcomeStarted, Start: at, End: at,
 		Type: rec.Type, Subtype: rec.Subtype, Worker: rec.Worker, BatchID: rec.BatchID,
 	}
 	if _, err := w.cfg.Ledger.Append(ctx, started); err != nil {
@@ -319,32 +321,33 @@ func (w *worker) announce(ctx context.Context, rec *AttemptRecord, at Micros) er
 
 // execute runs a program; a panic in it is a permanent failure of the task,
 // not of the node.
-func execute(ctx context.Context, p Program, in *TaskInput) (out TaskOutput) {
+func execute(ctx context.Context, p engine.Program, in *engine.TaskInput) (out engine.TaskOutput) {
 	defer func() {
 		if r := recover(); r != nil {
-			out = TaskOutput{Err: &TaskError{Class: "panic", Message: fmt.Sprintf("the task type panicked: %v", r)}}
+			out = engine.TaskOutput{Err: &engine.TaskError{Class: "panic", Message: fmt.Sprintf("the task type panicked: %v", r)}}
 		}
 	}()
 	return p.Execute(ctx, in)
 }
 
 // prepare finds the task's program and collects its input.
-func (w *worker) prepare(ctx context.Context, rt *ReadyTask) (*TaskInput, *taskProgram, error) {
+func (w *worker) prepare(ctx context.Context, rt *engine.ReadyTask) (*engine.TaskInput, *taskProgram, error) {
 	prog, err := w.cfg.programs.get(rt.Version, rt.Task)
 	if err != nil {
 		return nil, nil, err
 	}
-	in := &TaskInput{
+	in := &engine.TaskInput{
 		Key: rt.AttemptKey, Flow: prog.flow, Task: prog.task, Installation: w.cfg.installation(),
 		BatchID: rt.BatchID, ExecutionDate: rt.ExecutionDate.Time(), Worker: w.cfg.Worker,
 		Again: rt.Again, WaitingSince: rt.Waited.Time(),
 	}
-	in.values.variables, in.values.inputs, in.values.load = rt.Variables, rt.Inputs, w.load
+	variables := rt.Variables
 	if rt.VariablesAt.Seq != 0 {
-		if in.values.variables, err = w.loadVariables(ctx, rt.VariablesAt); err != nil {
+		if variables, err = w.loadVariables(ctx, rt.VariablesAt); err != nil {
 			return nil, nil, err
 		}
 	}
+	in.SetValues(variables, rt.Inputs, w.load)
 	return in, prog, nil
 }
 

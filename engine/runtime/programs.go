@@ -1,21 +1,24 @@
-package engine
+package runtime
 
 import (
 	"fmt"
 	"sync"
+
+	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/engine/fold"
 )
 
 // programs holds the prepared tasks of every flow version in use. A task is
 // prepared when it is first run and then shared by all attempts.
 type programs struct {
-	types map[string]TaskType
+	types map[string]engine.TaskType
 
 	mu       sync.RWMutex
 	versions map[string]*programSet
 }
 
 type programSet struct {
-	graph *Graph
+	graph *fold.Graph
 	tasks []preparedTask
 }
 
@@ -27,21 +30,21 @@ type preparedTask struct {
 
 // taskProgram is a prepared task with its place.
 type taskProgram struct {
-	Program
-	Retry RetryPolicy
-	flow  *Flow
-	task  *Task
+	engine.Program
+	Retry engine.RetryPolicy
+	flow  *engine.Flow
+	task  *engine.Task
 }
 
-func newPrograms(types []TaskType) *programs {
-	p := &programs{types: map[string]TaskType{}, versions: map[string]*programSet{}}
+func newPrograms(types []engine.TaskType) *programs {
+	p := &programs{types: map[string]engine.TaskType{}, versions: map[string]*programSet{}}
 	for _, t := range types {
 		p.types[t.Name()] = t
 	}
 	return p
 }
 
-func (p *programs) add(g *Graph) {
+func (p *programs) add(g *fold.Graph) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.versions[g.Hash] == nil {
@@ -62,32 +65,32 @@ func (p *programs) retain(keep map[string]bool) {
 
 // get returns the program of a task. ErrInvalid: this node cannot run it (an
 // unknown task type, or rules that have become stricter).
-func (p *programs) get(hash string, id TaskID) (*taskProgram, error) {
+func (p *programs) get(hash string, id engine.TaskID) (*taskProgram, error) {
 	p.mu.RLock()
 	set := p.versions[hash]
 	p.mu.RUnlock()
 	if set == nil {
-		return nil, fmt.Errorf("%w: flow version %s", ErrNotFound, hash)
+		return nil, fmt.Errorf("%w: flow version %s", engine.ErrNotFound, hash)
 	}
-	i, ok := set.graph.index[id]
+	i, ok := set.graph.Index[id]
 	if !ok {
-		return nil, fmt.Errorf("%w: task %s in flow version %s", ErrNotFound, id, hash)
+		return nil, fmt.Errorf("%w: task %s in flow version %s", engine.ErrNotFound, id, hash)
 	}
 	t := &set.tasks[i]
 	t.once.Do(func() { t.prog, t.err = p.prepare(set.graph.Flow, i) })
 	return t.prog, t.err
 }
 
-func (p *programs) prepare(f *Flow, i int) (*taskProgram, error) {
+func (p *programs) prepare(f *engine.Flow, i int) (*taskProgram, error) {
 	task := &f.Tasks[i]
 	kind := p.types[task.Type]
 	if kind == nil {
-		return nil, fmt.Errorf("%w: unknown task type %q", ErrInvalid, task.Type)
+		return nil, fmt.Errorf("%w: unknown task type %q", engine.ErrInvalid, task.Type)
 	}
 	prog, problems := kind.Prepare(f, task)
 	for _, pr := range problems {
 		if !pr.Warning {
-			return nil, fmt.Errorf("%w: %s", ErrInvalid, pr.Message)
+			return nil, fmt.Errorf("%w: %s", engine.ErrInvalid, pr.Message)
 		}
 	}
 	return &taskProgram{Program: prog, Retry: prog.Needs().Retry, flow: f, task: task}, nil

@@ -1,14 +1,18 @@
-package engine
+package runtime
 
-import "container/heap"
+import (
+	"container/heap"
+
+	"github.com/qarion/qarion/engine"
+)
 
 // timer is a point in time at which the scheduler looks at a task, or at a run
 // when task is -1. A timer that was overtaken finds nothing to do.
 type timer struct {
-	at   Micros
-	run  RunID
+	at   engine.Micros
+	run  engine.RunID
 	task int
-	key  AttemptKey // of the task's dispatch that it was set for
+	key  engine.AttemptKey // of the task's dispatch that it was set for
 }
 
 // timers is a heap of timers, earliest first.
@@ -32,7 +36,7 @@ func (h *timers) Pop() any {
 func (h *timers) add(t timer) { heap.Push(h, t) }
 
 // due removes and returns the earliest timer if its time has come.
-func (h *timers) due(now Micros) (timer, bool) {
+func (h *timers) due(now engine.Micros) (timer, bool) {
 	if len(*h) == 0 || (*h)[0].at > now {
 		return timer{}, false
 	}

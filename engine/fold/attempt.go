@@ -1,0 +1,187 @@
+package fold
+
+import (
+	"slices"
+
+	"github.com/qarion/qarion/engine"
+)
+
+// attempt takes the record of one attempt, if it is the one that was last
+// given out: the first such record in ledger order counts, every later one
+// changes nothing.
+func (s *step) attempt(rec *engine.AttemptRecord) {
+	r := s.runs[rec.Run]
+	if r == nil {
+		return // closed: a bundle that was written twice
+	}
+	i, ok := r.Graph.Index[rec.Task]
+	if !ok || rec.Item != 0 {
+		s.Bad++
+		return
+	}
+	t := &r.Tasks[i]
+	current := r.Key(i) == rec.AttemptKey && (t.Status == engine.Ready || t.Status == engine.Running)
+	if !current {
+		if rec.Start != t.lastStart && rec.Outcome != engine.OutcomeStarted {
+			s.showAttempt(rec, true) // a second call was really made: it is shown and changes nothing
+		}
+		return
+	}
+	if rec.Outcome == engine.OutcomeStarted {
+		t.Status, t.Started = engine.Running, true
+		if t.Begin == 0 {
+			t.Begin = rec.Start
+		}
+		return
+	}
+	s.finished(r, i, rec)
+}
+
+// finished takes the record that ends an attempt.
+func (s *step) finished(r *Run, i int, rec *engine.AttemptRecord) {
+	t := &r.Tasks[i]
+	t.lastStart, t.Started, t.Again = rec.Start, false, false
+	if rec.Outcome != engine.OutcomeDeferred {
+		s.note(r, t, rec)
+	}
+	s.showAttempt(rec, false)
+	s.effects[len(s.effects)-1].Change.Given = t.Given != nil
+	t.Given = nil
+	if r.Ending != "" {
+		s.closeTask(r, i, engine.Cancelled, r.endReason)
+		s.finish(r)
+		return
+	}
+	switch rec.Outcome {
+	case engine.OutcomeSuccess:
+		t.at, t.hasValue = s.pos, len(rec.Value) > 0 || rec.Blob != nil
+		t.keep(rec.Value, rec.Response)
+		s.succeed(r, i)
+	case engine.OutcomeRetry:
+		t.attempt, t.dispatch = t.attempt+1, 0
+		s.wait(r, i, rec)
+		t.waited = 0
+	case engine.OutcomeDeferred:
+		t.dispatch++
+		if t.waited == 0 {
+			t.waited = rec.Start
+		}
+		s.wait(r, i, rec)
+	case engine.OutcomeInterrupted:
+		s.interrupt(r, i, rec.Error, rec)
+	default: // failed, and whatever a stranger may have written
+		s.fail(r, i, rec)
+	}
+	s.finish(r)
+}
+
+// note keeps an attempt for the run document.
+func (s *step) note(r *Run, t *TaskState, rec *engine.AttemptRecord) {
+	if t.Begin == 0 {
+		t.Begin = rec.Start
+	}
+	t.end, t.code = rec.End, rec.Status
+	r.calls++
+	if rec.Outcome == engine.OutcomeSuccess && len(t.history) == 0 {
+		return // the common case needs no history
+	}
+	t.history = append(t.history, attemptNote{
+		Attempt: rec.Attempt, Outcome: rec.Outcome, Start: rec.Start, End: rec.End,
+		Status: rec.Status, Message: rec.Error, NotBefore: rec.NotBefore, Reason: rec.Reason,
+	})
+}
+
+func (s *step) showAttempt(rec *engine.AttemptRecord, superseded bool) {
+	s.show(&engine.Change{Kind: engine.AttemptDone, Run: rec.Run, Flow: rec.Flow, Task: rec.Task, Attempt: rec, Superseded: superseded})
+}
+
+// keep holds small values in memory for the tasks that will read them.
+func (t *TaskState) keep(val, response []byte) {
+	if t.reading > 0 && len(val)+len(response) <= keepValue {
+		t.value, t.response = val, response
+	}
+}
+
+// wait makes a task ready again, at the time that the record names.
+func (s *step) wait(r *Run, i int, rec *engine.AttemptRecord) {
+	t := &r.Tasks[i]
+	t.Status, t.NotBefore, t.Parked, t.reason = engine.Ready, rec.NotBefore, rec.Parked, rec.Error
+	s.emit(r, i)
+}
+
+// succeed ends a task well and releases what waited for it.
+func (s *step) succeed(r *Run, i int) {
+	s.closeTask(r, i, engine.Success, "")
+	r.succeeded(i, func(c int) { s.release(r, c) })
+}
+
+// fail ends a task for good; what depends on it is skipped.
+func (s *step) fail(r *Run, i int, rec *engine.AttemptRecord) {
+	s.closeTask(r, i, engine.Failed, rec.Error)
+	r.noteFailure(i, rec)
+	r.unreachable(i, func(c, cause int) {
+		s.closeTask(r, c, engine.Skipped, "needs "+string(r.Graph.Flow.Tasks[cause].ID))
+	})
+}
+
+// closeTask moves a task to a final state.
+func (s *step) closeTask(r *Run, i int, status engine.Status, reason string) {
+	t := &r.Tasks[i]
+	switch t.Status {
+	case engine.Ready, engine.Running:
+		r.InFlight--
+	case engine.Interrupted:
+		r.Interrupted--
+	}
+	t.Status, t.reason, t.Parked, t.NotBefore = status, reason, "", 0
+	r.open--
+	s.dropRead(r, i)
+}
+
+// dropRead forgets values in memory that no open task will read.
+func (s *step) dropRead(r *Run, i int) {
+	task := &r.Graph.Flow.Tasks[i]
+	for _, reads := range [][]engine.TaskID{task.Pulls, task.Responses} {
+		for _, id := range reads {
+			if p, ok := r.Graph.Index[id]; ok {
+				r.Tasks[p].reading--
+				if r.Tasks[p].reading == 0 {
+					r.Tasks[p].value, r.Tasks[p].response = nil, nil
+				}
+			}
+		}
+	}
+}
+
+// finish closes the run when nothing is open any more.
+func (s *step) finish(r *Run) {
+	if r.open > 0 {
+		return
+	}
+	status := r.finalStatus()
+	s.show(&engine.Change{Kind: engine.RunDone, Run: r.ID, Flow: r.Graph.Flow.ID, Doc: r.Doc(status, s.at, true)})
+	delete(s.runs, r.ID)
+	s.leave(r)
+}
+
+// leave gives back what the run held: its flow version and its place among the
+// active runs.
+func (s *step) leave(r *Run) {
+	fs := s.flowState(r.Graph.Flow.ID)
+	v := s.versions[r.Graph.Hash]
+	v.runs--
+	if v.runs == 0 && fs.current != r.Graph.Hash {
+		delete(s.versions, r.Graph.Hash)
+	}
+	drop := func(id engine.RunID) bool { return id == r.ID }
+	fs.queue = slices.DeleteFunc(fs.queue, drop)
+	fs.active = slices.DeleteFunc(fs.active, drop)
+	for len(fs.queue) > 0 {
+		next := s.runs[fs.queue[0]]
+		if limit := next.Graph.Flow.MaxActiveRuns; limit > 0 && len(fs.active) >= limit {
+			return
+		}
+		fs.queue = fs.queue[1:]
+		s.start(next, fs)
+	}
+}

@@ -1,0 +1,138 @@
+package fold
+
+import (
+	"cmp"
+
+	"github.com/qarion/qarion/engine"
+)
+
+// control takes what a person or the clock decided about a run.
+func (s *step) control(rec *engine.ControlRecord) {
+	r := s.runs[rec.Run]
+	if r == nil {
+		return // it ended before the record: ledger order decides
+	}
+	switch rec.Kind {
+	case engine.ControlCancel:
+		s.end(r, engine.Cancelled, "cancelled", cmp.Or(rec.Reason, "cancelled"))
+	case engine.ControlTimeout:
+		if r.Interrupted == 0 && r.Deadline != 0 && r.Deadline <= s.at {
+			s.end(r, engine.Failed, "run_timeout", rec.Reason)
+		}
+	case engine.ControlInterrupt:
+		s.lost(r, rec)
+	case engine.ControlResolve:
+		s.resolve(r, rec)
+	case engine.ControlDamaged:
+		s.end(r, engine.Failed, "damaged", rec.Reason)
+	default:
+		s.Bad++
+	}
+}
+
+// end stops a run: what has not started never will, what is in flight is
+// cancelled and writes its record, and then the run is final.
+func (s *step) end(r *Run, status engine.Status, class, reason string) {
+	if r.Ending != "" {
+		return
+	}
+	r.Ending, r.endReason, r.endClass = status, reason, class
+	if r.firstError == nil {
+		r.firstError = &engine.RunError{Class: class, Message: reason}
+	}
+	for i := range r.Tasks {
+		switch r.Tasks[i].Status {
+		case engine.Pending, engine.Interrupted:
+			s.closeTask(r, i, engine.Cancelled, reason)
+		}
+	}
+	s.effects = append(s.effects, Effect{Kind: End, Run: r.ID, Open: r})
+	s.finish(r)
+}
+
+// lost handles an attempt that was started and whose process is gone: whether
+// the request arrived is not known.
+func (s *step) lost(r *Run, rec *engine.ControlRecord) {
+	i, ok := r.Graph.Index[rec.Key.Task]
+	if !ok || r.Key(i) != rec.Key || r.Tasks[i].Status != engine.Running {
+		return
+	}
+	task := &r.Graph.Flow.Tasks[i]
+	t := &r.Tasks[i]
+	lost := &engine.AttemptRecord{
+		AttemptKey: rec.Key, Flow: r.Graph.Flow.ID, Outcome: engine.OutcomeInterrupted, Start: t.Begin, End: s.at,
+		Class: "interrupted", Error: rec.Reason, Type: task.Type, Subtype: task.Subtype, BatchID: r.Batch,
+	}
+	switch {
+	case r.Ending != "":
+		lost.Outcome = engine.OutcomeCancelled
+	case task.OnInterrupted == "retry":
+		s.sendAgain(r, i)
+		return
+	case task.OnInterrupted == "fail":
+		lost.Outcome = engine.OutcomeFailed
+	}
+	s.finished(r, i, lost)
+}
+
+// sendAgain gives the same attempt out once more, marked as one that may have
+// been sent before.
+func (s *step) sendAgain(r *Run, i int) {
+	t := &r.Tasks[i]
+	t.Status, t.Started, t.Again = engine.Ready, false, true
+	t.dispatch++
+	s.emit(r, i)
+}
+
+// interrupt leaves a task to a person. The run's clock stands still meanwhile.
+func (s *step) interrupt(r *Run, i int, reason string, rec *engine.AttemptRecord) {
+	if task := &r.Graph.Flow.Tasks[i]; task.OnInterrupted == "retry" {
+		s.sendAgain(r, i)
+		return
+	} else if task.OnInterrupted == "fail" {
+		s.fail(r, i, rec)
+		return
+	}
+	t := &r.Tasks[i]
+	t.Status, t.reason = engine.Interrupted, reason
+	r.InFlight--
+	r.Interrupted++
+	if r.Interrupted == 1 {
+		r.Status, r.paused = engine.Interrupted, s.at
+	}
+	s.show(&engine.Change{Kind: engine.RunChanged, Run: r.ID, Flow: r.Graph.Flow.ID, Task: rec.Task, Doc: r.Doc(engine.Interrupted, 0, true), Reason: reason})
+}
+
+// resolve is a person's word on an interrupted task. Retry raises the
+// generation, so that a late record of the lost attempt changes nothing.
+func (s *step) resolve(r *Run, rec *engine.ControlRecord) {
+	i, ok := r.Graph.Index[rec.Task]
+	if !ok || r.Tasks[i].Status != engine.Interrupted || r.Ending != "" {
+		return
+	}
+	t := &r.Tasks[i]
+	if r.Interrupted == 1 { // the last one: the clock goes on
+		r.Deadline += s.at - r.paused
+		r.Status, r.paused = engine.Running, 0
+	}
+	switch rec.As {
+	case "success":
+		t.at, t.hasValue = s.pos, len(rec.Value) > 0
+		t.keep(rec.Value, nil)
+		s.succeed(r, i)
+	case "retry":
+		r.Interrupted--
+		r.InFlight++
+		t.gen, t.attempt, t.dispatch = t.gen+1, 1, 0
+		t.Status, t.NotBefore, t.reason = engine.Ready, 0, ""
+		s.emit(r, i)
+	default:
+		s.fail(r, i, &engine.AttemptRecord{AttemptKey: r.Key(i), Class: "resolved", Error: cmp.Or(rec.Reason, "resolved as failed by a person")})
+	}
+	if r.open > 0 || len(rec.Value) > 0 {
+		status := r.Status
+		s.show(&engine.Change{Kind: engine.RunChanged, Run: r.ID, Flow: r.Graph.Flow.ID, Task: rec.Task, Doc: r.Doc(status, 0, true), Reason: "resolved as " + rec.As, Value: rec.Value})
+		s.effects = append(s.effects, Effect{Kind: Emit, Run: r.ID, Task: -1, Open: r}) // the deadline has moved
+	}
+	s.finish(r)
+}

@@ -1,0 +1,45 @@
+package fold
+
+import "github.com/qarion/qarion/engine"
+
+// ReadyTask is what a worker needs for the next attempt of a task. Small
+// values travel along; of others only the place.
+func (r *Run) ReadyTask(i int) engine.ReadyTask {
+	t := &r.Tasks[i]
+	rt := engine.ReadyTask{
+		AttemptKey: r.Key(i), Flow: r.Graph.Flow.ID, Version: r.Graph.Hash, BatchID: r.Batch,
+		ExecutionDate: r.execution, Variables: r.variables, VariablesAt: r.variablesAt,
+		Again: t.Again, Waited: t.waited,
+	}
+	task := &r.Graph.Flow.Tasks[i]
+	if len(task.Pulls) == 0 && len(task.Responses) == 0 {
+		return rt
+	}
+	budget := maxInline
+	rt.Inputs = make([]engine.ReadyInput, 0, len(task.Pulls))
+	seen := make(map[engine.TaskID]bool, len(task.Pulls))
+	for _, reads := range [][]engine.TaskID{task.Pulls, task.Responses} {
+		for _, id := range reads {
+			if p, ok := r.Graph.Index[id]; ok && !seen[id] {
+				seen[id] = true
+				rt.Inputs = append(rt.Inputs, r.Tasks[p].input(id, &budget))
+			}
+		}
+	}
+	return rt
+}
+
+// maxInline bounds the upstream values in one ready task, in bytes.
+const maxInline = 4 << 10
+
+func (t *TaskState) input(id engine.TaskID, budget *int) engine.ReadyInput {
+	in := engine.ReadyInput{Task: id, Attempts: t.attempt, None: !t.hasValue}
+	size := len(t.value) + len(t.response)
+	if size > 0 && size <= *budget {
+		*budget -= size
+		in.Value, in.Response = t.value, t.response
+		return in
+	}
+	in.At = t.at
+	return in
+}

@@ -1,0 +1,201 @@
+package fold
+
+import (
+	"encoding/json"
+
+	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/internal/value"
+)
+
+// keepValue is the largest XCom value that the fold keeps in memory for the
+// tasks that will read it; larger ones are read back from the ledger.
+const keepValue = 1 << 10
+
+// keepVariables is the largest set of trigger variables kept in memory.
+const keepVariables = 16 << 10
+
+// Run is an open run in the state. What is exported is for the runtime to read;
+// only the fold changes it.
+type Run struct {
+	ID        engine.RunID
+	Graph     *Graph
+	Status    engine.Status // Pending (queued), Running, Interrupted
+	Batch     int64
+	execution engine.Micros
+	accepted  engine.Micros
+	Deadline  engine.Micros // when its time is up; 0 while queued
+
+	triggerType, triggerID string
+	variables              []byte     // JSON object, or nil
+	variablesAt            engine.Pos // where they stand, when larger than keepVariables
+	Seq                    uint64     // ledger sequence that opened it
+
+	Tasks       []TaskState
+	open        int // tasks that are not final
+	InFlight    int // ready or running
+	Interrupted int // tasks that wait for a person
+	paused      engine.Micros
+	failures    int
+	calls       int
+
+	Ending     engine.Status // Cancelled or Failed: why no more tasks start; "" while it goes on
+	endReason  string
+	endClass   string
+	firstError *engine.RunError
+}
+
+// TaskState is one task of an open run. The runtime reads what is exported and
+// changes nothing but Given.
+type TaskState struct {
+	Status   engine.Status
+	waiting  int // dependencies that have not succeeded yet
+	gen      int
+	attempt  int
+	dispatch int
+	Started  bool // the record "about to be sent" of this dispatch is there
+	Again    bool // this dispatch may have been sent before
+
+	NotBefore engine.Micros
+	Parked    string
+	waited    engine.Micros // since when it is being postponed
+	Begin     engine.Micros // of the first attempt
+	end       engine.Micros
+	lastStart engine.Micros // of the last record taken: tells a repeated bundle from a second call
+	code      int           // HTTP status of the last attempt
+
+	value    []byte
+	response []byte
+	at       engine.Pos // of the record that holds value and response
+	hasValue bool
+	reading  int // readers that are not final
+
+	reason  string
+	history []attemptNote
+
+	// Given is the runtime's own note while it has given the dispatch out, nil
+	// otherwise. It describes this process: the fold only clears it when the
+	// record is taken, and no snapshot holds it.
+	Given any
+}
+
+// attemptNote is one finished attempt in short.
+type attemptNote struct {
+	Attempt   int            `cbor:"1,keyasint"`
+	Outcome   engine.Outcome `cbor:"2,keyasint"`
+	Start     engine.Micros  `cbor:"3,keyasint"`
+	End       engine.Micros  `cbor:"4,keyasint"`
+	Status    int            `cbor:"5,keyasint,omitempty"`
+	Message   string         `cbor:"6,keyasint,omitempty"`
+	NotBefore engine.Micros  `cbor:"7,keyasint,omitempty"`
+	Reason    string         `cbor:"8,keyasint,omitempty"`
+}
+
+// Key names the dispatch of task i that is open now.
+func (r *Run) Key(i int) engine.AttemptKey {
+	t := &r.Tasks[i]
+	return engine.AttemptKey{Run: r.ID, Task: r.Graph.Flow.Tasks[i].ID, Generation: t.gen, Attempt: t.attempt, Dispatch: t.dispatch}
+}
+
+// finalStatus is how a run with no open task ended.
+func (r *Run) finalStatus() engine.Status {
+	switch {
+	case r.Ending != "":
+		return r.Ending
+	case r.failures > 0:
+		return engine.Failed
+	}
+	return engine.Success
+}
+
+// Doc is the run's public document. full adds the tasks.
+func (r *Run) Doc(status engine.Status, end engine.Micros, full bool) *engine.RunDoc {
+	f := r.Graph.Flow
+	d := &engine.RunDoc{
+		RunID: r.ID, FlowID: f.ID, FlowVersion: r.Graph.Hash, File: f.File,
+		Status: status, Final: status.Final(),
+		BatchID: r.Batch, ExecutionDate: r.execution.Format(),
+		TriggerType: r.triggerType, TriggerID: r.triggerID,
+		StartTime: r.accepted.Format(), EndTime: end.Format(),
+		Calls: r.calls, Error: r.firstError,
+	}
+	if end != 0 {
+		d.DurationMS = end.Since(r.accepted)
+	}
+	if len(r.variables) > 0 {
+		d.Variables = new(value.Map)
+		if d.Variables.UnmarshalJSON(r.variables) != nil {
+			d.Variables = nil // checked when the run was accepted
+		}
+	}
+	d.Counts = make(map[engine.Status]int, 4)
+	for i := range r.Tasks {
+		d.Counts[r.Tasks[i].Status]++
+	}
+	if full {
+		r.addTasks(d)
+	}
+	return d
+}
+
+func (r *Run) addTasks(d *engine.RunDoc) {
+	big := len(r.Tasks) > engine.MaxRunDocTasks
+	d.Tasks = make([]engine.TaskDoc, 0, min(len(r.Tasks), engine.MaxRunDocTasks))
+	for i := range r.Tasks {
+		t := &r.Tasks[i]
+		if big && (len(d.Tasks) == engine.MaxRunDocTasks || t.Status == engine.Success && len(t.history) == 0 || t.Status == engine.Pending) {
+			continue
+		}
+		d.Tasks = append(d.Tasks, r.taskDoc(i))
+	}
+}
+
+func (r *Run) taskDoc(i int) engine.TaskDoc {
+	t, task := &r.Tasks[i], &r.Graph.Flow.Tasks[i]
+	status := t.Status
+	if status == engine.Ready && t.Given != nil {
+		status = engine.Running
+	}
+	d := engine.TaskDoc{
+		TaskID: task.ID, Status: status, Operation: task.Subtype, StatusCode: t.code,
+		StartTime: t.Begin.Format(), EndTime: t.end.Format(), Reason: t.reason, Line: task.Line,
+	}
+	if t.attempt > 0 && (t.Begin != 0 || t.Given != nil) {
+		d.Attempts = t.attempt
+	}
+	if t.Status == engine.Ready && t.Given == nil {
+		d.NotBefore = t.NotBefore.Format()
+	}
+	if t.end != 0 && t.Begin != 0 {
+		d.DurationMS = t.end.Since(t.Begin)
+	}
+	for _, n := range t.history {
+		d.History = append(d.History, n.doc())
+	}
+	return d
+}
+
+func (n attemptNote) doc() engine.AttemptDoc {
+	return engine.AttemptDoc{
+		Attempt: n.Attempt, Status: string(n.Outcome), StartTime: n.Start.Format(), EndTime: n.End.Format(),
+		StatusCode: n.Status, Message: n.Message, RetryAt: n.NotBefore.Format(), Reason: n.Reason,
+	}
+}
+
+// noteFailure keeps the run's first failure, with what a person needs to see
+// why.
+func (r *Run) noteFailure(i int, rec *engine.AttemptRecord) {
+	r.failures++
+	if r.firstError != nil {
+		return
+	}
+	e := &engine.RunError{TaskID: rec.Task, Class: rec.Class, Message: rec.Error, StatusCode: rec.Status}
+	var d engine.Details
+	if len(rec.Details) > 0 && json.Unmarshal(rec.Details, &d) == nil {
+		e.Method, e.URL, e.ResponseExcerpt = d.Method, d.URL, d.ResponseExcerpt
+		e.Details = rec.Details
+	}
+	for _, n := range r.Tasks[i].history {
+		e.Attempts = append(e.Attempts, n.doc())
+	}
+	r.firstError = e
+}
