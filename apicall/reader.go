@@ -2,6 +2,7 @@ package apicall
 
 import (
 	"fmt"
+	"math"
 	"math/big"
 	"slices"
 	"strings"
@@ -165,6 +166,14 @@ func number(v any) (float64, bool) {
 		return float64(v), true
 	case float64:
 		return v, true
+	case value.Number:
+		if n, err := v.Plain(); err == nil {
+			return number(n)
+		}
+		if strings.HasPrefix(string(v), "-") {
+			return math.Inf(-1), true
+		}
+		return math.Inf(1), true
 	case *big.Int:
 		f, _ := new(big.Float).SetInt(v).Float64()
 		return f, true

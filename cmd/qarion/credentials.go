@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -135,11 +134,11 @@ func (a *app) credentialFields(in *credentialInput, text, file string, onLine bo
 
 // jsonPlace says where the text stops being JSON, without quoting it.
 func jsonPlace(data []byte, err error) string {
-	var syntax *json.SyntaxError
-	if !errors.As(err, &syntax) || syntax.Offset > int64(len(data)) {
+	var syntax *value.SyntaxError
+	if !errors.As(err, &syntax) || syntax.What == "" {
 		return ": it ends too early"
 	}
-	before := string(data[:max(0, syntax.Offset-1)])
+	before := string(data[:min(syntax.Offset, len(data))])
 	line := strings.Count(before, "\n") + 1
 	column := len([]rune(before[strings.LastIndex(before, "\n")+1:])) + 1
 	return fmt.Sprintf(" near line %d, column %d", line, column)

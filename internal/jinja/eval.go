@@ -327,6 +327,9 @@ func (s *state) wantText(what string, v any) string {
 	if u, ok := v.(*undefined); ok {
 		s.undefined(u)
 	}
+	if b, ok := v.(*value.Bytes); ok {
+		s.fail("%s", b.NotText())
+	}
 	t, ok := asText(v)
 	if !ok {
 		s.fail("%s wants text, got %s", what, typeName(v))

@@ -34,6 +34,8 @@ func (s *state) attribute(written expr, x any, name string) any {
 		}
 	case *namespace:
 		return &undefined{name: path(written, name), available: x.names}
+	case *value.Bytes:
+		return bytesAttribute(written, x, name)
 	case tuple: // what groupby gives
 		if at := slices.Index([]string{"grouper", "list"}, name); at >= 0 && len(x) == 2 {
 			return x[at]
@@ -51,6 +53,19 @@ func (s *state) attribute(written expr, x any, name string) any {
 		u.available = m.Keys()
 	}
 	return u
+}
+
+// bytesAttribute is what can be read of bytes without looking into them.
+func bytesAttribute(written expr, b *value.Bytes, name string) any {
+	switch name {
+	case "size":
+		return b.Size
+	case "content_type":
+		return b.ContentType
+	case "sha256":
+		return b.SHA256
+	}
+	return &undefined{name: path(written, name), available: []string{"content_type", "sha256", "size"}}
 }
 
 // path is how an attribute was written: get_user.address.city.
@@ -103,6 +118,9 @@ func (s *state) item(written expr, x, k any, shown bool) any {
 		if v, found := d.get(s, k); found {
 			return v
 		}
+	}
+	if b, ok := x.(*value.Bytes); ok && isText {
+		return bytesAttribute(written, b, key)
 	}
 	if isText {
 		if ns, ok := x.(*namespace); ok {

@@ -21,7 +21,7 @@ func filterNames() []string { return slices.Collect(maps.Keys(filters)) }
 
 func init() { // not at its declaration: map and select look filters up
 	filters = map[string]filterFunc{
-		"abs": absFilter, "attr": attrFilter, "batch": batchFilter, "capitalize": textFilter(capitalize), "center": centerFilter,
+		"abs": absFilter, "attr": attrFilter, "b64encode": b64encodeFilter, "batch": batchFilter, "capitalize": textFilter(capitalize), "center": centerFilter,
 		"count": lengthFilter, "d": defaultFilter, "default": defaultFilter, "dictsort": dictsortFilter, "e": escapeFilter,
 		"escape": escapeFilter, "filesizeformat": filesizeFilter, "first": firstFilter, "float": floatFilter, "forceescape": forceEscapeFilter,
 		"format": formatFilter, "groupby": groupbyFilter, "indent": indentFilter, "int": intFilter, "items": itemsFilter, "join": joinFilter,

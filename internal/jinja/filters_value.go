@@ -235,8 +235,10 @@ func (w *jsonWriter) write(v any, depth int) {
 		w.b.WriteString("null")
 	case bool:
 		w.b.WriteString(strconv.FormatBool(x))
-	case int64, *big.Int:
+	case int64, *big.Int, value.Number:
 		w.b.WriteString(w.s.str(x))
+	case *value.Bytes:
+		w.s.fail("%s", x.NotText())
 	case float64:
 		switch {
 		case math.IsNaN(x):

@@ -18,6 +18,11 @@ var (
 
 // method returns a method of a value, nil when it has none of that name.
 func method(v any, name string) any {
+	if n, ok := v.(value.Number); ok {
+		if plain, err := n.Plain(); err == nil {
+			v = plain
+		}
+	}
 	switch v := v.(type) {
 	case string:
 		if f := textMethods[name]; f != nil {

@@ -5,6 +5,8 @@ import (
 	"math/big"
 	"strconv"
 	"strings"
+
+	"github.com/qarion/qarion/internal/value"
 )
 
 // maxDigits bounds whole numbers, as Python does when it prints them.
@@ -13,12 +15,19 @@ const maxDigits = 4300
 // maxBits is the size of a number of maxDigits digits.
 const maxBits = maxDigits * 3322 / 1000
 
-// number reports a value as a number: int64, *big.Int or float64. Flags are 1
-// and 0, as in Python.
+// number reports a value as a number to calculate with: int64, *big.Int or
+// float64. Flags are 1 and 0, as in Python. It fails for a number of the data
+// that is too large to calculate with.
 func number(v any) (any, bool) {
 	switch v := v.(type) {
 	case int64, *big.Int, float64:
 		return v, true
+	case value.Number:
+		n, err := v.Plain()
+		if err != nil {
+			panic(&failure{&Error{Message: err.Error()}}) // evaluate names the field
+		}
+		return n, true
 	case bool:
 		if v {
 			return int64(1), true

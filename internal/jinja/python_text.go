@@ -34,6 +34,8 @@ func (s *state) str(v any) string {
 		return v.String()
 	case float64:
 		return floatText(v)
+	case value.Number:
+		return string(v)
 	case *undefined:
 		if v.empty {
 			return ""
@@ -93,8 +95,10 @@ func (s *state) repr(b *strings.Builder, v any, depth int) {
 		}
 	case gen:
 		s.fail("a sequence that a filter gives must go through \"list\" or \"join\" before it is printed")
-	case nil, bool, int64, *big.Int, float64, *undefined:
+	case nil, bool, int64, *big.Int, float64, value.Number, *undefined:
 		b.WriteString(s.str(v))
+	case *value.Bytes:
+		s.fail("%s", v.NotText())
 	default:
 		s.fail("a %s cannot be printed", typeName(v))
 	}
@@ -157,6 +161,10 @@ func (s *state) truth(v any) bool {
 		return v.Sign() != 0
 	case float64:
 		return v != 0
+	case value.Number:
+		return !v.IsZero()
+	case *value.Bytes:
+		return v.Size > 0
 	case string:
 		return v != ""
 	case markup:
@@ -195,6 +203,10 @@ func (s *state) equalAt(a, b any, depth int) bool {
 	}
 	if u, ok := b.(*undefined); ok {
 		s.undefined(u)
+	}
+	if x, ok := a.(value.Number); ok && a == b {
+		s.scan(len(x))
+		return true
 	}
 	if x, ok := number(a); ok {
 		y, ok := number(b)
@@ -415,6 +427,8 @@ func (s *state) length(v any) (int, bool) {
 		return v.Len(), true
 	case *dict:
 		return v.Len(), true
+	case *value.Bytes:
+		return int(v.Size), true
 	}
 	if text, ok := asText(v); ok {
 		s.scan(len(text))

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"github.com/qarion/qarion/internal/value"
 )
 
 type testFunc func(s *state, v any, a *args) bool
@@ -26,15 +28,15 @@ func init() { // not at its declaration: "test" looks tests up
 		"boolean":   none(func(_ *state, v any) bool { _, ok := v.(bool); return ok }),
 		"true":      none(func(_ *state, v any) bool { return v == true }),
 		"false":     none(func(_ *state, v any) bool { return v == false }),
-		"float":     none(func(_ *state, v any) bool { _, ok := v.(float64); return ok }),
-		"integer": none(func(_ *state, v any) bool {
-			switch v.(type) {
-			case int64, *big.Int:
-				return true
+		"float":     none(func(_ *state, v any) bool { return typeName(v) == "float" }),
+		"integer":   none(func(_ *state, v any) bool { return typeName(v) == "int" }),
+		"number": none(func(_ *state, v any) bool {
+			if _, kept := v.(value.Number); kept {
+				return true // also where it is too large to calculate with
 			}
-			return false
+			_, ok := number(v)
+			return ok
 		}),
-		"number":  none(func(_ *state, v any) bool { _, ok := number(v); return ok }),
 		"string":  none(func(_ *state, v any) bool { _, ok := asText(v); return ok }),
 		"mapping": none(func(_ *state, v any) bool { _, ok := asMapping(v); return ok }),
 		"escaped": none(func(_ *state, v any) bool { _, ok := v.(markup); return ok }),

@@ -136,7 +136,7 @@ func plain(v any) (out any, ok bool) {
 			m.Set(k, p)
 		}
 		return m, true
-	case nil, bool, int64, *big.Int, float64, string:
+	case nil, bool, int64, *big.Int, float64, value.Number, string, *value.Bytes:
 		return v, true
 	}
 	return nil, false

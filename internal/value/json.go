@@ -2,119 +2,18 @@ package value
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"math/big"
 	"strconv"
-	"strings"
 	"unicode/utf8"
 )
 
-// MaxDepth bounds how deeply lists and maps may nest in JSON that is read.
-const MaxDepth = 500
-
-// ErrDepth is returned for JSON that nests deeper than MaxDepth.
-var ErrDepth = fmt.Errorf("JSON nests deeper than %d levels", MaxDepth)
-
-// ParseJSON reads one JSON text (RFC 8259) with nothing behind it. A number
-// without '.', 'e' and 'E' is an int64, or a *big.Int past 64 bits; any other
-// is a float64. Of a repeated key the last value counts, at the first place.
-func ParseJSON(data []byte) (any, error) {
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.UseNumber()
-	v, err := parse(d, 0)
-	if err != nil {
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			return nil, errors.New("unexpected end of JSON")
-		}
-		return nil, err
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return nil, fmt.Errorf("more after the JSON value, at byte %d", d.InputOffset())
-	}
-	return v, nil
-}
-
-func parse(d *json.Decoder, depth int) (any, error) {
-	if depth > MaxDepth {
-		return nil, ErrDepth
-	}
-	tok, err := d.Token()
-	if err != nil {
-		return nil, err
-	}
-	switch t := tok.(type) {
-	case json.Number:
-		return ParseNumber(string(t))
-	case json.Delim:
-		if t == '[' {
-			return parseList(d, depth)
-		}
-		return parseMap(d, depth)
-	default: // nil, bool, string
-		return t, nil
-	}
-}
-
-func parseList(d *json.Decoder, depth int) (any, error) {
-	list := []any{}
-	for d.More() {
-		v, err := parse(d, depth+1)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, v)
-	}
-	_, err := d.Token() // the closing bracket
-	return list, err
-}
-
-func parseMap(d *json.Decoder, depth int) (any, error) {
-	m := NewMap(4)
-	for d.More() {
-		key, err := d.Token()
-		if err != nil {
-			return nil, err
-		}
-		v, err := parse(d, depth+1)
-		if err != nil {
-			return nil, err
-		}
-		m.Set(key.(string), v)
-	}
-	_, err := d.Token() // the closing brace
-	return m, err
-}
-
-// ParseNumber reads a JSON number as ParseJSON does. A fraction past the
-// range of float64 is an error.
-func ParseNumber(s string) (any, error) {
-	if strings.ContainsAny(s, ".eE") {
-		f, err := strconv.ParseFloat(s, 64)
-		if err != nil {
-			return nil, fmt.Errorf("number %.40s is out of range", s)
-		}
-		return f, nil
-	}
-	if i, err := strconv.ParseInt(s, 10, 64); err == nil {
-		return i, nil
-	}
-	if len(s) > 4300 { // as CPython: more digits cost quadratic time
-		return nil, errors.New("number has more than 4300 digits")
-	}
-	b, ok := new(big.Int).SetString(s, 10)
-	if !ok {
-		return nil, fmt.Errorf("%.40q is not a number", s)
-	}
-	return b, nil
-}
-
 // AppendJSON appends the compact JSON text of a value. Fractions keep a point
-// (7.0 stays 7.0), text is written as UTF-8 with only what JSON demands
-// escaped. NaN, infinities and foreign Go types are errors.
+// (7.0 stays 7.0), a Number is written as it was read, text as UTF-8 with only
+// what JSON demands escaped. NaN, infinities, Bytes and foreign Go types are
+// errors.
 func AppendJSON(dst []byte, v any) ([]byte, error) {
 	switch v := v.(type) {
 	case nil:
@@ -129,12 +28,16 @@ func AppendJSON(dst []byte, v any) ([]byte, error) {
 		return v.Append(dst, 10), nil
 	case float64:
 		return appendFloat(dst, v)
+	case Number:
+		return append(dst, v...), nil
 	case string:
 		return AppendString(dst, v), nil
 	case []any:
 		return appendList(dst, v)
 	case *Map:
 		return appendMap(dst, v)
+	case *Bytes:
+		return dst, errors.New(v.NotText())
 	}
 	return dst, fmt.Errorf("a %T is not a value", v)
 }

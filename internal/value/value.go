@@ -1,11 +1,12 @@
 // Package value is the data that flows carry: what a TOML file, a JSON body,
 // an XCom value and a template have in common.
 //
-// A value is one of nil, bool, int64, *big.Int, float64, string, []any and
-// *Map, and nothing else. Whole numbers and fractions stay apart, as in JSON
-// text and in Python (1 and 1.0 are different values), and maps keep the order
-// of their keys. The package decides nothing about meaning; it only reads,
-// writes and holds.
+// A value is one of nil, bool, int64, *big.Int, float64, Number, string, []any,
+// *Map and *Bytes, and nothing else. Whole numbers and fractions stay apart, as
+// in JSON text and in Python (1 and 1.0 are different values), numbers that
+// were read keep their text, and maps the order of their keys. Bytes are what
+// is no text; they are a value of their own and never a part of another. The
+// package decides nothing about meaning; it only reads, writes and holds.
 package value
 
 import (
@@ -148,9 +149,9 @@ func Clone(v any) any {
 }
 
 // TypeName names a value's type in the words of the flow format: null, bool,
-// int, float, str, list or dict.
+// int, float, str, list, dict or bytes.
 func TypeName(v any) string {
-	switch v.(type) {
+	switch v := v.(type) {
 	case nil:
 		return "null"
 	case bool:
@@ -165,6 +166,13 @@ func TypeName(v any) string {
 		return "list"
 	case *Map:
 		return "dict"
+	case *Bytes:
+		return "bytes"
+	case Number:
+		if v.Whole() {
+			return "int"
+		}
+		return "float"
 	}
 	return "unknown"
 }
