@@ -36,8 +36,8 @@ type manifest struct {
 	Hash   [32]byte `cbor:"5,keyasint"` // of the joined parts
 }
 
-// Save implements engine.Checkpoints.
-func (l *Ledger) Save(ctx context.Context, snap *fold.Snapshot) error {
+// Save implements runtime.Checkpoints.
+func (l *Ledger) Save(ctx context.Context, snap *fold.Snapshot, needed uint64) error {
 	plain, err := cbor.Marshal(snap)
 	if err != nil {
 		return fmt.Errorf("encode checkpoint: %w", err)
@@ -61,22 +61,33 @@ func (l *Ledger) Save(ctx context.Context, snap *fold.Snapshot) error {
 	if _, err := l.js.PublishMsg(ctx, &nats.Msg{Subject: name + manifestPart, Data: data}); err != nil {
 		return unavailable(err)
 	}
-	return l.dropOld(ctx)
+	return l.dropOld(ctx, needed)
 }
 
-// dropOld removes all but the newest two checkpoints.
-func (l *Ledger) dropOld(ctx context.Context) error {
+// dropOld removes the checkpoints that are not kept.
+func (l *Ledger) dropOld(ctx context.Context, needed uint64) error {
 	seqs, err := l.checkpoints(ctx, "*")
 	if err != nil {
 		return err
 	}
-	for _, seq := range seqs[min(len(seqs), keptNewest):] {
+	for i, seq := range seqs {
+		if i < keptNewest || seq <= needed {
+			if seq <= needed {
+				needed = 0 // older ones are not
+			}
+			continue
+		}
 		subject := subjectCheckpoint + strconv.FormatUint(seq, 10) + ".*"
 		if err := l.stream.Purge(ctx, jetstream.WithPurgeSubject(subject)); err != nil {
 			return fmt.Errorf("remove checkpoint %d: %w", seq, err)
 		}
 	}
 	return nil
+}
+
+// Kept implements runtime.Checkpoints.
+func (l *Ledger) Kept(ctx context.Context) ([]uint64, error) {
+	return l.checkpoints(ctx, manifestPart)
 }
 
 // checkpoints lists the ledger sequences of the checkpoints that have the
@@ -99,27 +110,25 @@ func (l *Ledger) checkpoints(ctx context.Context, part string) ([]uint64, error)
 	return seqs, nil
 }
 
-// Load implements engine.Checkpoints. One that cannot be read is reported and
+// Load implements runtime.Checkpoints. One that cannot be read is reported and
 // left out: an older one, or the beginning, takes its place.
-func (l *Ledger) Load(ctx context.Context) ([]*fold.Snapshot, error) {
+func (l *Ledger) Load(ctx context.Context, atMost uint64) (*fold.Snapshot, error) {
 	seqs, err := l.checkpoints(ctx, manifestPart)
 	if err != nil {
 		return nil, err
 	}
-	var snaps []*fold.Snapshot
-	for _, seq := range seqs[:min(len(seqs), keptNewest)] {
-		snap, err := l.load(ctx, seq)
-		var newer *NewerFormatError
-		if errors.As(err, &newer) {
-			return nil, err
-		}
-		if err != nil {
-			l.log.Warn("a checkpoint cannot be read and is left out", "checkpoint", seq, engine.LogErr, err)
+	for _, seq := range seqs {
+		if seq > atMost {
 			continue
 		}
-		snaps = append(snaps, snap)
+		snap, err := l.load(ctx, seq)
+		var newer *NewerFormatError
+		if err == nil || errors.As(err, &newer) {
+			return snap, err
+		}
+		l.log.Warn("a checkpoint cannot be read and is left out", "checkpoint", seq, engine.LogErr, err)
 	}
-	return snaps, nil
+	return nil, nil
 }
 
 func (l *Ledger) load(ctx context.Context, seq uint64) (*fold.Snapshot, error) {

@@ -37,7 +37,7 @@ type Runner interface {
 	Get(ctx context.Context, id engine.RunID) (*engine.RunDoc, error)
 	Wait(ctx context.Context, id engine.RunID) (*engine.RunDoc, error)
 	Open(ctx context.Context) ([]*engine.RunDoc, error)
-	Shown(ctx context.Context) error
+	Shown(ctx context.Context, view string) error
 	Cancel(ctx context.Context, id engine.RunID, reason string) error
 	Resolve(ctx context.Context, id engine.RunID, task engine.TaskID, as string, value []byte) error
 	Flows(ctx context.Context) ([]engine.FlowInfo, error)

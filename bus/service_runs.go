@@ -31,7 +31,7 @@ func (r *runs) Get(ctx context.Context, id engine.RunID) (*engine.RunDoc, error)
 		return doc, err
 	}
 	// It has ended, and the view is about to show that.
-	if err := r.engine.Shown(ctx); err != nil {
+	if err := r.engine.Shown(ctx, engine.RunsView); err != nil {
 		return nil, err
 	}
 	return r.view.Get(ctx, id)
@@ -43,7 +43,7 @@ func (r *runs) open(ctx context.Context) ([]*engine.RunDoc, error) {
 	if err != nil {
 		return nil, err
 	}
-	return open, r.engine.Shown(ctx)
+	return open, r.engine.Shown(ctx, engine.RunsView)
 }
 
 // wait returns a run when it is final or waits for a person, or as it is when

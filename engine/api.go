@@ -39,9 +39,20 @@ type NodeStatus struct {
 	OpenRuns     int            `json:"open_runs"`
 	Interrupted  []TaskRef      `json:"interrupted"`   // tasks that need a person; at most 20
 	LedgerSeq    uint64         `json:"ledger_seq"`    // last sequence folded
-	ProjectedSeq uint64         `json:"projected_seq"` // every projection has passed it
+	ProjectedSeq uint64         `json:"projected_seq"` // every view has passed it
+	Views        []ViewStatus   `json:"views"`
 	BadRecords   int            `json:"bad_records"`
 	DedupeFull   bool           `json:"dedupe_full"` // over a million keys in 24 h: the oldest are forgotten
+}
+
+// ViewStatus is how far a view of the ledger is.
+type ViewStatus struct {
+	View     string   `json:"view"`
+	Seq      uint64   `json:"seq"`                 // everything up to this ledger sequence is shown
+	Behind   uint64   `json:"behind"`              // ledger entries
+	Rereads  bool     `json:"rereads,omitempty"`   // too far behind for memory: it reads the ledger again
+	WaitsFor []string `json:"waits_for,omitempty"` // views that must show the end of a run before it
+	Problem  string   `json:"problem,omitempty"`   // why it did not take what it was given last
 }
 
 // TaskRef names a task of a run.

@@ -29,6 +29,9 @@ func (f RunFilter) Matches(id RunID, flow FlowID, status Status) bool {
 		(f.Before == "" || id < f.Before) && (f.Since.IsZero() || !id.Time().Before(f.Since.Truncate(time.Millisecond)))
 }
 
+// RunsView is the name of the projection that Runs reads.
+const RunsView = "runs"
+
 // Runs is what is known of runs after the fold has let go of them: the view
 // that runs.get and runs.list read.
 type Runs interface {

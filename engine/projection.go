@@ -4,15 +4,31 @@ import "context"
 
 // Projection is a view that follows the ledger: a bucket, a stream, a table.
 // It can be deleted and is rebuilt with the same content.
+//
+// Every view is fed by a goroutine of its own, at its own speed: nobody waits
+// for one that is slow, and it may be as slow as it must. One that falls far
+// behind is fed from the ledger, which is kept for it. All calls come from that
+// goroutine, one after another, apart from Position.
 type Projection interface {
+	// Name is a word for status and log, such as "runs".
 	Name() string
-	// Position is the last change that the view has durably taken; the zero
-	// Pos when it is new. Asked once, at start.
+	// Position is the last change that the view has durably taken, or what
+	// Mark stored last, whichever is newer; the zero Pos when it is new. Asked
+	// once, at start.
 	Position(ctx context.Context) (Pos, error)
-	// Project takes changes in order and returns when all of them are stored.
-	// The same change may come again: writing it twice must not show.
+	// Project takes a batch of up to some thousand changes, in order, and
+	// returns when all of them are stored. A view that writes in transactions
+	// stores the last change's Pos as its position in the same one. A batch may
+	// begin and end within a ledger entry. After an error, or a restart, the
+	// same changes may come again, in other batches, also such as are not after
+	// Position: writing one twice must not show. It is repeated until it works;
+	// when ctx ends it may return early. What changes points to must not be
+	// changed or kept.
 	Project(ctx context.Context, changes []Change) error
-	// Mark stores that the view has taken everything up to the position.
+	// Mark stores that the view has taken everything up to the position, also
+	// where it had nothing to write for it. It comes between batches, after
+	// each checkpoint of the ledger, and says what of the ledger the view needs
+	// no more.
 	Mark(ctx context.Context, at Pos) error
 }
 

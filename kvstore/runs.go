@@ -65,7 +65,7 @@ func OpenRuns(ctx context.Context, cfg RunsConfig) (*Runs, error) {
 func (r *Runs) Close() { r.feed.Close() }
 
 // Name implements engine.Projection.
-func (r *Runs) Name() string { return "runs" }
+func (r *Runs) Name() string { return engine.RunsView }
 
 // Position implements engine.Projection.
 func (r *Runs) Position(ctx context.Context) (engine.Pos, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -77,6 +78,19 @@ func (a *app) printOpenBreakers(list []apicall.BreakerStatus) {
 	}
 }
 
+// viewReason says why a view is behind, as far as that is known.
+func viewReason(v *engine.ViewStatus) string {
+	switch {
+	case v.Problem != "":
+		return ": " + v.Problem
+	case len(v.WaitsFor) > 0:
+		return ": the end of a run is told when " + strings.Join(v.WaitsFor, ", ") + " shows it"
+	case v.Rereads:
+		return ", reading the ledger again"
+	}
+	return ""
+}
+
 func (a *app) printStatus(target string, in *nodeInfo) {
 	w, e := a.ui.out, &in.Engine
 	row := func(name, format string, args ...any) {
@@ -86,6 +100,11 @@ func (a *app) printStatus(target string, in *nodeInfo) {
 	row("server", "%s", target)
 	behind := int64(e.LedgerSeq) - int64(e.ProjectedSeq)
 	row("data", "%s, %s, projections %s", in.DataDir, bytesize(in.DataBytes), map[bool]string{true: "current (0 behind)", false: fmt.Sprintf("%d behind", behind)}[behind <= 0])
+	for _, v := range e.Views {
+		if v.Behind > 0 {
+			row("view", "%s is %s behind%s", v.View, plural(int(v.Behind), "ledger sequence"), viewReason(&v))
+		}
+	}
 	if f := in.FlowFiles; f != nil {
 		left := ""
 		if len(f.LeftOut) > 0 {

@@ -100,7 +100,7 @@ func (e *Engine) Wait(ctx context.Context, id engine.RunID) (*engine.RunDoc, err
 	if err != nil {
 		// It may have ended between the caller's start and now: what it waits
 		// for is then on its way through the views, or has passed them.
-		if settled := e.views.reached(ctx, e.foldedSeq(ctx)); settled != nil {
+		if settled := e.views.reached(ctx, e.foldedSeq(ctx), ""); settled != nil {
 			return nil, settled
 		}
 		select {
@@ -121,9 +121,11 @@ func (e *Engine) Wait(ctx context.Context, id engine.RunID) (*engine.RunDoc, err
 	}
 }
 
-// Shown returns when every view shows what the engine knows now: a run that is
-// not open any more is found in them then.
-func (e *Engine) Shown(ctx context.Context) error { return e.views.reached(ctx, e.foldedSeq(ctx)) }
+// Shown returns when a view, by its name, shows what the engine knows now: a
+// run that is not open any more is found in it then. It waits for no other.
+func (e *Engine) Shown(ctx context.Context, view string) error {
+	return e.views.reached(ctx, e.foldedSeq(ctx), view)
+}
 
 func (e *Engine) foldedSeq(ctx context.Context) (seq uint64) {
 	_ = e.sched.ask(ctx, func() { seq = e.sched.state.Seq })
@@ -264,12 +266,10 @@ func (e *Engine) Release(key string) {
 func (e *Engine) Status(ctx context.Context) (engine.NodeStatus, error) {
 	st := engine.NodeStatus{
 		Installation: e.id, Worker: e.cfg.Worker, Started: engine.FormatTime(e.started), Slots: e.cfg.Slots,
-		InFlight: int(e.worker.busy.Load()), ProjectedSeq: e.views.position(),
+		InFlight: int(e.worker.busy.Load()),
 	}
 	err := e.sched.ask(ctx, func() { e.sched.status(&st) })
-	if err == nil && e.views.reachedNow(st.LedgerSeq) {
-		st.ProjectedSeq = st.LedgerSeq
-	}
+	st.Views, st.ProjectedSeq = e.views.status()
 	return st, err
 }
 

@@ -4,7 +4,7 @@
 //	scheduler   one goroutine that owns the fold's state: takes entries, gives
 //	            tasks out, sets timers, parks what waits for a breaker
 //	worker      makes one attempt at a time per slot and writes its record
-//	projector   hands what changed to the views, in order
+//	projector   hands what changed to the views, each at its own speed
 //	closer      writes the records that no worker writes
 //	waiters     callers that wait for a run to be accepted or to end
 //	housekeeping  checkpoints, what got lost on its way, purge

@@ -30,6 +30,7 @@ type Config struct {
 	Grace           time.Duration // for calls in flight when the engine stops
 	Retention       time.Duration // of closed runs in the ledger
 	CheckpointEvery int           // records between two checkpoints
+	ViewQueue       int           // changes that stay in memory for views that lag
 	OnlyOwn         bool          // execute only runs that this engine starts
 
 	Now   func() time.Time                 // for what gets recorded
@@ -52,6 +53,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.CheckpointEvery <= 0 {
 		c.CheckpointEvery = DefaultCheckpointEvery
+	}
+	if c.ViewQueue <= 0 {
+		c.ViewQueue = DefaultViewQueue
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -189,7 +193,10 @@ func (e *Engine) settle(base context.Context) error {
 		err = e.sched.reached(ctx, last)
 	}
 	if err == nil {
-		err = e.checkpoint(ctx)
+		err = e.Checkpoint(ctx)
+	}
+	if err == nil {
+		err = e.views.settle(ctx, last)
 	}
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		e.log.Warn("stopped without a checkpoint; the next start folds more", engine.LogErr, err)
@@ -209,13 +216,9 @@ func (e *Engine) follow(ctx context.Context, from uint64) error {
 	})
 }
 
-// open loads the newest checkpoint that no view is behind of, and returns the
-// ledger's last sequence. A new ledger gets its installation record.
+// open loads the newest checkpoint and returns the ledger's last sequence. A
+// new ledger gets its installation record.
 func (e *Engine) open(ctx context.Context) (target uint64, err error) {
-	views, behind, err := e.positions(ctx)
-	if err != nil {
-		return 0, err
-	}
 	if target, err = e.cfg.Ledger.Last(ctx); err != nil {
 		return 0, fmt.Errorf("read the ledger's end: %w", err)
 	}
@@ -225,54 +228,50 @@ func (e *Engine) open(ctx context.Context) (target uint64, err error) {
 			return 0, fmt.Errorf("write the installation record: %w", err)
 		}
 	}
-	state, err := e.restore(ctx, behind)
+	state, err := e.restore(ctx, newest)
 	if err != nil {
 		return 0, err
 	}
 	for g := range state.Graphs() {
 		e.cfg.programs.add(g)
 	}
-	e.views = newProjector(views, e.log, e.waiters.shown)
+	e.views = newProjector(&e.cfg, e.restore, state.Seq, target)
+	if err := e.openViews(ctx); err != nil {
+		return 0, err
+	}
 	e.sched = newScheduler(&e.cfg, state, e.views, e.waiters, e.worker, e.closer)
 	return target, nil
 }
 
-// positions asks every view how far it is.
-func (e *Engine) positions(ctx context.Context) (views []view, behind engine.Pos, err error) {
-	behind = engine.Pos{Seq: 1<<63 - 1}
-	for _, p := range e.cfg.Projections {
-		at, err := p.Position(ctx)
+// openViews asks every view how far it is. The last one tells of a run's end:
+// it follows the others.
+func (e *Engine) openViews(ctx context.Context) error {
+	for i, v := range e.cfg.Projections {
+		at, err := v.Position(ctx)
 		if err != nil {
-			return nil, engine.Pos{}, fmt.Errorf("read the position of %s: %w", p.Name(), err)
+			return fmt.Errorf("read the position of %s: %w", v.Name(), err)
 		}
-		if at.Before(behind) {
-			behind = at
+		var follows []*view
+		if i == len(e.cfg.Projections)-1 {
+			follows = e.views.views
 		}
-		views = append(views, view{Projection: p, from: at})
+		e.views.addView(v, at, follows...)
 	}
-	return views, behind, nil
+	return nil
 }
 
-// restore returns the state of the newest usable checkpoint. When every one is
-// newer than the slowest view, the oldest is taken: what came before it may
-// have been purged, and the view is told so in the log.
-func (e *Engine) restore(ctx context.Context, behind engine.Pos) (*fold.State, error) {
-	snaps, err := e.cfg.Checkpoints.Load(ctx)
+// newest is above every sequence.
+const newest = 1<<64 - 1
+
+// restore returns the state of the newest checkpoint that covers no more than
+// a sequence; that of the ledger's beginning when there is none.
+func (e *Engine) restore(ctx context.Context, atMost uint64) (*fold.State, error) {
+	snap, err := e.cfg.Checkpoints.Load(ctx, atMost)
 	if err != nil {
-		return nil, fmt.Errorf("load checkpoints: %w", err)
+		return nil, fmt.Errorf("load a checkpoint: %w", err)
 	}
-	for _, snap := range snaps {
-		if snap.Seq > behind.Seq {
-			continue
-		}
-		state, err := fold.Restore(snap)
-		if err == nil {
-			return state, nil
-		}
-		if errors.Is(err, engine.ErrInvalid) && snap.Format > engine.FormatVersion {
-			return nil, err
-		}
-		e.log.Warn("a checkpoint cannot be used; starting from an older one", engine.LogErr, err)
+	if snap == nil {
+		return fold.NewState(), nil
 	}
-	return fold.NewState(), nil
+	return fold.Restore(snap)
 }

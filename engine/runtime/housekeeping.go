@@ -33,12 +33,12 @@ func (e *Engine) keepHouse(ctx context.Context) error {
 			return nil
 		case <-look.C:
 			if e.checkpointDue(ctx, time.Since(last)) {
-				err, last = e.checkpoint(ctx), time.Now()
+				err, last = e.Checkpoint(ctx), time.Now()
 			}
 		case <-reconcile.C:
 			err = e.reconcile(ctx)
 		case <-purge.C:
-			err = e.purge(ctx)
+			err = e.Purge(ctx, e.cfg.Now().Add(-e.cfg.Retention))
 		}
 		if err != nil && ctx.Err() == nil {
 			e.log.Warn("housekeeping did not finish; it is tried again", engine.LogErr, err)
@@ -54,8 +54,9 @@ func (e *Engine) checkpointDue(ctx context.Context, age time.Duration) (due bool
 	return due && err == nil
 }
 
-// checkpoint writes a snapshot of the fold, after every view has passed it.
-func (e *Engine) checkpoint(ctx context.Context) error {
+// Checkpoint writes a snapshot of the fold, if anything has happened since the
+// last one. The views store where they are.
+func (e *Engine) Checkpoint(ctx context.Context) error {
 	e.checkpointing.Lock()
 	defer e.checkpointing.Unlock()
 	var snap *fold.Snapshot
@@ -70,10 +71,8 @@ func (e *Engine) checkpoint(ctx context.Context) error {
 	if err = errors.Join(err, failed); err != nil || snap == nil {
 		return err
 	}
-	if err := e.views.mark(ctx, snap.Seq); err != nil {
-		return err
-	}
-	return e.cfg.Checkpoints.Save(ctx, snap)
+	e.views.requestMarks(snap.Seq)
+	return e.cfg.Checkpoints.Save(ctx, snap, e.views.needed())
 }
 
 // reconcile gives out again what was given out long ago, has no record, and is
@@ -161,15 +160,14 @@ func (w *worker) making(key engine.AttemptKey) bool {
 	return w.calls[key] != nil
 }
 
-// purge removes from the ledger what is older than the retention, is covered
-// by the older checkpoint, has been shown by every view and belongs to no open
-// run.
-func (e *Engine) purge(ctx context.Context) error {
-	snaps, err := e.cfg.Checkpoints.Load(ctx)
-	if err != nil || len(snaps) < 2 {
+// Purge removes from the ledger what is older than a time, is covered by the
+// older checkpoint, has been shown by every view and belongs to no open run.
+func (e *Engine) Purge(ctx context.Context, older time.Time) error {
+	kept, err := e.cfg.Checkpoints.Kept(ctx)
+	if err != nil || len(kept) < 2 {
 		return err
 	}
-	before := min(snaps[1].Seq, e.views.position())
+	before := min(kept[1], e.views.needed())
 	keep := map[string]bool{}
 	err = e.sched.ask(ctx, func() {
 		for r := range e.sched.state.Runs() {
@@ -183,5 +181,5 @@ func (e *Engine) purge(ctx context.Context) error {
 		return err
 	}
 	e.cfg.programs.retain(keep)
-	return e.cfg.Ledger.Purge(ctx, before, engine.At(e.cfg.Now().Add(-e.cfg.Retention)), keep)
+	return e.cfg.Ledger.Purge(ctx, before, engine.At(older), keep)
 }

@@ -2,247 +2,292 @@ package runtime
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/engine/fold"
 )
 
-// maxBehind is how many changes may wait for the views before the scheduler
-// waits for them, and maxBatch how many they take at once.
+// How many changes, and how much of them, a view is handed at once.
 const (
-	maxBehind = 100_000
-	maxBatch  = 4096
+	maxBatch      = 4096
+	maxBatchBytes = 8 << 20
 )
 
-// projector hands changes to the projections, in order and in batches. All
-// views but the last take a batch side by side; the last, which publishes that
-// a run is done, takes it after them, so that whoever hears of the end finds
-// everything shown.
+// projector hands the changes to the views, in order and in batches. Each view
+// has its own goroutine and its own place in the queue of the newest changes,
+// so nobody waits for one that is slow or stands still: what the queue could
+// not keep for it, it reads again from the ledger (catchup.go).
+//
+// A view may follow others: then the end of a run is handed to it only when
+// they have passed it, so that whoever hears of the end finds everything shown.
 type projector struct {
-	views []view
-	log   *slog.Logger
-	shown func(*engine.Change)
+	views   []*view
+	log     *slog.Logger
+	ledger  engine.Ledger
+	restore restoreFunc
+	target  uint64 // the ledger's last sequence at start: a change from before it is a replay
 
-	mu      sync.Mutex
-	room    *sync.Cond
-	queue   []engine.Change
-	wake    chan struct{}
-	passed  uint64 // every view has taken everything up to this ledger sequence
-	waiting []seqWaiter
-	target  uint64 // newest sequence handed over
-	busy    bool   // a batch is being written
-	ended   bool
-
-	marks chan markRequest
+	mu     sync.Mutex
+	queue  *changeQueue
+	folded uint64     // the queue has had every change up to this sequence
+	shown  seqWaiters // wait for every view to have passed
+	kept   seqWaiters // wait for every view to have stored that
 }
 
-// markRequest asks for the views' positions to be stored, now that they have
-// passed a sequence.
-type markRequest struct {
-	seq  uint64
-	done chan error
-}
+// restoreFunc returns the fold's state at the newest place from which a view
+// can be made that has everything up to a sequence.
+type restoreFunc func(ctx context.Context, atMost uint64) (*fold.State, error)
 
+// view is a projection and how far it is.
 type view struct {
 	engine.Projection
-	from engine.Pos // what it had taken at start
+	follows []*view
+	wake    chan struct{}
+	pos     engine.Pos // of the last change taken; only the view's own goroutine looks at it
+
+	// Guarded by the projector's mu.
+	at      uint64 // number in the queue of the next change
+	behind  bool   // the queue does not have what it needs next
+	passed  uint64 // everything up to this sequence is taken
+	stored  uint64 // a restart would go on from here, or later
+	mark    uint64 // to be stored once it is passed; 0: nothing
+	problem string // why the last try failed; "" when it did not
+	shown   seqWaiters
 }
 
-func newProjector(views []view, log *slog.Logger, shown func(*engine.Change)) *projector {
-	p := &projector{views: views, log: log, shown: shown, wake: make(chan struct{}, 1), marks: make(chan markRequest)}
-	p.room = sync.NewCond(&p.mu)
-	return p
-}
+// maxChanges is above the number of changes that one ledger entry can make: as
+// the N of a position it stands for the whole entry.
+const maxChanges = 1 << 30
 
-// add queues a change; it waits while the views are far behind.
-func (p *projector) add(c *engine.Change) {
-	p.mu.Lock()
-	for len(p.queue) >= maxBehind && !p.ended {
-		p.room.Wait()
+func whole(seq uint64) engine.Pos { return engine.Pos{Seq: seq, N: maxChanges} }
+
+// newProjector prepares the views. The queue will have every change behind
+// from, the ledger had entries up to target when the node started.
+func newProjector(cfg *Config, restore restoreFunc, from, target uint64) *projector {
+	return &projector{
+		log: cfg.Log, ledger: cfg.Ledger, restore: restore, target: target, folded: from,
+		queue: newChangeQueue(cfg.ViewQueue, whole(from)),
 	}
-	p.queue = append(p.queue, *c)
-	p.mu.Unlock()
+}
+
+// addView registers a view that has taken everything up to a position.
+func (p *projector) addView(v engine.Projection, pos engine.Pos, follows ...*view) *view {
+	passed := pos.Seq
+	if pos.N < maxChanges && passed > 0 {
+		passed-- // there may be more of that entry
+	}
+	out := &view{
+		Projection: v, follows: slices.Clone(follows), wake: make(chan struct{}, 1), pos: pos,
+		at: p.queue.next, behind: passed < p.folded, passed: passed, stored: passed,
+	}
+	p.views = append(p.views, out)
+	return out
+}
+
+// add hands over the changes of all entries up to a sequence; they belong to
+// the views from now on. It never waits for one.
+func (p *projector) add(changes []engine.Change, seq uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(changes) > 0 {
+		p.queue.add(changes)
+	}
+	p.folded = max(p.folded, seq)
+	for _, v := range p.views {
+		v.behind = v.behind || v.at < p.queue.first()
+		v.rouse()
+	}
+	if len(p.views) == 0 {
+		p.queue.trim(p.queue.next)
+		p.shown.reached(p.folded)
+	}
+}
+
+func (v *view) rouse() {
 	select {
-	case p.wake <- struct{}{}:
+	case v.wake <- struct{}{}:
 	default:
 	}
 }
 
-// run projects until ctx ends, and what is queued by then.
+// run projects until ctx ends.
 func (p *projector) run(ctx context.Context) error {
-	defer p.end()
-	for {
-		batch := p.next()
-		if len(batch) == 0 {
+	var all sync.WaitGroup
+	for _, v := range p.views {
+		all.Go(func() { p.follow(ctx, v) })
+	}
+	all.Wait()
+	return nil
+}
+
+// follow keeps one view up to date until ctx ends.
+func (p *projector) follow(ctx context.Context, v *view) {
+	var batch []engine.Change
+	for ctx.Err() == nil {
+		p.storeMark(ctx, v)
+		parts, through, behind := p.next(v)
+		if behind {
+			p.catchUp(ctx, v)
+			continue
+		}
+		taken := 0
+		batch = batch[:0]
+		for _, part := range parts {
+			taken += len(part)
+			for len(part) > 0 && !v.pos.Before(part[0].Pos) {
+				part = part[1:]
+			}
+			batch = append(batch, part...)
+		}
+		if !p.deliver(ctx, v, batch) {
+			return
+		}
+		clear(batch) // what it pointed to may go
+		if p.passedTo(v, taken, through) {
+			continue
+		}
+		select {
+		case <-v.wake:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// next returns the changes that a view takes next, and the sequence that it
+// will have passed with them.
+func (p *projector) next(v *view) (parts [][]engine.Change, through uint64, behind bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if v.behind {
+		return nil, 0, true
+	}
+	parts, left := p.queue.from(v.at, maxBatch, maxBatchBytes)
+	if left == nil {
+		return parts, p.folded, false
+	}
+	return parts, left.Pos.Seq - 1, false
+}
+
+// passedTo notes that a view has taken changes and everything up to a sequence,
+// and reports whether more is there for it.
+func (p *projector) passedTo(v *view, taken int, through uint64) (more bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	v.at += uint64(taken)
+	p.progress(v, through)
+	oldest := p.queue.next
+	for _, w := range p.views {
+		if !w.behind {
+			oldest = min(oldest, w.at)
+		}
+	}
+	p.queue.trim(oldest)
+	return v.behind || v.at < p.queue.next
+}
+
+// progress notes how far a view has come and tells those who wait for it. mu
+// is held.
+func (p *projector) progress(v *view, through uint64) {
+	if through <= v.passed {
+		return
+	}
+	v.passed = through
+	v.shown.reached(through)
+	p.shown.reached(p.everyPassed())
+	for _, w := range p.views {
+		if slices.Contains(w.follows, v) {
+			w.rouse()
+		}
+	}
+}
+
+// everyPassed is the sequence that every view has passed. mu is held.
+func (p *projector) everyPassed() uint64 {
+	seq := p.folded
+	for _, v := range p.views {
+		seq = min(seq, v.passed)
+	}
+	return seq
+}
+
+// deliver hands changes to a view until it has taken all of them, and reports
+// whether it has: it has not when ctx ended.
+func (p *projector) deliver(ctx context.Context, v *view, changes []engine.Change) bool {
+	for len(changes) > 0 {
+		n := p.allowed(v, changes)
+		if n == 0 {
 			select {
-			case <-p.wake:
-				continue
-			case m := <-p.marks: // between batches, so that positions only grow
-				m.done <- p.markViews(ctx, max(m.seq, p.position()))
+			case <-v.wake:
 				continue
 			case <-ctx.Done():
-				return nil
+				return false
 			}
 		}
-		if err := p.project(ctx, batch); err != nil {
-			return err
+		if !p.insist(ctx, v, func() error { return v.Project(ctx, changes[:n]) }) {
+			return false
+		}
+		v.pos = changes[n-1].Pos
+		if changes = changes[n:]; len(changes) > 0 {
+			p.mu.Lock()
+			p.progress(v, changes[0].Pos.Seq-1)
+			p.mu.Unlock()
 		}
 	}
+	return true
 }
 
-func (p *projector) end() {
+// allowed is how many of the changes may be handed to a view now: the end of a
+// run waits for the views that this one follows.
+func (p *projector) allowed(v *view, changes []engine.Change) int {
+	if len(v.follows) == 0 {
+		return len(changes)
+	}
 	p.mu.Lock()
-	p.ended = true
+	passed := uint64(1<<64 - 1)
+	for _, w := range v.follows {
+		passed = min(passed, w.passed)
+	}
 	p.mu.Unlock()
-	p.room.Broadcast()
-}
-
-func (p *projector) next() []engine.Change {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	n := min(len(p.queue), maxBatch)
-	batch := p.queue[:n:n]
-	p.queue, p.busy = p.queue[n:], n > 0
-	if len(p.queue) == 0 {
-		p.queue = nil
-	}
-	p.room.Broadcast()
-	return batch
-}
-
-func (p *projector) project(ctx context.Context, batch []engine.Change) error {
-	last := len(p.views) - 1
-	var wg sync.WaitGroup
-	for i := range max(last, 0) {
-		wg.Go(func() { p.write(ctx, &p.views[i], batch) })
-	}
-	wg.Wait()
-	if last >= 0 {
-		p.write(ctx, &p.views[last], batch)
-	}
-	if ctx.Err() != nil {
-		return nil
-	}
-	for i := range batch {
-		p.shown(&batch[i])
-	}
-	p.pass(batch[len(batch)-1].Pos.Seq)
-	return nil
-}
-
-// write hands a batch to one view, again and again until it takes it: a view
-// may be behind, it never has a hole.
-func (p *projector) write(ctx context.Context, v *view, batch []engine.Change) {
-	for len(batch) > 0 && !v.from.Before(batch[0].Pos) {
-		batch = batch[1:]
-	}
-	wait := 20 * time.Millisecond
-	for len(batch) > 0 {
-		err := v.Project(ctx, batch)
-		if err == nil || ctx.Err() != nil {
-			return
+	for i := range changes {
+		if changes[i].Kind == engine.RunDone && changes[i].Pos.Seq > passed {
+			return i
 		}
-		p.log.Warn("a view did not take its changes; trying again", "view", v.Name(), engine.LogErr, err)
+	}
+	return len(changes)
+}
+
+// insist does something for a view again and again until it works, and reports
+// whether it did: it did not when ctx ended. A view may be behind, it never has
+// a hole.
+func (p *projector) insist(ctx context.Context, v *view, do func() error) bool {
+	for pause := 20 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
+		err := do()
+		if ctx.Err() != nil {
+			return false
+		}
+		p.note(v, err)
+		if err == nil {
+			return true
+		}
+		p.log.Warn("a view could not be written; trying again", "view", v.Name(), engine.LogErr, err, "in", pause)
 		select {
-		case <-time.After(wait):
-			wait = min(2*wait, 5*time.Second)
+		case <-time.After(pause):
 		case <-ctx.Done():
-			return
+			return false
 		}
 	}
 }
 
-// pass notes that all views have taken everything up to a sequence.
-func (p *projector) pass(seq uint64) {
+// note keeps why a view's last try failed, for the status.
+func (p *projector) note(v *view, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.busy = false
-	if len(p.queue) == 0 {
-		seq = max(seq, p.target) // entries without changes have nothing to show
-	} else if p.queue[0].Pos.Seq <= seq {
-		seq = p.queue[0].Pos.Seq - 1
-	}
-	p.passed = max(p.passed, seq)
-	kept := p.waiting[:0]
-	for _, w := range p.waiting {
-		if w.seq <= p.passed {
-			close(w.done)
-		} else {
-			kept = append(kept, w)
-		}
-	}
-	p.waiting = kept
-}
-
-// position is the sequence that every view has passed.
-func (p *projector) position() uint64 {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.passed
-}
-
-// reachedNow reports whether every view shows what the fold has applied up to
-// a sequence.
-func (p *projector) reachedNow(seq uint64) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.passed >= seq || len(p.queue) == 0 && !p.busy
-}
-
-// reached waits until every view has passed a sequence that the fold has
-// applied.
-func (p *projector) reached(ctx context.Context, seq uint64) error {
-	w := seqWaiter{seq: seq, done: make(chan struct{})}
-	p.mu.Lock()
-	p.target = max(p.target, seq)
-	if len(p.queue) == 0 && !p.busy {
-		p.passed = max(p.passed, seq)
-	}
-	if p.passed >= seq {
-		close(w.done)
-	} else {
-		p.waiting = append(p.waiting, w)
-	}
-	p.mu.Unlock()
-	select {
-	case <-w.done:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+	v.problem = ""
+	if err != nil {
+		v.problem = err.Error()
 	}
 }
-
-// mark stores in every view that it has taken everything up to seq, once that
-// is so.
-func (p *projector) mark(ctx context.Context, seq uint64) error {
-	if err := p.reached(ctx, seq); err != nil {
-		return err
-	}
-	m := markRequest{seq: seq, done: make(chan error, 1)}
-	select {
-	case p.marks <- m:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	select {
-	case err := <-m.done:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (p *projector) markViews(ctx context.Context, seq uint64) error {
-	for i := range p.views {
-		if err := p.views[i].Mark(ctx, engine.Pos{Seq: seq, N: maxChanges}); err != nil {
-			return fmt.Errorf("mark the position of %s: %w", p.views[i].Name(), err)
-		}
-	}
-	return nil
-}
-
-// maxChanges is above the number of changes that one ledger entry can make.
-const maxChanges = 1 << 30

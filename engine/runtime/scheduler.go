@@ -33,15 +33,11 @@ type scheduler struct {
 	due      []taskPlace // may start now
 	emitted  int         // given out, no record yet
 	own      map[engine.RunID]bool
-	waiting  []seqWaiter
-	since    int // records since the last checkpoint
+	waiting  seqWaiters
+	changes  []engine.Change  // of the entries just folded, for the views
+	ends     []*engine.Change // of those, what somebody waits for
+	since    int              // records since the last checkpoint
 	draining bool
-}
-
-// seqWaiter is somebody who waits until the fold has reached a sequence.
-type seqWaiter struct {
-	seq  uint64
-	done chan struct{}
 }
 
 func newScheduler(cfg *Config, state *fold.State, views *projector, calls *waiters, w *worker, stops *closer) *scheduler {
@@ -83,8 +79,12 @@ func (s *scheduler) loop(ctx context.Context, target uint64, caughtUp func()) er
 // take folds an entry, and whatever else has arrived by now, so that the tasks
 // that follow go out together.
 func (s *scheduler) take(e engine.Entry) error {
+	defer s.showAll()
 	for n := 0; ; n++ {
 		s.fold(e)
+		if len(s.changes) >= maxHanded {
+			s.showAll()
+		}
 		if n == cap(s.inbox) {
 			return nil
 		}
@@ -102,15 +102,20 @@ func (s *scheduler) fold(e engine.Entry) {
 	for i := range effects {
 		s.carryOut(&effects[i])
 	}
-	kept := s.waiting[:0]
-	for _, w := range s.waiting {
-		if w.seq <= s.state.Seq {
-			close(w.done)
-		} else {
-			kept = append(kept, w)
-		}
+	s.waiting.reached(s.state.Seq)
+}
+
+// maxHanded is how many changes are collected before the views get them.
+const maxHanded = 1024
+
+// showAll hands the collected changes to the views.
+func (s *scheduler) showAll() {
+	s.views.add(s.changes, s.state.Seq)
+	s.changes = nil
+	for _, c := range s.ends {
+		s.views.whenShown(c.Pos.Seq, func() { s.calls.shown(c) })
 	}
-	s.waiting = kept
+	s.ends = s.ends[:0]
 }
 
 func (s *scheduler) carryOut(e *fold.Effect) {
@@ -147,7 +152,10 @@ func (s *scheduler) show(c *engine.Change) {
 		delete(s.own, c.Run)
 	}
 	c.Replay = !s.current
-	s.views.add(c)
+	s.changes = append(s.changes, *c)
+	if s.calls.waitedFor(c) {
+		s.ends = append(s.ends, c)
+	}
 }
 
 // recorded frees the place of a task that was given out.
@@ -371,21 +379,16 @@ func (s *scheduler) ask(ctx context.Context, fn func()) error {
 
 // reached waits until the fold has applied a sequence.
 func (s *scheduler) reached(ctx context.Context, seq uint64) error {
-	w := seqWaiter{seq: seq, done: make(chan struct{})}
+	done := make(chan struct{})
 	err := s.ask(ctx, func() {
 		if s.state.Seq >= seq {
-			close(w.done)
+			close(done)
 		} else {
-			s.waiting = append(s.waiting, w)
+			s.waiting.add(seq, func() { close(done) })
 		}
 	})
 	if err != nil {
 		return err
 	}
-	select {
-	case <-w.done:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return wait(ctx, done)
 }

@@ -73,11 +73,19 @@ func (w *waiters) expectEnd(id engine.RunID) (end <-chan *engine.RunDoc, forget 
 	}
 }
 
-// shown tells those who wait that every view has the change.
-func (w *waiters) shown(c *engine.Change) {
+// waitedFor reports whether somebody waits for a change: it ends a run, or the
+// run now waits for a person.
+func (w *waiters) waitedFor(c *engine.Change) bool {
 	if c.Kind != engine.RunDone && (c.Kind != engine.RunChanged || c.Doc.Status != engine.Interrupted) {
-		return
+		return false
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.ends[c.Run]) > 0
+}
+
+// shown tells those who wait for such a change that every view has it.
+func (w *waiters) shown(c *engine.Change) {
 	w.mu.Lock()
 	list := w.ends[c.Run]
 	delete(w.ends, c.Run)
