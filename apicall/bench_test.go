@@ -62,7 +62,7 @@ func BenchmarkExecute(b *testing.B) {
 			}
 			flow := &engine.Flow{ID: "f", Tasks: []engine.Task{{ID: "t", Type: apicall.Name, Properties: c.props}}}
 			prog, problems := call.Prepare(flow, &flow.Tasks[0])
-			if prog == nil {
+			if engine.Refused(problems) != nil {
 				b.Fatal(problems)
 			}
 			benchmark(b, func() error {

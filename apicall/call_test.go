@@ -26,7 +26,7 @@ func callIn(t *testing.T, flow *engine.Flow, props *value.Map, xcom map[engine.T
 	t.Cleanup(kind.Close)
 	flow.Tasks = []engine.Task{{ID: "t", Type: "api_call", Properties: props}}
 	prog, problems := kind.Prepare(flow, &flow.Tasks[0])
-	if prog == nil {
+	if engine.Refused(problems) != nil {
 		t.Fatalf("the task was refused: %v", problems)
 	}
 	in := engine.NewTaskInput(flow, &flow.Tasks[0], nil, xcom)

@@ -24,7 +24,10 @@ var credentialPattern = regexp.MustCompile(`\$\{credential:([A-Za-z0-9_-]+)(?:\.
 // no flow variable can have it.
 const credentialName = "xcom_credential__"
 
-type credentialRef struct{ id, field string }
+type credentialRef struct {
+	id, field string
+	path      []string // where it stands, for messages
+}
 
 // credentials replaces references in a string of the flow file.
 func (c *compiler) credentials(path []string, source string) string {
@@ -40,7 +43,7 @@ func (c *compiler) credentials(path []string, source string) string {
 		if before := source[:m[0]]; strings.LastIndex(before, "{{") > strings.LastIndex(before, "}}") {
 			c.badReference(path, "stands inside {{ }}; write it beside")
 		}
-		ref := credentialRef{id: source[m[2]:m[3]]}
+		ref := credentialRef{id: source[m[2]:m[3]], path: append([]string{"properties"}, path...)}
 		if m[4] >= 0 {
 			ref.field = source[m[4]:m[5]]
 		}

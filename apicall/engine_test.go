@@ -31,7 +31,7 @@ func runFlow(t *testing.T, slots int, cfg apicall.Config, started func(*runtime.
 	for i := range flow.Tasks {
 		flow.Tasks[i].Type = apicall.Name
 	}
-	if problems := engine.Compile(flow, map[string]engine.TaskType{apicall.Name: kind}); len(problems) > 0 {
+	if problems := engine.Compile(flow, map[string]engine.TaskType{apicall.Name: kind}).Problems; len(problems) > 0 {
 		t.Fatal(problems)
 	}
 	if _, err := n.Engine.PutFlow(t.Context(), flow); err != nil {

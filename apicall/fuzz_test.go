@@ -27,7 +27,7 @@ func FuzzURL(f *testing.F) {
 	flow := &engine.Flow{ID: "f", Tasks: []engine.Task{{ID: "t", Properties: value.MapOf(
 		"url", "https://api.example.com/a/{{ v }}/b?q={{ v }}", "params", value.MapOf("p", "{{ v }}"))}}}
 	prog, problems := kind.Prepare(flow, &flow.Tasks[0])
-	if prog == nil {
+	if engine.Refused(problems) != nil {
 		f.Fatal(problems)
 	}
 	f.Fuzz(func(t *testing.T, v string) {
@@ -62,7 +62,7 @@ func FuzzHost(f *testing.F) {
 	}
 	flow := &engine.Flow{ID: "f", Tasks: []engine.Task{{ID: "t", Properties: value.MapOf("url", "https://{{ v }}/x")}}}
 	prog, problems := kind.Prepare(flow, &flow.Tasks[0])
-	if prog == nil {
+	if engine.Refused(problems) != nil {
 		f.Fatal(problems)
 	}
 	f.Fuzz(func(t *testing.T, v string) {

@@ -1,6 +1,7 @@
 package apicall
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/textproto"
@@ -44,9 +45,9 @@ type namedValue struct {
 }
 
 // Prepare implements engine.TaskType.
-func (t *TaskType) Prepare(flow *engine.Flow, task *engine.Task) (engine.Program, []engine.Problem) {
+func (t *TaskType) Prepare(_ *engine.Flow, task *engine.Task) (engine.Program, []engine.Problem) {
 	p, problems := readProperties(task)
-	prog := &program{t: t, props: p, answered: isRead(flow, task.ID), keyRead: map[string]bool{}}
+	prog := &program{t: t, props: p, answered: task.Answers, keyRead: map[string]bool{}}
 	c := &compiler{reader: reader{task: task.ID, path: []string{"properties"}, problems: problems}, prog: prog}
 	prog.url = c.text("url", p.url)
 	c.checkURL(prog.url)
@@ -73,35 +74,30 @@ func (t *TaskType) Prepare(flow *engine.Flow, task *engine.Task) (engine.Program
 	}
 	prog.creds = c.creds
 	prog.needs = prog.describe(c)
-	if hasErrors(c.problems) {
-		return nil, c.problems
+	if engine.Refused(c.problems) == nil {
+		if key, err := prog.fix(); err != nil {
+			c.problem(key, "bad-"+key, "%v", err)
+		}
 	}
-	if key, err := prog.fix(); err != nil {
-		c.problem(key, "bad-"+key, "%v", err)
-		return nil, c.problems
+	if wrong := engine.Refused(c.problems); wrong != nil {
+		return &unusable{needs: prog.needs, why: wrong.Message}, c.problems
 	}
 	return prog, c.problems
 }
 
-func hasErrors(problems []engine.Problem) bool {
-	for _, p := range problems {
-		if !p.Warning {
-			return true
-		}
-	}
-	return false
+// unusable is what a task with errors is: it tells what it reads, so that all
+// of a flow's mistakes come out at once.
+type unusable struct {
+	needs engine.Needs
+	why   string
 }
 
-// isRead reports whether a task of the flow reads another's resp_ document.
-func isRead(flow *engine.Flow, id engine.TaskID) bool {
-	for i := range flow.Tasks {
-		for _, r := range flow.Tasks[i].Responses {
-			if r == id {
-				return true
-			}
-		}
-	}
-	return false
+// Needs implements engine.Program.
+func (u *unusable) Needs() engine.Needs { return u.needs }
+
+// Execute implements engine.Program.
+func (u *unusable) Execute(context.Context, *engine.TaskInput) engine.TaskOutput {
+	return engine.TaskOutput{Err: &engine.TaskError{Class: classTemplate, Message: u.why}}
 }
 
 // Needs implements engine.Program.
@@ -116,10 +112,10 @@ func (p *program) describe(c *compiler) engine.Needs {
 		n.Pulls = append(n.Pulls, engine.NameUse{Name: id, Path: []string{"properties", "xcom_pull"}})
 	}
 	if p.props.credentialID != "" {
-		n.Credentials = append(n.Credentials, p.props.credentialID)
+		n.Credentials = append(n.Credentials, engine.NameUse{Name: p.props.credentialID, Path: []string{"properties", "credential_id"}})
 	}
 	for _, ref := range c.creds {
-		n.Credentials = append(n.Credentials, ref.id)
+		n.Credentials = append(n.Credentials, engine.NameUse{Name: ref.id, Path: ref.path})
 	}
 	return n
 }

@@ -92,9 +92,9 @@ func TestPrepare_BadInputGetsOneClearLine(t *testing.T) {
 		{with("response_validation", value.MapOf("field_checks", value.MapOf("a", value.MapOf("type", "text")))), `response_validation.field_checks.a.type: type "text" is not str, int, float, bool, list, dict or null`, ""},
 		{with("response_validation", value.MapOf("field_checks", value.MapOf("a", value.MapOf("pattern", "(")))), "response_validation.field_checks.a.pattern: pattern: error parsing regexp: missing closing ): `(`", ""},
 	} {
-		prog, problems := prepare(t, c.props)
-		if prog != nil || len(problems) != 1 {
-			t.Errorf("want %q; got a program %v and %d problems: %+v", c.want, prog != nil, len(problems), problems)
+		_, problems := prepare(t, c.props)
+		if engine.Refused(problems) == nil || len(problems) != 1 {
+			t.Errorf("want %q; got %d problems: %+v", c.want, len(problems), problems)
 			continue
 		}
 		p := problems[0]
@@ -115,22 +115,22 @@ func TestPrepare_ReportsAllProblemsAtOnce(t *testing.T) {
 }
 
 func TestPrepare_KeyAmongTheHeadersIsAWarning(t *testing.T) {
-	prog, problems := prepare(t, with("operation", "post", "headers", value.MapOf("Idempotency-Key", "a")))
-	if prog == nil || len(problems) != 1 || !problems[0].Warning {
-		t.Errorf("got %v %+v", prog != nil, problems)
+	_, problems := prepare(t, with("operation", "post", "headers", value.MapOf("Idempotency-Key", "a")))
+	if len(problems) != 1 || !problems[0].Warning {
+		t.Errorf("got %+v", problems)
 	}
 }
 
 func TestNeeds_TellTheEngineHowToPlan(t *testing.T) {
 	prog, problems := prepare(t, with("operation", "Post", "retry_count", int64(2), "retry_backoff", 2.0, "retry_delay", "500ms",
 		"on_interrupted", "fail", "xcom_pull", []any{"up"}, "headers", value.MapOf("X", "{{ xcom_other.id }}${credential:shop.token}")))
-	if prog == nil {
+	if engine.Refused(problems) != nil {
 		t.Fatal(problems)
 	}
 	n := prog.Needs()
 	if n.Subtype != "post" || !n.Unrepeatable || n.OnInterrupted != "fail" || n.Retry.Count != 2 || n.Retry.Delay.Milliseconds() != 500 ||
 		n.Retry.Jitter != engine.JitterEqual || len(n.Pulls) != 1 || len(n.Names) != 1 || n.Names[0].Name != "xcom_other" ||
-		len(n.Credentials) != 1 || n.Credentials[0] != "shop" {
+		len(n.Credentials) != 1 || n.Credentials[0].Name != "shop" {
 		t.Errorf("got %+v", n)
 	}
 	for op, want := range map[string]bool{"get": false, "head": false, "options": false, "put": false, "delete": false, "patch": true, "post": true} {

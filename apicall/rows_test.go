@@ -52,7 +52,7 @@ func tried(t *testing.T, cfg apicall.Config, props *value.Map, change ...func(*e
 	defer kind.Close()
 	flow := &engine.Flow{ID: "f", Tasks: []engine.Task{{ID: "t", Type: apicall.Name, Properties: props}}}
 	prog, problems := kind.Prepare(flow, &flow.Tasks[0])
-	if prog == nil {
+	if engine.Refused(problems) != nil {
 		t.Fatalf("the task was refused: %v", problems)
 	}
 	var outs []engine.TaskOutput
@@ -935,7 +935,7 @@ func TestRows_Egress(t *testing.T) {
 			var out engine.TaskOutput
 			for i := range flow.Tasks { // the first leaves a connection open
 				prog, problems := kind.Prepare(flow, &flow.Tasks[i])
-				if prog == nil {
+				if engine.Refused(problems) != nil {
 					t.Fatal(problems)
 				}
 				out = prog.Execute(t.Context(), engine.NewTaskInput(flow, &flow.Tasks[i], value.MapOf("given", host),
@@ -986,7 +986,7 @@ func TestRows_ThroughTheEngine(t *testing.T) {
 	add("once", "/once", 0, nil, "operation", "post")
 	add("late", "/slow/10ms", 0, []string{"posted", "asked"})
 	add("never", "/ok", 0, []string{"once"})
-	if problems := engine.Compile(flow, map[string]engine.TaskType{apicall.Name: kind}); len(problems) > 0 {
+	if problems := engine.Compile(flow, map[string]engine.TaskType{apicall.Name: kind}).Problems; len(problems) > 0 {
 		t.Fatal(problems)
 	}
 	if _, err := n.Engine.PutFlow(t.Context(), flow); err != nil {

@@ -40,7 +40,7 @@ func taskOf(t *testing.T, kind *TaskType, pairs ...any) *program {
 	t.Helper()
 	flow := &engine.Flow{ID: "f", Tasks: []engine.Task{{ID: "t", Type: Name, Properties: value.MapOf(pairs...)}}}
 	prog, problems := kind.Prepare(flow, &flow.Tasks[0])
-	if prog == nil {
+	if engine.Refused(problems) != nil {
 		t.Fatal(problems)
 	}
 	return prog.(*program)

@@ -58,8 +58,8 @@ func TestResponseDocument_IsMadeForThoseWhoReadIt(t *testing.T) {
 		t.Errorf("nobody reads it: %s", out.Response)
 	}
 	prog := programOf(t, apicall.Config{}, &engine.Flow{ID: "f", Tasks: []engine.Task{
-		{ID: "t", Type: "api_call", Properties: props},
-		{ID: "reader", Type: "api_call", Properties: value.MapOf("url", s.URL+"/{{ resp_t.status_code }}"), Responses: []engine.TaskID{"t"}},
+		{ID: "t", Type: "api_call", Properties: props, Answers: true},
+		{ID: "reader", Type: "api_call", Properties: value.MapOf("url", s.URL+"/{{ resp_t.status_code }}")},
 	}})
 	out := prog(t.Context())
 	doc, err := value.ParseJSON(out.Response)

@@ -31,7 +31,7 @@ func programOf(t *testing.T, cfg apicall.Config, flow *engine.Flow) func(ctx con
 	}
 	t.Cleanup(kind.Close)
 	prog, problems := kind.Prepare(flow, &flow.Tasks[0])
-	if prog == nil {
+	if engine.Refused(problems) != nil {
 		t.Fatal(problems)
 	}
 	return func(ctx context.Context) engine.TaskOutput {

@@ -7,58 +7,94 @@ import (
 	"strings"
 )
 
+// Compiled is what Compile found.
+type Compiled struct {
+	Problems    []Problem
+	Credentials []CredentialUse // in the order of the tasks
+}
+
+// CredentialUse is a credential that a task will ask for.
+type CredentialUse struct {
+	ID    string
+	Index int      // of the task in the flow, from 1
+	Path  []string // of keys below the task
+}
+
 // Compile checks a flow against the task types and fills what the engine plans
 // by: the whole set of dependencies, what each task reads, how often it may be
-// tried. It returns every problem that it finds; a flow with one that is no
+// tried. It reports every problem that it finds; a flow with one that is no
 // warning must not run.
-func Compile(f *Flow, types map[string]TaskType) []Problem {
-	c := &compilation{flow: f, types: types, ids: map[TaskID]bool{}, byName: map[string]TaskID{}}
+func Compile(f *Flow, types map[string]TaskType) Compiled {
+	c := &compilation{flow: f, types: types, index: make(map[TaskID]int, len(f.Tasks)), byName: make(map[string]TaskID, len(f.Tasks))}
 	c.names()
 	for i := range f.Tasks {
-		c.task(&f.Tasks[i])
+		c.task(i)
 	}
+	c.at = 0
 	c.cycles()
-	return c.problems
+	f.link()
+	return c.found
 }
 
 type compilation struct {
-	flow     *Flow
-	types    map[string]TaskType
-	ids      map[TaskID]bool
-	byName   map[string]TaskID // template name -> task
-	problems []Problem
+	flow   *Flow
+	types  map[string]TaskType
+	index  map[TaskID]int    // task -> place in the flow, of the first of that id
+	byName map[string]TaskID // template name -> task
+	at     int               // the task that problems are of, from 1; 0: none
+	near   suggester         // of task ids
+	found  Compiled
 }
 
-func (c *compilation) add(p Problem) { c.problems = append(c.problems, p) }
+func (c *compilation) add(p Problem) {
+	if p.Index == 0 {
+		p.Index = c.at
+	}
+	if p.Index > 0 {
+		p.Task = c.flow.Tasks[p.Index-1].ID
+	}
+	c.found.Problems = append(c.found.Problems, p)
+}
 
 // names collects the task ids; two that are one in template names collide.
 func (c *compilation) names() {
 	for i := range c.flow.Tasks {
+		c.at = i + 1
 		id := c.flow.Tasks[i].ID
-		switch other, taken := c.byName[id.TemplateName()]; {
-		case c.ids[id]:
-			c.add(Problem{Task: id, Path: []string{"id"}, Code: "duplicate-task", Message: fmt.Sprintf("two tasks have the id %q", id)})
-		case taken:
-			c.add(Problem{Task: id, Path: []string{"id"}, Code: "duplicate-task", Message: fmt.Sprintf("in templates %q and %q are both %s", other, id, id.TemplateName())})
+		if id == "" { // whoever read the flow has said so
+			continue
 		}
-		c.ids[id] = true
+		other, taken := c.byName[id.TemplateName()]
+		if _, twice := c.index[id]; twice {
+			c.add(Problem{Path: []string{"id"}, Code: "duplicate-task", Message: fmt.Sprintf("two tasks have the id %q", id)})
+			continue
+		}
+		if taken {
+			c.add(Problem{Path: []string{"id"}, Code: "duplicate-task", Message: fmt.Sprintf("in templates %q and %q are both %s", other, id, id.TemplateName())})
+		}
+		c.index[id] = i
 		c.byName[id.TemplateName()] = id
+		c.near.known = append(c.near.known, string(id))
 	}
 }
 
 // task prepares one task and completes what it depends on.
-func (c *compilation) task(t *Task) {
+func (c *compilation) task(i int) {
+	c.at = i + 1
+	t := &c.flow.Tasks[i]
 	c.written(t)
 	kind := c.types[t.Type]
-	if kind == nil {
+	switch {
+	case t.Type == "": // whoever read the flow has said so
+		return
+	case kind == nil:
 		names := slices.Sorted(maps.Keys(c.types))
-		c.add(Problem{Task: t.ID, Path: []string{"type"}, Code: "task-type", Suggestion: Nearest(t.Type, names),
+		c.add(Problem{Path: []string{"type"}, Code: "task-type", Suggestion: Nearest(t.Type, names),
 			Message: fmt.Sprintf("unknown task type %q (there are: %s)", t.Type, strings.Join(names, ", "))})
 		return
 	}
 	prog, problems := kind.Prepare(c.flow, t)
 	for _, p := range problems {
-		p.Task = t.ID
 		c.add(p)
 	}
 	if prog == nil {
@@ -67,26 +103,37 @@ func (c *compilation) task(t *Task) {
 	needs := prog.Needs()
 	t.Subtype, t.Unrepeatable, t.OnInterrupted = needs.Subtype, needs.Unrepeatable, needs.OnInterrupted
 	t.MaxAttempts = needs.Retry.Count + 1
+	r := taskReads{c: c, t: t, seen: map[edge]bool{}}
+	for _, dep := range t.Dependencies {
+		r.seen[edge{dep, &t.Dependencies}] = true
+	}
 	for _, use := range needs.Pulls {
-		c.reads(t, TaskID(use.Name), use, &t.Pulls)
+		r.value(TaskID(use.Name), use, &t.Pulls)
 	}
 	for _, use := range needs.Names {
-		c.templateName(t, use)
+		r.name(use)
+	}
+	for _, use := range needs.Credentials {
+		c.found.Credentials = append(c.found.Credentials, CredentialUse{use.Name, c.at, use.Path})
 	}
 }
 
 // written checks the dependencies as they stand in the file.
 func (c *compilation) written(t *Task) {
+	seen := make(map[TaskID]bool, len(t.Dependencies))
 	for i, dep := range t.Dependencies {
 		path := []string{"dependencies", fmt.Sprint(i)}
+		_, known := c.index[dep]
 		switch {
+		case seen[dep]:
 		case dep == t.ID:
-			c.add(Problem{Task: t.ID, Path: path, Code: "cycle", Value: string(dep), Message: "the task depends on itself"})
-		case !c.ids[dep]:
+			c.add(Problem{Path: path, Code: "cycle", Value: string(dep), Message: "the task depends on itself"})
+		case !known:
 			c.unknown(t, string(dep), path, string(dep))
 		}
+		seen[dep] = true
 	}
-	seen := make(map[TaskID]bool, len(t.Dependencies))
+	seen = make(map[TaskID]bool, len(t.Dependencies))
 	t.Dependencies = slices.DeleteFunc(t.Dependencies, func(dep TaskID) bool {
 		twice := seen[dep]
 		seen[dep] = true
@@ -95,92 +142,55 @@ func (c *compilation) written(t *Task) {
 }
 
 func (c *compilation) unknown(t *Task, name string, path []string, text string) {
-	known := make([]string, 0, len(c.ids))
-	for id := range c.ids {
-		if id != t.ID {
-			known = append(known, string(id))
-		}
-	}
-	c.add(Problem{Task: t.ID, Path: path, Code: "unknown-task", Value: text, Message: fmt.Sprintf("no task %q", name), Suggestion: Nearest(name, known)})
+	c.add(Problem{Path: path, Code: "unknown-task", Value: text, Message: fmt.Sprintf("no task %q", name), Suggestion: c.near.nearest(name, string(t.ID))})
 }
 
-// templateName makes xcom_<task> and resp_<task> in a template a dependency.
-func (c *compilation) templateName(t *Task, use NameUse) {
-	list := &t.Pulls
+// taskReads collects what a task reads of others, each once.
+type taskReads struct {
+	c    *compilation
+	t    *Task
+	seen map[edge]bool
+}
+
+type edge struct {
+	to   TaskID
+	list *[]TaskID // that it stands in
+}
+
+// name makes xcom_<task> and resp_<task> in a template a dependency.
+func (r *taskReads) name(use NameUse) {
+	list := &r.t.Pulls
 	name, ok := strings.CutPrefix(use.Name, "xcom_")
 	if !ok {
 		if name, ok = strings.CutPrefix(use.Name, "resp_"); !ok {
 			return
 		}
-		list = &t.Responses
+		list = &r.t.Responses
 	}
-	if id, known := c.byName[name]; known {
-		c.reads(t, id, use, list)
+	if id, known := r.c.byName[name]; known {
+		r.value(id, use, list)
 		return
 	}
-	c.unknown(t, name, use.Path, use.Name)
+	r.c.unknown(r.t, name, use.Path, use.Name)
 }
 
-// reads notes that a task reads another's value, which makes it a dependency.
-func (c *compilation) reads(t *Task, id TaskID, use NameUse, list *[]TaskID) {
+// value notes that a task reads another's value, which makes it a dependency.
+func (r *taskReads) value(id TaskID, use NameUse, list *[]TaskID) {
+	_, known := r.c.index[id]
 	switch {
-	case id == t.ID:
-		c.add(Problem{Task: t.ID, Path: use.Path, Code: "cycle", Value: use.Name, Message: "the task reads its own value"})
-	case !c.ids[id]:
-		c.unknown(t, string(id), use.Path, use.Name)
+	case id == r.t.ID:
+		r.c.add(Problem{Path: use.Path, Code: "cycle", Value: use.Name, Message: "the task reads its own value"})
+	case !known:
+		r.c.unknown(r.t, string(id), use.Path, use.Name)
 	default:
-		if !slices.Contains(*list, id) {
-			*list = append(*list, id)
-		}
-		if !slices.Contains(t.Dependencies, id) {
-			t.Dependencies = append(t.Dependencies, id)
-		}
+		r.once(id, list)
+		r.once(id, &r.t.Dependencies)
 	}
 }
 
-// cycles reports each circle of dependencies once, spelled out.
-func (c *compilation) cycles() {
-	const walking, done = 1, 2
-	state := map[TaskID]int{}
-	byID := map[TaskID]*Task{}
-	for i := range c.flow.Tasks {
-		byID[c.flow.Tasks[i].ID] = &c.flow.Tasks[i]
-	}
-	type frame struct {
-		task *Task
-		next int
-	}
-	for i := range c.flow.Tasks {
-		if state[c.flow.Tasks[i].ID] != 0 {
-			continue
-		}
-		stack := []frame{{task: &c.flow.Tasks[i]}}
-		state[c.flow.Tasks[i].ID] = walking
-		for len(stack) > 0 {
-			top := &stack[len(stack)-1]
-			if top.next == len(top.task.Dependencies) {
-				state[top.task.ID] = done
-				stack = stack[:len(stack)-1]
-				continue
-			}
-			dep := byID[top.task.Dependencies[top.next]]
-			top.next++
-			switch {
-			case dep == nil || state[dep.ID] == done || dep == top.task:
-			case state[dep.ID] == walking:
-				var names []string
-				from := slices.IndexFunc(stack, func(f frame) bool { return f.task == dep })
-				for _, f := range stack[from:] {
-					names = append(names, string(f.task.ID))
-				}
-				slices.Reverse(names)
-				names = append([]string{string(dep.ID)}, names...)
-				next := dep.Dependencies[stack[from].next-1]
-				c.add(Problem{Task: dep.ID, Path: []string{"dependencies"}, Value: string(next), Code: "cycle", Message: "cycle: " + strings.Join(names, " -> ")})
-			default:
-				state[dep.ID] = walking
-				stack = append(stack, frame{task: dep})
-			}
-		}
+func (r *taskReads) once(id TaskID, list *[]TaskID) {
+	if e := (edge{id, list}); !r.seen[e] {
+		r.seen[e] = true
+		*list = append(*list, id)
 	}
 }

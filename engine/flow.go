@@ -76,6 +76,7 @@ type Task struct {
 	Unrepeatable  bool     `json:"unrepeatable,omitempty"`
 	OnInterrupted string   `json:"on_interrupted,omitempty"`
 	MaxAttempts   int      `json:"max_attempts,omitempty"` // first try included
+	Answers       bool     `json:"-"`                      // some task reads its resp_ document
 }
 
 // TemplateName is the task's id as it stands in template names: xcom_<name>.
@@ -98,7 +99,21 @@ func DecodeFlow(definition []byte) (*Flow, error) {
 	if err := json.Unmarshal(definition, f); err != nil {
 		return nil, fmt.Errorf("decode flow: %w", err)
 	}
+	f.link()
 	return f, nil
+}
+
+// link fills what each task knows of the others.
+func (f *Flow) link() {
+	read := map[TaskID]bool{}
+	for i := range f.Tasks {
+		for _, id := range f.Tasks[i].Responses {
+			read[id] = true
+		}
+	}
+	for i := range f.Tasks {
+		f.Tasks[i].Answers = read[f.Tasks[i].ID]
+	}
 }
 
 // Task returns the task with the given id, or nil.

@@ -10,10 +10,23 @@ import (
 // TaskType is one kind of task, such as api_call. Prepare is called when a
 // flow is loaded and again, once per flow version, on every worker that runs
 // it; it checks everything that can be known without data and returns the
-// program to run, or every problem that it found.
+// program to run and every problem that it found. With an error among them the
+// program may be nil; if it is not, it only tells what it needs, as far as that
+// could be read, and every attempt with it fails.
 type TaskType interface {
 	Name() string // as written in a flow: "api_call"
 	Prepare(flow *Flow, task *Task) (Program, []Problem)
+}
+
+// Refused returns the first problem because of which a flow must not run; nil:
+// there is none.
+func Refused(problems []Problem) *Problem {
+	for i := range problems {
+		if !problems[i].Warning {
+			return &problems[i]
+		}
+	}
+	return nil
 }
 
 // Program is a prepared task: immutable, and used by many attempts at once.
@@ -31,7 +44,7 @@ type Needs struct {
 	Subtype       string      // operation subtype in the operation log: "get"
 	Names         []NameUse   // every free name that its templates read
 	Pulls         []NameUse   // task ids it pulls explicitly (xcom_pull)
-	Credentials   []string    // ids of credentials it will ask for
+	Credentials   []NameUse   // ids of credentials it will ask for
 	Retry         RetryPolicy // when another attempt follows a failed one
 	Unrepeatable  bool        // a request whose outcome is unknown must not be sent again by itself
 	OnInterrupted string      // "", "retry" or "fail"; "" leaves an unknown outcome to a person
@@ -46,6 +59,7 @@ type NameUse struct {
 // Problem is something wrong in a flow. Whoever knows the file adds the place.
 type Problem struct {
 	Task       TaskID   // "" for the flow itself
+	Index      int      // of the task in the flow, from 1; filled by Compile
 	Path       []string // keys below the task (or the flow): "properties", "time_out"
 	Value      string   // the offending piece of text inside the value, to place the column; may be empty
 	Code       string   // short and stable: "unknown-property"

@@ -13,27 +13,7 @@ import (
 
 // unstored warns of credentials that flows name and that are not stored yet.
 // Without any that are named, nothing is opened.
-func (a *app) unstored(ctx context.Context, flows []*engine.Flow, types flowfile.Types) (flowfile.Errors, error) {
-	type use struct {
-		flow *engine.Flow
-		task *engine.Task
-		id   string
-	}
-	var uses []use
-	for _, f := range flows {
-		for i := range f.Tasks {
-			task := &f.Tasks[i]
-			kind := types[task.Type]
-			if kind == nil {
-				continue
-			}
-			if program, _ := kind.Prepare(f, task); program != nil { // its problems are reported already
-				for _, id := range program.Needs().Credentials {
-					uses = append(uses, use{f, task, id})
-				}
-			}
-		}
-	}
+func (a *app) unstored(ctx context.Context, uses []flowfile.CredentialUse) (flowfile.Errors, error) {
 	if len(uses) == 0 {
 		return nil, nil
 	}
@@ -42,14 +22,18 @@ func (a *app) unstored(ctx context.Context, flows []*engine.Flow, types flowfile
 		return nil, err
 	}
 	var out flowfile.Errors
+	near := map[string]string{} // of those that are not stored
 	for _, u := range uses {
-		if !slices.Contains(stored, u.id) {
-			out = append(out, &flowfile.Error{
-				File: u.flow.File, Line: max(1, u.task.Line), Column: 1, Task: string(u.task.ID), Key: "credential_id",
-				Severity: flowfile.SeverityWarning, Code: "credential-not-stored", Suggestion: engine.Nearest(u.id, stored),
-				Message: fmt.Sprintf("credential %q is not stored yet: qarion credentials store --credential-id %s", u.id, u.id),
-			})
+		if slices.Contains(stored, u.ID) {
+			continue
 		}
+		suggestion, known := near[u.ID]
+		if !known {
+			suggestion = engine.Nearest(u.ID, stored)
+			near[u.ID] = suggestion
+		}
+		message := fmt.Sprintf("credential %q is not stored yet: qarion credentials store --credential-id %s", u.ID, u.ID)
+		out = append(out, u.Warning("credential-not-stored", message, suggestion))
 	}
 	return out, nil
 }

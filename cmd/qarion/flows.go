@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -59,51 +60,48 @@ func (a *app) validate(ctx context.Context, paths []string, strict, brief bool) 
 	if len(paths) == 0 {
 		paths = []string{a.cfg.Flows.Dir}
 	}
-	var found flowfile.Errors
-	var flows []*engine.Flow
-	files, tasks, broken := 0, 0, map[string]bool{}
+	all := &flowfile.Dir{}
 	for _, path := range paths {
-		info, err := os.Stat(path)
+		d, err := checked(path, types)
 		if err != nil {
 			return err
 		}
-		if info.IsDir() {
-			d, err := flowfile.LoadDir(path, types)
-			if err != nil {
-				return err
-			}
-			files += d.Files
-			found = append(found, d.Found...)
-			flows = append(flows, d.Flows...)
-			continue
-		}
-		files++
-		flow, warnings, err := flowfile.Load(path, types)
-		var bad flowfile.Errors
-		if err != nil && !errors.As(err, &bad) {
-			return err
-		}
-		if flow != nil {
-			flows = append(flows, flow)
-			bad = warnings
-		}
-		found = append(found, bad...)
+		all.Files += d.Files
+		all.Tasks += d.Tasks
+		all.Found = append(all.Found, d.Found...)
+		all.Credentials = append(all.Credentials, d.Credentials...)
 	}
-	for _, f := range flows {
-		tasks += len(f.Tasks)
-	}
-	missing, err := a.unstored(ctx, flows, types)
+	missing, err := a.unstored(ctx, all.Credentials)
 	if err != nil {
 		return err
 	}
-	found = append(found, missing...)
-	for _, e := range found {
-		broken[e.File] = true
-	}
-	return a.reportFound(found, files, tasks, len(broken), strict, brief)
+	return a.reportFound(all, missing, strict, brief)
 }
 
-func (a *app) reportFound(found flowfile.Errors, files, tasks, touched int, strict, brief bool) error {
+// checked reads a file, or the files of a folder.
+func checked(path string, types flowfile.Types) (*flowfile.Dir, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if info.IsDir() {
+		return flowfile.LoadDir(path, types)
+	}
+	f, err := flowfile.Read(path, types)
+	if err != nil {
+		return nil, err
+	}
+	return &flowfile.Dir{Files: 1, Tasks: f.Tasks, Found: f.Found, Credentials: f.Credentials}, nil
+}
+
+func (a *app) reportFound(all *flowfile.Dir, missing flowfile.Errors, strict, brief bool) error {
+	found, files, tasks := append(all.Found, missing...), all.Files, all.Tasks
+	found.Sort()
+	inFile := map[string]bool{}
+	for _, e := range found {
+		inFile[e.File] = true
+	}
+	touched := len(inFile)
 	errs, warns := len(found.Only(flowfile.SeverityError)), len(found.Only(flowfile.SeverityWarning))
 	if a.json() {
 		if found == nil {
@@ -113,12 +111,16 @@ func (a *app) reportFound(found flowfile.Errors, files, tasks, touched int, stri
 			return err
 		}
 	} else {
+		w := bufio.NewWriter(a.ui.out)
 		for _, e := range found {
-			fmt.Fprintln(a.ui.out, e.Error())
+			fmt.Fprintln(w, e.Error())
 			if a.ui.outTerm && !brief && e.Source != "" && len(e.Source) < 200 {
-				fmt.Fprintf(a.ui.out, "%5d | %s\n", e.Line, strings.ReplaceAll(e.Source, "\t", " "))
-				fmt.Fprintf(a.ui.out, "      | %s%s\n", strings.Repeat(" ", max(0, e.Column-1)), strings.Repeat("^", max(1, e.Width)))
+				fmt.Fprintf(w, "%5d | %s\n", e.Line, strings.ReplaceAll(e.Source, "\t", " "))
+				fmt.Fprintf(w, "      | %s%s\n", strings.Repeat(" ", max(0, e.Column-1)), strings.Repeat("^", max(1, e.Width)))
 			}
+		}
+		if err := w.Flush(); err != nil {
+			return err
 		}
 	}
 	if errs == 0 && warns == 0 {

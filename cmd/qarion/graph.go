@@ -80,8 +80,8 @@ func graphOf(flow *engine.Flow, calls *apicall.TaskType) ([]*graphNode, error) {
 	for i := range flow.Tasks {
 		task := &flow.Tasks[i]
 		program, problems := calls.Prepare(flow, task)
-		if program == nil {
-			return nil, fail(fmt.Errorf("task %s: %s", task.ID, problems[0].Message))
+		if wrong := engine.Refused(problems); wrong != nil {
+			return nil, fail(fmt.Errorf("task %s: %s", task.ID, wrong.Message))
 		}
 		url, _ := task.Properties.Get("url")
 		slices.SortFunc(task.Dependencies, func(a, b engine.TaskID) int { return order[a] - order[b] }) // as in the file

@@ -175,8 +175,8 @@ func (a *app) renderFlow(ctx context.Context, name string, r *renderFlags) error
 			continue
 		}
 		program, problems := calls.Prepare(flow, task)
-		if program == nil {
-			return fail(fmt.Errorf("task %s: %s", task.ID, problems[0].Message))
+		if wrong := engine.Refused(problems); wrong != nil {
+			return fail(fmt.Errorf("task %s: %s", task.ID, wrong.Message))
 		}
 		p, err := program.(apicall.Previewer).Preview(ctx, input(task))
 		if err != nil {

@@ -71,7 +71,7 @@ func (s *Suite) attempt(t *testing.T, ctx context.Context, props *value.Map, sen
 	defer closed()
 	flow := s.flow(props)
 	prog, problems := kind.Prepare(flow, &flow.Tasks[0])
-	if prog == nil {
+	if engine.Refused(problems) != nil {
 		t.Fatalf("the task is refused: %+v", problems)
 	}
 	return prog.Execute(ctx, input(flow, sending))
@@ -94,8 +94,13 @@ func (s *Suite) refuses(t *testing.T) {
 	}
 	flow := s.flow(s.Bad)
 	prog, problems := kind.Prepare(flow, &flow.Tasks[0])
-	if prog != nil || len(problems) == 0 {
-		t.Fatalf("a bad task gets a program (%v) and %d problems", prog != nil, len(problems))
+	if engine.Refused(problems) == nil {
+		t.Fatalf("a bad task gets %d problems and no error", len(problems))
+	}
+	if prog != nil {
+		if out := prog.Execute(t.Context(), input(flow, nil)); out.Err == nil || out.Err.Retryable {
+			t.Errorf("a bad task can be tried: %+v", out)
+		}
 	}
 	for _, p := range problems {
 		oneLine(t, p.Message)

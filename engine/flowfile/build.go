@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/internal/value"
@@ -39,10 +40,10 @@ func (f *file) build() {
 	f.flow = flow
 	f.id(t)
 	if kind := f.text(t, "flow_type", "standard"); kind != "standard" {
-		f.add(t.vals["flow_type"].at, Error{Key: "flow_type", Code: "flow-type", Message: fmt.Sprintf("flow type %q is not supported (there is: standard)", kind)})
+		f.add(t.vals["flow_type"].place, Error{Key: "flow_type", Code: "flow-type", Message: fmt.Sprintf("flow type %q is not supported (there is: standard)", kind)})
 	}
 	if flow.OnOverlap != "" && !slices.Contains(overlaps, flow.OnOverlap) {
-		f.add(t.vals["on_overlap"].at, Error{Key: "on_overlap", Code: "unknown-word", Suggestion: engine.Nearest(flow.OnOverlap, overlaps),
+		f.add(t.vals["on_overlap"].place, Error{Key: "on_overlap", Code: "unknown-word", Suggestion: engine.Nearest(flow.OnOverlap, overlaps),
 			Message: fmt.Sprintf("on_overlap is %q, want one of %s", flow.OnOverlap, strings.Join(overlaps, ", "))})
 	}
 	if n, ok := f.whole(t, "max_active_runs", 1, 1_000_000); ok {
@@ -51,12 +52,24 @@ func (f *file) build() {
 	f.variables(t)
 	f.triggers(t)
 	f.readTasks(t)
-	if len(f.found.Only(SeverityError)) > 0 && len(flow.Tasks) == 0 {
-		return
-	}
-	for _, p := range engine.Compile(flow, f.types) {
+	compiled := engine.Compile(flow, f.types)
+	for _, p := range compiled.Problems {
 		f.problem(p)
 	}
+	for _, use := range compiled.Credentials {
+		f.credential(use)
+	}
+}
+
+// credential notes where a task names a credential.
+func (f *file) credential(use engine.CredentialUse) {
+	e := Error{Task: string(f.flow.Tasks[use.Index-1].ID), Key: use.Path[len(use.Path)-1], Width: utf8.RuneCountInString(use.ID)}
+	at := f.tasks[use.Index-1].find(use.Path).place
+	if name, ok := f.places.within(at, use.ID); ok {
+		at = name
+	}
+	f.locate(at, &e)
+	f.credentials = append(f.credentials, CredentialUse{ID: use.ID, at: e})
 }
 
 func (f *file) id(t *table) {
@@ -64,9 +77,9 @@ func (f *file) id(t *table) {
 	s := f.text(t, "id", base)
 	id, err := engine.ParseFlowID(s)
 	if err != nil {
-		at := position{1, 1}
+		at := span{}
 		if n := t.vals["id"]; n != nil {
-			at = n.at
+			at = n.place
 		}
 		f.add(at, Error{Key: "id", Code: "bad-id", Message: strings.TrimPrefix(err.Error(), "invalid: ")})
 	}
@@ -91,7 +104,7 @@ func (f *file) variables(t *table) {
 // carry.
 func (f *file) finite(n *node, key string) {
 	if x, ok := n.scalar.(float64); ok && (math.IsInf(x, 0) || math.IsNaN(x)) {
-		f.add(n.at, Error{Key: key, Code: "not-finite", Message: fmt.Sprintf("%s: inf and nan cannot be used", key)})
+		f.add(n.place, Error{Key: key, Code: "not-finite", Message: fmt.Sprintf("%s: inf and nan cannot be used", key)})
 	}
 	for _, e := range n.list {
 		f.finite(e, key)
@@ -114,7 +127,7 @@ func (f *file) triggers(t *table) {
 	}
 	for _, e := range n.list {
 		if e.table == nil {
-			f.add(e.at, Error{Key: "triggers", Code: "wrong-type", Message: "a trigger is a table: [[triggers]]"})
+			f.add(e.place, Error{Key: "triggers", Code: "wrong-type", Message: "a trigger is a table: [[triggers]]"})
 			continue
 		}
 		f.trigger(e)
@@ -129,7 +142,7 @@ func (f *file) trigger(n *node) {
 	keys, known := triggerKeys[tr.Type]
 	at := n.key
 	if k := n.table.vals["type"]; k != nil {
-		at = k.at
+		at = k.place
 	}
 	switch {
 	case slices.Contains(plannedTypes, tr.Type):
@@ -153,7 +166,7 @@ func (f *file) readTasks(t *table) {
 	n := t.vals["tasks"]
 	switch {
 	case n == nil:
-		f.add(position{1, 1}, Error{Key: "tasks", Code: "missing", Message: "the flow has no tasks: [[tasks]] is missing"})
+		f.add(span{}, Error{Key: "tasks", Code: "missing", Message: "the flow has no tasks: [[tasks]] is missing"})
 		return
 	case !n.isList:
 		f.add(n.key, Error{Key: "tasks", Code: "wrong-type", Message: "tasks are written as [[tasks]]"})
@@ -165,7 +178,7 @@ func (f *file) readTasks(t *table) {
 	defaults := f.defaults(t)
 	for _, e := range n.list {
 		if e.table == nil {
-			f.add(e.at, Error{Key: "tasks", Code: "wrong-type", Message: "a task is a table: [[tasks]]"})
+			f.add(e.place, Error{Key: "tasks", Code: "wrong-type", Message: "a task is a table: [[tasks]]"})
 			continue
 		}
 		f.task(e, defaults)
@@ -199,12 +212,12 @@ func (f *file) task(n *node, defaults map[string]*table) {
 	}
 	f.unknown(t, append(slices.Clone(taskKeys), plannedTasks...), "key", id)
 	task := engine.Task{
-		Name: f.text(t, "name", ""), Description: f.text(t, "description", ""), Type: f.text(t, "type", ""), Line: n.key.line,
+		Name: f.text(t, "name", ""), Description: f.text(t, "description", ""), Type: f.text(t, "type", ""), Line: f.places.of(n.key.at).line,
 	}
 	if id == "" {
 		f.add(n.key, Error{Key: "id", Code: "missing", Message: "a task has no id"})
 	} else if parsed, err := engine.ParseTaskID(id); err != nil {
-		f.add(t.vals["id"].at, Error{Task: id, Key: "id", Code: "bad-id", Message: strings.TrimPrefix(err.Error(), "invalid: ")})
+		f.add(t.vals["id"].place, Error{Task: id, Key: "id", Code: "bad-id", Message: strings.TrimPrefix(err.Error(), "invalid: ")})
 	} else {
 		task.ID = parsed
 	}
@@ -229,10 +242,8 @@ func (f *file) task(n *node, defaults map[string]*table) {
 	if c := f.table(t, "config"); c != nil {
 		task.Config = c.plain()
 	}
-	if task.ID != "" && task.Type != "" {
-		f.flow.Tasks = append(f.flow.Tasks, task)
-		f.tasks = append(f.tasks, n)
-	}
+	f.flow.Tasks = append(f.flow.Tasks, task)
+	f.tasks = append(f.tasks, n)
 }
 
 func typeNames(types Types) []string {
@@ -248,18 +259,15 @@ func typeNames(types Types) []string {
 // names, or the piece of text inside it.
 func (f *file) problem(p engine.Problem) {
 	n := f.root
-	for i := range f.flow.Tasks {
-		if f.flow.Tasks[i].ID == p.Task && p.Task != "" {
-			n = f.tasks[i]
-			break
-		}
+	if p.Index > 0 {
+		n = f.tasks[p.Index-1]
 	}
 	found := n.find(p.Path)
 	e := Error{Task: string(p.Task), Code: p.Code, Message: p.Message, Suggestion: p.Suggestion}
 	if p.Warning {
 		e.Severity = SeverityWarning
 	}
-	at := found.at
+	at := found.place
 	if len(p.Path) > 0 {
 		e.Key = p.Path[len(p.Path)-1]
 		if strings.HasPrefix(p.Code, "unknown-property") {
@@ -268,26 +276,10 @@ func (f *file) problem(p engine.Problem) {
 	} else {
 		at = found.key
 	}
-	if p.Value != "" {
-		if col := f.inLine(at, p.Value); col > 0 {
-			at.column, e.Width = col, len([]rune(p.Value))
-		}
+	if piece, ok := f.places.within(at, p.Value); ok {
+		at, e.Width = piece, utf8.RuneCountInString(p.Value)
 	}
 	f.add(at, e)
-}
-
-// inLine finds a piece of text in a line, from a place on; the column, or 0.
-func (f *file) inLine(at position, piece string) int {
-	if at.line < 1 || at.line > len(f.lines) {
-		return 0
-	}
-	line := []rune(f.lines[at.line-1])
-	from := min(max(at.column-1, 0), len(line))
-	i := strings.Index(string(line[from:]), piece)
-	if i < 0 {
-		return 0
-	}
-	return from + len([]rune(string(line[from:])[:i])) + 1
 }
 
 // Readers of one key; a wrong type is noted at its place.
@@ -301,7 +293,7 @@ func (f *file) unknown(t *table, known []string, what, task string) {
 }
 
 func (f *file) wrong(n *node, key, want string) {
-	f.add(n.at, Error{Key: key, Code: "wrong-type", Message: fmt.Sprintf("%s is a %s, want %s", key, value.TypeName(n.plain()), want)})
+	f.add(n.place, Error{Key: key, Code: "wrong-type", Message: fmt.Sprintf("%s is a %s, want %s", key, value.TypeName(n.plain()), want)})
 }
 
 func (f *file) text(t *table, key, def string) string {
@@ -341,7 +333,7 @@ func (f *file) whole(t *table, key string, low, high int64) (int, bool) {
 		return 0, false
 	}
 	if i < low || i > high {
-		f.add(n.at, Error{Key: key, Code: "out-of-range", Message: fmt.Sprintf("%s is %d, want %d to %d", key, i, low, high)})
+		f.add(n.place, Error{Key: key, Code: "out-of-range", Message: fmt.Sprintf("%s is %d, want %d to %d", key, i, low, high)})
 		return 0, false
 	}
 	return int(i), true
@@ -364,7 +356,7 @@ func (f *file) span(t *table, key string, def time.Duration) time.Duration {
 	case string:
 		var err error
 		if d, err = time.ParseDuration(v); err != nil {
-			f.add(n.at, Error{Key: key, Code: "wrong-type", Message: fmt.Sprintf("%s: %q is not a time span such as \"1.5s\" or \"2m\"", key, v)})
+			f.add(n.place, Error{Key: key, Code: "wrong-type", Message: fmt.Sprintf("%s: %q is not a time span such as \"1.5s\" or \"2m\"", key, v)})
 			return def
 		}
 	default:
@@ -372,7 +364,7 @@ func (f *file) span(t *table, key string, def time.Duration) time.Duration {
 		return def
 	}
 	if d <= 0 || d > maxSpan {
-		f.add(n.at, Error{Key: key, Code: "out-of-range", Message: key + " must be more than 0 and at most a year"})
+		f.add(n.place, Error{Key: key, Code: "out-of-range", Message: key + " must be more than 0 and at most a year"})
 		return def
 	}
 	return d

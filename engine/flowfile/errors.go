@@ -66,7 +66,8 @@ func (e Errors) Only(severity string) (out Errors) {
 	return out
 }
 
-func (e Errors) sort() {
+// Sort puts them in the order of their places.
+func (e Errors) Sort() {
 	slices.SortStableFunc(e, func(a, b *Error) int {
 		if c := strings.Compare(a.File, b.File); c != 0 {
 			return c

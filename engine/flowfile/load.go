@@ -6,11 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
-
-	"github.com/pelletier/go-toml/v2"
 
 	"github.com/qarion/qarion/engine"
 )
@@ -18,185 +17,209 @@ import (
 // Types are the task types that a flow may use, by name.
 type Types = map[string]engine.TaskType
 
-// maxRepairs bounds the ":" that are read as "=" in one file.
-const maxRepairs = 1000
+// MaxErrors is how many problems of one file are told; of more, only how many.
+const MaxErrors = 10_000
+
+// File is a flow file that was read and checked.
+type File struct {
+	Name        string
+	Flow        *engine.Flow // nil when there is an error among Found
+	Tasks       int          // of a broken file too, as far as they could be read
+	Found       Errors       // errors and warnings, by place
+	Credentials []CredentialUse
+}
+
+// CredentialUse is a credential that a task names.
+type CredentialUse struct {
+	ID string
+	at Error // its place
+}
+
+// Warning is a warning at the place where the credential is named.
+func (u *CredentialUse) Warning(code, message, suggestion string) *Error {
+	e := u.at
+	e.Severity, e.Code, e.Message, e.Suggestion = SeverityWarning, code, message, suggestion
+	return &e
+}
+
+// Err is all that is wrong in the file, as Errors; nil when the flow can run.
+func (f *File) Err() error {
+	if f.Flow != nil {
+		return nil
+	}
+	return f.Found
+}
 
 // file is a flow file while it is read.
 type file struct {
-	name  string
-	lines []string
-	root  *node
-	types Types
-	found Errors
-	flow  *engine.Flow
-	tasks []*node // the nodes of flow.Tasks
+	name        string
+	places      *places
+	root        *node
+	types       Types
+	found       Errors
+	more        [2]int // problems beyond MaxErrors: warnings, errors
+	flow        *engine.Flow
+	tasks       []*node // the nodes of flow.Tasks
+	credentials []CredentialUse
 }
 
 // Load reads and checks one flow file. The error is Errors, with everything
-// that is wrong in the file, or a *fs.PathError.
-func Load(path string, types Types) (*engine.Flow, Errors, error) {
-	info, err := os.Stat(path)
+// that is found in the file, or a *fs.PathError.
+func Load(path string, types Types) (flow *engine.Flow, warnings Errors, err error) {
+	f, err := Read(path, types)
 	if err != nil {
 		return nil, nil, err
 	}
-	if info.Size() > engine.MaxFlowFile {
-		return nil, nil, Errors{{File: path, Line: 1, Column: 1, Severity: SeverityError, Code: "too-large",
-			Message: fmt.Sprintf("the file has %d bytes, at most %d are read", info.Size(), engine.MaxFlowFile)}}
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, nil, err
-	}
-	return Parse(path, data, types)
+	return f.split()
 }
 
 // Parse reads and checks a flow file's text; name stands in messages, and
 // gives the flow its id when the file does not.
 func Parse(name string, data []byte, types Types) (flow *engine.Flow, warnings Errors, err error) {
+	return read(name, data, types).split()
+}
+
+func (f *File) split() (*engine.Flow, Errors, error) {
+	if err := f.Err(); err != nil {
+		return nil, nil, err
+	}
+	return f.Flow, f.Found, nil
+}
+
+// Read reads and checks one flow file. The error is a *fs.PathError; what is
+// wrong in the file stands in the File.
+func Read(path string, types Types) (*File, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > engine.MaxFlowFile {
+		return &File{Name: filepath.ToSlash(path), Found: Errors{tooLarge(path, info.Size())}}, nil
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return read(path, data, types), nil
+}
+
+func tooLarge(path string, size int64) *Error {
+	return &Error{File: filepath.ToSlash(path), Line: 1, Column: 1, Severity: SeverityError, Code: "too-large", Width: 1,
+		Message: fmt.Sprintf("the file has %d bytes, at most %d are read", size, engine.MaxFlowFile)}
+}
+
+func read(name string, data []byte, types Types) *File {
 	f := &file{name: filepath.ToSlash(name), types: types}
-	f.read(data)
+	f.parse(data)
 	if f.root != nil {
 		f.build()
 	}
-	f.found.sort()
-	if bad := f.found.Only(SeverityError); len(bad) > 0 {
-		return nil, f.found.Only(SeverityWarning), f.found
+	f.found.Sort()
+	for i, severity := range []string{SeverityWarning, SeverityError} {
+		if f.more[i] > 0 {
+			last := *f.found[MaxErrors-1]
+			last.Severity, last.Code, last.Suggestion = severity, "too-many", ""
+			last.Message = fmt.Sprintf("%d more %ss are not shown", f.more[i], severity)
+			f.found = append(f.found, &last)
+		}
 	}
-	return f.flow, f.found, nil
+	out := &File{Name: f.name, Tasks: len(f.tasks), Found: f.found, Credentials: f.credentials}
+	if len(f.found.Only(SeverityError)) == 0 {
+		out.Flow = f.flow
+	}
+	return out
 }
 
 // add notes a problem at a place.
-func (f *file) add(at position, e Error) {
-	e.File, e.Line, e.Column = f.name, at.line, at.column
+func (f *file) add(at span, e Error) {
+	if len(f.found) == MaxErrors {
+		kind := 1
+		if e.Severity == SeverityWarning {
+			kind = 0
+		}
+		f.more[kind]++
+		return
+	}
 	if e.Severity == "" {
 		e.Severity = SeverityError
 	}
-	if at.line >= 1 && at.line <= len(f.lines) {
-		e.Source = f.lines[at.line-1]
-	}
-	if e.Width == 0 {
-		e.Width = 1
-	}
+	f.locate(at, &e)
 	f.found = append(f.found, &e)
 }
 
-// read parses the text into a tree, repairing what may be repaired.
-func (f *file) read(data []byte) {
+// locate gives an error its place.
+func (f *file) locate(at span, e *Error) {
+	pos := f.places.of(at.at)
+	e.File, e.Line, e.Column, e.Source = f.name, pos.line, pos.column, f.places.line(pos.line)
+	if e.Width == 0 {
+		e.Width = 1
+	}
+}
+
+// parse parses the text into a tree, repairing what may be repaired.
+func (f *file) parse(data []byte) {
 	data = bytes.TrimPrefix(data, []byte("\xEF\xBB\xBF"))
-	f.lines = strings.Split(strings.ReplaceAll(string(data), "\r\n", "\n"), "\n")
-	start := position{1, 1}
+	f.places = newPlaces("")
 	if len(data) > engine.MaxFlowFile {
-		f.add(start, Error{Code: "too-large", Message: fmt.Sprintf("the file has %d bytes, at most %d are read", len(data), engine.MaxFlowFile)})
+		f.found = append(f.found, tooLarge(f.name, int64(len(data))))
 		return
 	}
 	if !utf8.Valid(data) {
-		f.add(start, Error{Code: "encoding", Message: "the file is not UTF-8"})
+		f.add(span{}, Error{Code: "encoding", Message: "the file is not UTF-8"})
 		return
 	}
-	if deepBrackets(data) {
-		f.add(start, Error{Code: "too-deep", Message: fmt.Sprintf("values nest deeper than %d levels", engine.MaxFlowNesting)})
-		return
+	f.places = newPlaces(string(data))
+	tree, err := parseTree(bytes.Clone(data), f.places, engine.MaxFlowNesting)
+	for _, at := range tree.colons {
+		f.add(at, Error{Severity: SeverityWarning, Code: "json-colon", Message: `use "=" in TOML tables`})
 	}
-	data, ok := f.decode(bytes.Clone(data))
-	if !ok {
-		return
+	var m *mistake
+	if errors.As(err, &m) {
+		tree.wrong = append(tree.wrong, m)
 	}
-	root, err := parseTree(data, engine.MaxFlowNesting)
-	switch {
-	case errors.Is(err, errDepth):
-		f.add(start, Error{Code: "too-deep", Message: fmt.Sprintf("values nest deeper than %d levels", engine.MaxFlowNesting)})
-	case err != nil:
-		f.add(start, Error{Code: "syntax", Message: err.Error()})
-	default:
-		f.root = root
+	for _, m := range tree.wrong {
+		f.add(m.place, Error{Code: m.code, Message: f.syntax(m)})
+	}
+	if len(tree.wrong) == 0 {
+		f.root = tree.root
 	}
 }
 
-// deepBrackets is a guard in front of the parser, which recurses.
-func deepBrackets(data []byte) bool {
-	run := 0
-	for _, c := range data {
-		switch c {
-		case '[', '{':
-			if run++; run > 1000 {
-				return true
-			}
-		case ']', '}':
-			run--
-		}
-	}
-	return false
-}
-
-// decode lets the TOML decoder check the text. Where it stops at a ":" that
-// should be "=", as JSON has it, the text is mended and read again.
-func (f *file) decode(data []byte) ([]byte, bool) {
-	for range maxRepairs {
-		var into map[string]any
-		err := toml.Unmarshal(data, &into)
-		if err == nil {
-			return data, true
-		}
-		var d *toml.DecodeError
-		if !errors.As(err, &d) {
-			f.add(position{1, 1}, Error{Code: "syntax", Message: strings.TrimPrefix(err.Error(), "toml: ")})
-			return nil, false
-		}
-		row, col := d.Position()
-		at := position{row, col}
-		if i := offset(data, at); i >= 0 && data[i] == ':' && strings.Contains(d.Error(), "expected '='") {
-			data[i] = '='
-			f.add(at, Error{Severity: SeverityWarning, Code: "json-colon", Message: `use "=" in TOML tables`})
-			continue
-		}
-		f.add(at, Error{Code: "syntax", Message: f.syntax(d, at)})
-		return nil, false
-	}
-	f.add(position{1, 1}, Error{Code: "syntax", Message: `use "=" in TOML tables: there are too many ":"`})
-	return nil, false
-}
-
-// offset is the byte at a place, or -1.
-func offset(data []byte, at position) int {
-	line := 1
-	for i := range data {
-		if line == at.line {
-			if i += at.column - 1; i < len(data) {
-				return i
-			}
-			return -1
-		}
-		if data[i] == '\n' {
-			line++
-		}
-	}
-	return -1
-}
-
-// syntax words a decoder's error.
-func (f *file) syntax(d *toml.DecodeError, at position) string {
-	text := strings.TrimPrefix(d.Error(), "toml: ")
-	if strings.Contains(text, "expected ',' or '}'") {
-		if prev := f.lineBefore(at.line); prev != "" && !strings.HasSuffix(prev, ",") {
+// syntax words a parser's error.
+func (f *file) syntax(m *mistake) string {
+	if strings.Contains(m.message, "expected ',' or '}'") {
+		prev := strings.TrimSpace(f.places.line(f.places.of(m.place.at).line - 1))
+		if prev != "" && !strings.HasSuffix(prev, ",") {
 			return fmt.Sprintf("entries of an inline table are separated by commas; write: %s,", prev)
 		}
 	}
-	return text
+	if strings.HasPrefix(m.message, "expected keyword") || strings.HasSuffix(m.message, "at start of value") {
+		if w := bareWord.FindString(f.places.text[m.place.at:min(len(f.places.text), m.place.at+80)]); w != "" {
+			if own, ok := otherWords[w]; ok {
+				return fmt.Sprintf("%s is no TOML value; %s", w, own)
+			}
+			return fmt.Sprintf("%s is no TOML value; text stands in quotes: \"%s\"", w, w)
+		}
+	}
+	return m.message
 }
 
-func (f *file) lineBefore(line int) string {
-	if line-2 < 0 || line-2 >= len(f.lines) {
-		return ""
-	}
-	return strings.TrimSpace(f.lines[line-2])
+var bareWord = regexp.MustCompile(`^[\pL_][\pL\pN_.-]*`)
+
+// otherWords are values as other languages write them.
+var otherWords = map[string]string{
+	"True": "write: true", "TRUE": "write: true", "yes": "write: true", "False": "write: false", "FALSE": "write: false", "no": "write: false",
+	"null": "leave the key out", "None": "leave the key out", "nil": "leave the key out", "NaN": "write: nan",
 }
 
 // Dir is what a folder of flow files holds.
 type Dir struct {
-	Flows  []*engine.Flow // the good ones, by id
-	Files  int            // all that were looked at
-	Found  Errors         // errors and warnings of all files
-	Broken map[string]int // file -> its errors: left out
+	Flows       []*engine.Flow // the good ones, by id
+	Files       int            // all that were looked at
+	Tasks       int            // of all of them, as far as they could be read
+	Found       Errors         // errors and warnings of all files
+	Broken      map[string]int // file -> its errors: left out
+	Credentials []CredentialUse
 }
 
 // LoadDir reads every *.toml file of a folder. A broken file is left out and
@@ -215,27 +238,35 @@ func LoadDir(dir string, types Types) (*Dir, error) {
 	d := &Dir{Broken: map[string]int{}}
 	byID := map[engine.FlowID]string{}
 	for _, path := range paths {
-		d.Files++
-		flow, warnings, err := Load(path, types)
-		d.Found = append(d.Found, warnings...)
-		var bad Errors
-		if err != nil && !errors.As(err, &bad) {
-			bad = Errors{{File: path, Line: 1, Column: 1, Severity: SeverityError, Code: "unreadable", Message: err.Error()}}
+		f, err := Read(path, types)
+		if err != nil {
+			f = &File{Name: filepath.ToSlash(path), Found: Errors{{File: filepath.ToSlash(path), Line: 1, Column: 1, Severity: SeverityError, Code: "unreadable", Message: err.Error()}}}
 		}
-		if err == nil {
-			if other, taken := byID[flow.ID]; taken {
-				bad = Errors{{File: filepath.ToSlash(path), Line: 1, Column: 1, Severity: SeverityError, Code: "duplicate-id",
-					Message: fmt.Sprintf("flow id %q is taken by %s already", flow.ID, other)}}
+		if f.Flow != nil {
+			if other, taken := byID[f.Flow.ID]; taken {
+				f.Found = append(f.Found, &Error{File: f.Name, Line: 1, Column: 1, Severity: SeverityError, Code: "duplicate-id",
+					Message: fmt.Sprintf("flow id %q is taken by %s already", f.Flow.ID, other)})
+				f.Flow = nil
 			}
 		}
-		if bad = bad.Only(SeverityError); len(bad) > 0 {
-			d.Found = append(d.Found, bad...)
-			d.Broken[filepath.ToSlash(path)] = len(bad)
-			continue
+		d.add(f)
+		if f.Flow != nil {
+			byID[f.Flow.ID] = f.Name
 		}
-		byID[flow.ID] = filepath.ToSlash(path)
-		d.Flows = append(d.Flows, flow)
 	}
 	slices.SortFunc(d.Flows, func(a, b *engine.Flow) int { return strings.Compare(string(a.ID), string(b.ID)) })
 	return d, nil
+}
+
+// add adds a file to what the folder holds.
+func (d *Dir) add(f *File) {
+	d.Files++
+	d.Tasks += f.Tasks
+	d.Found = append(d.Found, f.Found...)
+	d.Credentials = append(d.Credentials, f.Credentials...)
+	if f.Flow == nil {
+		d.Broken[f.Name] = len(f.Found.Only(SeverityError))
+		return
+	}
+	d.Flows = append(d.Flows, f.Flow)
 }

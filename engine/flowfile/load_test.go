@@ -2,6 +2,7 @@ package flowfile_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -33,6 +34,10 @@ func TestLoad_SpecificationBlocks(t *testing.T) {
 		t.Run(filepath.Base(path), func(t *testing.T) {
 			flow, warnings, err := flowfile.Load(path, types(t))
 			if strings.Contains(path, "transformation") {
+				var all flowfile.Errors
+				if errors.As(err, &all) && len(all) > flowfile.MaxErrors+1 {
+					t.Errorf("%d errors are told", len(all))
+				}
 				if err == nil || !strings.Contains(err.Error(), `unknown task type "transformation" (there are: api_call)`) {
 					t.Fatalf("want a clear unknown task type, got %v", err)
 				}
@@ -97,6 +102,54 @@ func TestParse_RepairsJSONColons(t *testing.T) {
 	if s, _ := engineJSON(body); s != `{"name":"a:b","n":1}` {
 		t.Errorf("body: %s", s)
 	}
+}
+
+// TestParse_HostileFiles: files that are made to take long, to nest deeply or to
+// have a million mistakes are read or refused as fast as any other.
+func TestParse_HostileFiles(t *testing.T) {
+	task := "\n[[tasks]]\nid = \"a\"\ntype = \"api_call\"\n[tasks.properties]\nurl = \"http://x.example/\"\n"
+	const size = 512 << 10
+	for name, c := range map[string]struct{ text, want string }{
+		"brackets":               {"x = " + strings.Repeat("[", size), "nested more than the maximum of 10000 levels"},
+		"braces":                 {"x = " + strings.Repeat("{a=", size/3), "nested more than the maximum of 10000 levels"},
+		"lists":                  {"[variables]\nx = " + strings.Repeat("[", 40) + strings.Repeat("]", 40) + task, "f.toml:2:1: values nest deeper than 32 levels"},
+		"dotted key":             {strings.Repeat("a.", size/2) + "a = 1\n", "f.toml:1:63: values nest deeper than 32 levels"},
+		"dotted header":          {"[" + strings.Repeat("a.", size/2) + "a]\n", "f.toml:1:66: values nest deeper than 32 levels"},
+		"colons everywhere":      {"x = {" + strings.Repeat("a: 1,", size/5) + "}\n", "there are too many \":\""},
+		"colons far behind":      {"x = [\"" + strings.Repeat("y", size/2) + "\", {" + strings.Repeat("a: 1,", 500) + "}]\n", "there are too many \":\""},
+		"keys that are twice":    {strings.Repeat("a=1\n", size/4), "\"a\" is there already, see line 1"},
+		"headers that are twice": {strings.Repeat("[a]\n", size/4), "\"a\" is there already, see line 1"},
+		"names":                  {"[variables]\n" + wide(size, "v%d=1\n") + task, ""},
+		"unknown keys":           {wide(size/2, "timeou%d=1\n") + task, "unknown key \"timeou0\""},
+		"reserved names":         {"[variables]\n" + wide(size, "xcom_%d=1\n") + task, "the name is reserved"},
+		"infinite numbers":       {"[variables]\na=[" + strings.Repeat("inf,", size/4) + "]" + task, "inf and nan cannot be used"},
+		"numbers out of range":   {"[variables]\na=[" + strings.Repeat("99999999999999999999,", size/21) + "]" + task, "f.toml:2:4: decimal number is too large"},
+		"line without end":       {"#" + strings.Repeat(" x", size/2), "the flow has no tasks"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, _, err := flowfile.Parse("f.toml", []byte(c.text), types(t))
+			if c.want == "" && err == nil {
+				return
+			}
+			var all flowfile.Errors
+			if errors.As(err, &all) && len(all) > flowfile.MaxErrors+1 {
+				t.Errorf("%d errors are told", len(all))
+			}
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				got := fmt.Sprint(err)
+				t.Errorf("got %.300s\nwant %s", got, c.want)
+			}
+		})
+	}
+}
+
+// wide is a text of about size bytes, of numbered pieces.
+func wide(size int, format string) string {
+	var b strings.Builder
+	for i := 0; b.Len() < size; i++ {
+		fmt.Fprintf(&b, format, i)
+	}
+	return b.String()
 }
 
 func TestLoadDir_LeavesBrokenFilesOut(t *testing.T) {

@@ -88,10 +88,8 @@ func (p *programs) prepare(f *engine.Flow, i int) (*taskProgram, error) {
 		return nil, fmt.Errorf("%w: unknown task type %q", engine.ErrInvalid, task.Type)
 	}
 	prog, problems := kind.Prepare(f, task)
-	for _, pr := range problems {
-		if !pr.Warning {
-			return nil, fmt.Errorf("%w: %s", engine.ErrInvalid, pr.Message)
-		}
+	if wrong := engine.Refused(problems); wrong != nil {
+		return nil, fmt.Errorf("%w: %s", engine.ErrInvalid, wrong.Message)
 	}
 	return &taskProgram{Program: prog, Retry: prog.Needs().Retry, flow: f, task: task}, nil
 }

@@ -22,30 +22,49 @@ func Name(name string, known []string) string {
 	return best
 }
 
-// distance counts the edits between two names; past limit it may stop early
-// and return any larger number.
+// maxName is the longest name that is compared, in bytes.
+const maxName = 256
+
+// distance counts the edits between two names; past limit it stops early and
+// returns any larger number. Only the band of the table is computed in which a
+// distance within the limit can lie.
 func distance(a, b string, limit int) int {
-	if len(a)-len(b) > limit || len(b)-len(a) > limit || len(a) > 256 || len(b) > 256 {
+	if len(a)-len(b) > limit || len(b)-len(a) > limit || len(a) > maxName || len(b) > maxName {
 		return limit + 1
 	}
-	var rows [3][258]int
+	beyond := int16(min(limit, maxName) + 1)
+	var rows [3][maxName + 2]int16
 	before, last, row := &rows[0], &rows[1], &rows[2]
-	for j := range len(b) + 1 {
-		last[j] = j
+	for j := range min(len(b), limit) + 1 {
+		last[j] = int16(j)
 	}
+	last[min(len(b), limit)+1] = beyond
+	nearestBefore := int16(0)
 	for i := 1; i <= len(a); i++ {
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
+		from, to := max(1, i-limit), min(len(b), i+limit)
+		row[from-1] = beyond
+		if from == 1 {
+			row[0] = min(int16(i), beyond)
+		}
+		nearestHere := row[from-1]
+		for j := from; j <= to; j++ {
+			cost := int16(1)
 			if a[i-1] == b[j-1] {
 				cost = 0
 			}
-			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+cost)
+			d := min(last[j]+1, row[j-1]+1, last[j-1]+cost)
 			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				row[j] = min(row[j], before[j-2]+1)
+				d = min(d, before[j-2]+1)
 			}
+			row[j] = d
+			nearestHere = min(nearestHere, d)
 		}
+		row[to+1] = beyond
+		if nearestHere >= beyond && nearestBefore >= beyond { // two rows: a swap reaches over one
+			return limit + 1
+		}
+		nearestBefore = nearestHere
 		before, last, row = last, row, before
 	}
-	return last[len(b)]
+	return int(last[len(b)])
 }
