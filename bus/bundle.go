@@ -165,6 +165,9 @@ func unavailable(err error) error {
 	if errors.As(err, &api) && api.ErrorCode == codeNoSpace {
 		return fmt.Errorf("%w: the store is full; free space on its disk", engine.ErrUnavailable)
 	}
+	if errors.Is(err, jetstream.ErrAsyncPublishTimeout) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%w: the store did not confirm it within %s, so whether it was stored is not known (a trigger may be repeated with the same id: it starts one run)", engine.ErrUnavailable, publishTimeout)
+	}
 	if errors.Is(err, jetstream.ErrMaxBytesExceeded) || errors.Is(err, nats.ErrMaxPayload) {
 		return fmt.Errorf("%w: %w", engine.ErrInvalid, err)
 	}

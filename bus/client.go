@@ -21,21 +21,23 @@ type Client struct {
 	nc     *nats.Conn
 	target string // for messages: address and where it came from
 	login  bool   // it may ask what is not for everybody
+	denied denials
 }
 
 // Dial connects to a node. target names the address and where it came from, as
 // connection errors show it. engine.ErrUnavailable: nobody answers there.
 func Dial(a Access, target string) (*Client, error) {
+	c := &Client{target: target, login: a.User != "" || strings.Contains(a.URL, "@")}
 	opts := []nats.Option{nats.Name("qarion command"), nats.Timeout(3 * time.Second), nats.MaxReconnects(-1), nats.ReconnectWait(200 * time.Millisecond),
-		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})} // the default prints
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { c.denied.heard(err) })}
 	if a.User != "" {
 		opts = append(opts, nats.UserInfo(a.User, a.Password), nats.CustomInboxPrefix(inboxEngine))
 	}
-	nc, err := nats.Connect(a.URL, opts...)
-	if err != nil {
+	var err error
+	if c.nc, err = nats.Connect(a.URL, opts...); err != nil {
 		return nil, fmt.Errorf("%w: no server at %s", engine.ErrUnavailable, target)
 	}
-	return &Client{nc: nc, target: target, login: a.User != "" || strings.Contains(a.URL, "@")}, nil
+	return c, nil
 }
 
 // NewClient is a client over a connection of the same process.
@@ -77,7 +79,11 @@ func (c *Client) call(ctx context.Context, subject string, in, out any) error {
 		asking, cancel = context.WithTimeout(ctx, callTimeout)
 		defer cancel()
 	}
+	asking, refused := c.denied.watch(asking, subject)
 	m, err := c.nc.RequestWithContext(asking, subject, data)
+	if refused() {
+		return fmt.Errorf("%w: %s is not allowed without a login at %s", engine.ErrDenied, strings.TrimPrefix(subject, subjectAPI+"."), c.target)
+	}
 	if err != nil {
 		return c.unanswered(ctx, err)
 	}
@@ -113,7 +119,7 @@ func (c *Client) unanswered(ctx context.Context, err error) error {
 	case errors.Is(err, nats.ErrMaxPayload):
 		return fmt.Errorf("%w: the request is larger than a message can be (%d bytes)", engine.ErrInvalid, c.nc.MaxPayload())
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
-		return fmt.Errorf("%w: no answer from %s within %s (or the request is not allowed without a login)", engine.ErrUnavailable, c.target, callTimeout)
+		return fmt.Errorf("%w: no answer from %s within %s: whether the request was carried out is not known", engine.ErrUnavailable, c.target, callTimeout)
 	}
 	return fmt.Errorf("%w: ask %s: %w", engine.ErrUnavailable, c.target, err)
 }

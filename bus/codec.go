@@ -89,7 +89,8 @@ func (c *codec) read(subject string, header nats.Header, data []byte) ([]engine.
 	case strings.HasPrefix(subject, subjectCheckpoint):
 		return nil, nil
 	case strings.HasPrefix(subject, subjectTrigger):
-		return []engine.Record{trigger(subject, header, data)}, nil
+		rec := readTrigger(subject, header, data) // from before triggers had a stream of their own
+		return []engine.Record{&rec}, nil
 	}
 	var b bundle
 	if err := c.dec.Unmarshal(data, &b); err != nil {
@@ -146,9 +147,10 @@ func (c *codec) expand(rec *flowMessage) (err error) {
 	return err
 }
 
-// trigger takes a client's message as it is; the fold decides what it is worth.
-func trigger(subject string, header nats.Header, data []byte) *engine.TriggerRecord {
-	rec := &engine.TriggerRecord{Flow: strings.TrimPrefix(subject, subjectTrigger), Size: len(data)}
+// readTrigger takes a client's message as it is; what it is worth is decided
+// later.
+func readTrigger(subject string, header nats.Header, data []byte) engine.TriggerRecord {
+	rec := engine.TriggerRecord{Flow: strings.TrimPrefix(subject, subjectTrigger), Size: len(data)}
 	if len(data) <= engine.MaxTriggerPayload {
 		rec.Payload = bytes.Clone(data)
 	}

@@ -160,6 +160,9 @@ func appendEvent(dst []byte, c *engine.Change) []byte {
 	text("time", c.At.Format())
 	if c.Kind == engine.RunRejected {
 		dst = fmt.Appendf(dst, `,"ledger_seq":%d`, c.Pos.Seq)
+		if c.Untold > 0 { // refused since the last event about it: at most a hundred a second are written
+			dst = fmt.Appendf(dst, `,"more":%d`, c.Untold)
+		}
 	}
 	return append(dst, '}')
 }

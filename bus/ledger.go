@@ -92,6 +92,19 @@ func (l *Ledger) Append(ctx context.Context, rec engine.Record) (uint64, error) 
 	return 0, fmt.Errorf("%w: a %T is not written by the engine", engine.ErrInvalid, rec)
 }
 
+// AppendTogether implements engine.Ledger.
+func (l *Ledger) AppendTogether(ctx context.Context, recs []*engine.SubmitRecord) (uint64, error) {
+	raw := make([]cbor.RawMessage, len(recs))
+	for i, rec := range recs {
+		data, err := cbor.Marshal(rec)
+		if err != nil {
+			return 0, fmt.Errorf("encode record: %w", err)
+		}
+		raw[i] = data
+	}
+	return l.writeBundle(ctx, l.submits.subject, raw, nil)
+}
+
 // headerHash names the flow version in a flow record's message, for the purge.
 const headerHash = "Qarion-Flow-Hash"
 
@@ -101,7 +114,11 @@ func (l *Ledger) write(ctx context.Context, subject string, rec any, header nats
 	if err != nil {
 		return 0, fmt.Errorf("encode record: %w", err)
 	}
-	data, err := l.codec.bundle([]cbor.RawMessage{raw})
+	return l.writeBundle(ctx, subject, []cbor.RawMessage{raw}, header)
+}
+
+func (l *Ledger) writeBundle(ctx context.Context, subject string, records []cbor.RawMessage, header nats.Header) (uint64, error) {
+	data, err := l.codec.bundle(records)
 	if err != nil {
 		return 0, err
 	}

@@ -11,9 +11,10 @@ import (
 
 // Names of the streams.
 const (
-	StreamLedger = "QARION_LEDGER"
-	StreamReady  = "QARION_READY"
-	StreamEvents = "QARION_EVENTS"
+	StreamLedger   = "QARION_LEDGER"
+	StreamTriggers = "QARION_TRIGGERS"
+	StreamReady    = "QARION_READY"
+	StreamEvents   = "QARION_EVENTS"
 )
 
 // bucketBlobs is the object store of large values.
@@ -32,7 +33,7 @@ func ledgerConfig() jetstream.StreamConfig {
 		Name:        StreamLedger,
 		Description: "qarion: everything that happened, in order",
 		Subjects: []string{
-			subjectInstall, subjectFlow + "*", subjectTrigger + ">", subjectSubmit + "*",
+			subjectInstall, subjectFlow + "*", subjectSubmit + "*",
 			subjectAttempt + "*", subjectControl + "*", subjectCheckpoint + "*.*",
 		},
 		Storage:     jetstream.FileStorage,

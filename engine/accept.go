@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/qarion/qarion/internal/value"
 )
@@ -39,6 +40,20 @@ func ReservedName(name string) bool {
 	return strings.HasPrefix(name, "xcom_") || strings.HasPrefix(name, "resp_")
 }
 
+// Submission is the submit record that a client's trigger becomes: the run, or
+// the reason why there can be none. Its run id follows from the installation
+// and its place, so that it is the same however often it is taken.
+func (t *Trigger) Submission(installation string) *SubmitRecord {
+	id := DeriveRunID(t.Stored.Time(), installation, t.Place.Seq)
+	rec, err := SubmitOf(&t.TriggerRecord, id)
+	if err != nil {
+		flow := strings.ToValidUTF8(t.Flow[:min(len(t.Flow), MaxID)], "")
+		rec = &SubmitRecord{Run: id, Flow: FlowID(flow), Refused: strings.ToValidUTF8(err.Error(), "?")}
+	}
+	rec.From, rec.Stored = t.Place, t.Stored
+	return rec
+}
+
 // SubmitOf reads a trigger that a client published, into the form that a node
 // would have submitted. All of it is untrusted.
 func SubmitOf(t *TriggerRecord, id RunID) (*SubmitRecord, error) {
@@ -62,6 +77,9 @@ func SubmitOf(t *TriggerRecord, id RunID) (*SubmitRecord, error) {
 func (s *SubmitRecord) setHeader(name, v string) error {
 	if len(v) > maxTriggerText {
 		return fmt.Errorf("header %s is longer than %d bytes", name, maxTriggerText)
+	}
+	if !utf8.ValidString(v) {
+		return fmt.Errorf("header %s is not UTF-8 text", name)
 	}
 	switch name {
 	case HeaderBatchID:

@@ -37,9 +37,11 @@ type NodeStatus struct {
 	Waiting      int            `json:"waiting"`     // for a retry or another time
 	Parked       map[string]int `json:"parked"`      // for a breaker: key -> tasks
 	OpenRuns     int            `json:"open_runs"`
-	Interrupted  []TaskRef      `json:"interrupted"`   // tasks that need a person; at most 20
-	LedgerSeq    uint64         `json:"ledger_seq"`    // last sequence folded
-	ProjectedSeq uint64         `json:"projected_seq"` // every view has passed it
+	Triggers     uint64         `json:"triggers_waiting"` // published by clients, no run yet
+	Rejected     uint64         `json:"rejected"`         // triggers that were refused, since the installation
+	Interrupted  []TaskRef      `json:"interrupted"`      // tasks that need a person; at most 20
+	LedgerSeq    uint64         `json:"ledger_seq"`       // last sequence folded
+	ProjectedSeq uint64         `json:"projected_seq"`    // every view has passed it
 	Views        []ViewStatus   `json:"views"`
 	BadRecords   int            `json:"bad_records"`
 	DedupeFull   bool           `json:"dedupe_full"` // over a million keys in 24 h: the oldest are forgotten

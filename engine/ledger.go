@@ -27,6 +27,10 @@ type Ledger interface {
 	// since the fold takes the first. ErrUnavailable: the store refuses now
 	// (full disk), try later. ErrInvalid: the record is too large.
 	Append(ctx context.Context, rec Record) (seq uint64, err error)
+	// AppendTogether stores submit records as one entry, in order: all of them
+	// or none. After an error they may or may not be there. The intake alone
+	// calls it, one call at a time.
+	AppendTogether(ctx context.Context, recs []*SubmitRecord) (seq uint64, err error)
 	// Follow delivers entries in order, from the given sequence, until ctx
 	// ends (nil) or fn or the store fails. The scheduler calls it once.
 	Follow(ctx context.Context, from uint64, fn func(Entry) error) error

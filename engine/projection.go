@@ -46,6 +46,7 @@ type Change struct {
 	Superseded bool           // AttemptDone: it came too late and changed nothing
 	Doc        *RunDoc        // RunStarted, RunDone, RunChanged
 	Reason     string         // RunRejected, RunChanged
+	Untold     uint64         // RunRejected: how many were refused since the last one that was shown
 	Value      []byte         // RunChanged: the value that a person gave an interrupted task, JSON text
 	Replay     bool           // the change is older than this start of the node
 

@@ -72,7 +72,8 @@ type FlowRecord struct {
 }
 
 // TriggerRecord is what any client published to qarion.trigger.<flow>. All of
-// it is untrusted.
+// it is untrusted. Triggers wait in a stream of their own and reach the ledger
+// as submit records; older ledgers hold some as they came.
 type TriggerRecord struct {
 	Flow    string
 	Headers map[string]string // Nats-Msg-Id and those that start with Qarion-
@@ -80,8 +81,9 @@ type TriggerRecord struct {
 	Size    int
 }
 
-// SubmitRecord is a trigger that came through a node (service, command,
-// schedule, webhook), which chose the run id.
+// SubmitRecord is a trigger with the run id that it got: from the node that it
+// came through (service, command, schedule, webhook), or, where any client
+// published it, from its place in the stream of triggers.
 type SubmitRecord struct {
 	Run           RunID  `cbor:"1,keyasint"`
 	Flow          FlowID `cbor:"2,keyasint"`
@@ -93,6 +95,11 @@ type SubmitRecord struct {
 	TriggerType   string `cbor:"8,keyasint,omitempty"`
 	TriggerID     string `cbor:"9,keyasint,omitempty"`
 	DedupeID      string `cbor:"10,keyasint,omitempty"`
+
+	// Of a trigger that a client published; zero otherwise.
+	From    TriggerPlace `cbor:"11,keyasint,omitempty"`
+	Stored  Micros       `cbor:"12,keyasint,omitempty"` // when that was
+	Refused string       `cbor:"13,keyasint,omitempty"` // why it cannot become a run, whatever the flow
 }
 
 // AttemptKey names one attempt. Generation rises with a rerun or a resolve,

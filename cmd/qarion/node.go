@@ -39,6 +39,7 @@ type node struct {
 	lock     *bus.Lock
 	bus      *bus.Bus
 	ledger   *bus.Ledger
+	triggers *bus.Triggers
 	blobs    *kvstore.Blobs
 	xcom     *kvstore.XCom
 	runs     *kvstore.Runs
@@ -166,7 +167,12 @@ func (n *node) openBus(ctx context.Context, cfg *config, o nodeOptions) (err err
 	if err = n.openCredentials(ctx, o); err != nil {
 		return err
 	}
-	n.ledger, err = n.bus.Ledger(ctx, bus.LedgerConfig{Node: "local", Version: programVersion(), Blobs: n.blobs})
+	if n.ledger, err = n.bus.Ledger(ctx, bus.LedgerConfig{Node: "local", Version: programVersion(), Blobs: n.blobs}); err != nil {
+		return err
+	}
+	if !o.onlyOwn {
+		n.triggers, err = n.bus.Triggers(ctx)
+	}
 	return err
 }
 
@@ -217,8 +223,12 @@ func (n *node) openEngine(ctx context.Context, cfg *config, o nodeOptions) (err 
 	for _, t := range kinds {
 		n.types[t.Name()] = t
 	}
+	var triggers engine.Triggers
+	if n.triggers != nil {
+		triggers = n.triggers
+	}
 	n.engine, err = runtime.New(runtime.Config{
-		Ledger: n.ledger, Checkpoints: n.ledger, ReadyQueue: ready, Blobs: n.blobs, Projections: projections,
+		Triggers: triggers, Ledger: n.ledger, Checkpoints: n.ledger, ReadyQueue: ready, Blobs: n.blobs, Projections: projections,
 		TaskTypes: kinds, Worker: "local", Version: programVersion(), Slots: cfg.Worker.Slots,
 		Retention: runsFor, OnlyOwn: o.onlyOwn, Log: n.log,
 	})
@@ -283,6 +293,9 @@ func (n *node) closeParts() {
 	}
 	if n.secrets != nil {
 		n.secrets.Close()
+	}
+	if n.triggers != nil {
+		n.triggers.Close()
 	}
 	if n.ledger != nil {
 		n.ledger.Close()

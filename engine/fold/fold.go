@@ -1,6 +1,7 @@
 package fold
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -15,12 +16,15 @@ import (
 type State struct {
 	Seq          uint64 // last entry applied
 	Installation string
-	Bad          int // records that could not be read
+	Bad          int                 // records that could not be read
+	Taken        engine.TriggerPlace // the last of the clients' triggers that became a run or was refused
+	Rejected     uint64              // triggers that were refused
 
 	flows    map[engine.FlowID]*flowState
 	versions map[string]*version
 	runs     map[engine.RunID]*Run
 	seen     dedupe
+	told     told
 }
 
 // flowState is what is known of one flow.
@@ -38,17 +42,32 @@ type version struct {
 	runs  int
 }
 
+// maxTold is how many refusals are shown per second of the ledger's time: a
+// million triggers for a flow that is not there must not become a million
+// events.
+const maxTold = 100
+
+// told is how many refusals were shown in a second, and how many were not
+// since the last one that was.
+type told struct {
+	Second engine.Micros `cbor:"1,keyasint,omitempty"` // since 1970
+	Shown  int           `cbor:"2,keyasint,omitempty"`
+	Untold uint64        `cbor:"3,keyasint,omitempty"`
+}
+
 // Effect is what follows from a record. The scheduler carries effects out in
 // order; they hold no decision that is not in the state.
 type Effect struct {
 	Kind   EffectKind
 	Change *engine.Change // Show
-	Run    engine.RunID   // Emit, End, Known
+	Run    engine.RunID   // Emit, End, Known, Refused
 	Task   int            // Emit: index in the flow
 	Known  engine.RunID   // Known: the run that the same caller key has started
+	Reason string         // Refused
 	Graph  *Graph         // Version
 
-	Open *Run // Emit, End: the run itself
+	Open  *Run // Emit, End: the run itself
+	Freed bool // Emit: the dispatch before this one had been given out and has no record
 }
 
 // EffectKind says what an Effect asks for.
@@ -60,6 +79,7 @@ const (
 	Emit                      // give the task to a worker, not before its time
 	End                       // the run is ending: stop its calls, close what is not in flight
 	Known                     // the submitted run is an earlier one
+	Refused                   // the submitted run cannot be
 	Version                   // a flow version came into use
 )
 
@@ -162,13 +182,46 @@ func (s *State) replace(fs *flowState, hash string) {
 	}
 }
 
+// reject refuses a run. Whoever submitted it hears so; the views are told of
+// the first ones in each second and of the number of the others.
 func (s *step) reject(id engine.RunID, flow, reason string) {
-	s.show(&engine.Change{Kind: engine.RunRejected, Run: id, Flow: engine.FlowID(flow), Reason: reason})
+	s.Rejected++
+	s.effects = append(s.effects, Effect{Kind: Refused, Run: id, Reason: reason})
+	t := &s.told
+	if second := s.at / 1e6; second != t.Second {
+		t.Second, t.Shown = second, 0
+	}
+	if t.Shown == maxTold {
+		t.Untold++
+		return
+	}
+	s.show(&engine.Change{Kind: engine.RunRejected, Run: id, Flow: engine.FlowID(flow), Reason: reason, Untold: t.Untold})
+	t.Shown, t.Untold = t.Shown+1, 0
+}
+
+// taken notes a client's trigger and reports whether it was taken before: its
+// bundle was written twice.
+func (s *State) taken(p engine.TriggerPlace) bool {
+	if p.Seq == 0 {
+		return false
+	}
+	if p.Stream == s.Taken.Stream && p.Seq <= s.Taken.Seq {
+		return true
+	}
+	s.Taken = p
+	return false
 }
 
 // submit opens a run with the flow version that holds at this point of the
 // ledger, or refuses it.
 func (s *step) submit(rec *engine.SubmitRecord) {
+	if s.taken(rec.From) {
+		return
+	}
+	if rec.Refused != "" {
+		s.reject(rec.Run, string(rec.Flow), rec.Refused)
+		return
+	}
 	v, err := s.runnable(rec)
 	if err != nil {
 		s.reject(rec.Run, string(rec.Flow), err.Error())
@@ -242,7 +295,7 @@ func (s *step) open(rec *engine.SubmitRecord, v *version, fs *flowState) *Run {
 	g := v.graph
 	v.runs++
 	r := &Run{
-		ID: rec.Run, Graph: g, Status: engine.Pending, accepted: s.at, Seq: s.pos.Seq,
+		ID: rec.Run, Graph: g, Status: engine.Pending, accepted: cmp.Or(rec.Stored, s.at), Seq: s.pos.Seq,
 		Batch: rec.BatchID, execution: rec.ExecutionDate,
 		triggerType: rec.TriggerType, triggerID: rec.TriggerID,
 		Tasks: make([]TaskState, len(g.Flow.Tasks)), open: len(g.Flow.Tasks),
@@ -252,7 +305,7 @@ func (s *step) open(rec *engine.SubmitRecord, v *version, fs *flowState) *Run {
 	}
 	fs.batch = max(fs.batch, r.Batch)
 	if r.execution == 0 {
-		r.execution = s.at
+		r.execution = r.accepted
 	}
 	if len(rec.Variables) <= keepVariables {
 		r.variables = rec.Variables
@@ -285,6 +338,7 @@ func (s *step) release(r *Run, i int) {
 }
 
 func (s *step) emit(r *Run, i int) {
+	freed := r.Tasks[i].Given != nil
 	r.Tasks[i].Given = nil
-	s.effects = append(s.effects, Effect{Kind: Emit, Run: r.ID, Task: i, Open: r})
+	s.effects = append(s.effects, Effect{Kind: Emit, Run: r.ID, Task: i, Open: r, Freed: freed})
 }

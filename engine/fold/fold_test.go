@@ -381,3 +381,71 @@ func TestFold_RunKeepsTheVersionItStartedWith(t *testing.T) {
 		t.Errorf("%d flow versions are kept without use", len(h.state.versions))
 	}
 }
+
+// A client's trigger may be written twice: the bundle was stored and its
+// acknowledgement lost, or the node died before the stream of triggers heard.
+func TestFold_TakesEachPlaceInTheTriggerStreamOnce(t *testing.T) {
+	h := newHistory(t, flowOf("f", "a"))
+	from := func(stream int64, seq uint64) *engine.SubmitRecord {
+		stored := engine.Micros(7_000_000 * stream)
+		tr := engine.Trigger{TriggerRecord: engine.TriggerRecord{Flow: "f"}, Place: engine.TriggerPlace{Stream: stream, Seq: seq}, Stored: stored}
+		return tr.Submission("installation")
+	}
+	h.add(from(1, 1), from(1, 2))
+	h.add(from(1, 1), from(1, 2), from(1, 3))
+	if got := len(h.state.runs); got != 3 {
+		t.Fatalf("%d runs of 3 triggers", got)
+	}
+	snap, err := h.state.Snapshot("test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h.state, err = Restore(snap); err != nil {
+		t.Fatal(err)
+	}
+	h.add(from(1, 3), from(1, 2))
+	if got := len(h.state.runs); got != 3 {
+		t.Errorf("after a checkpoint: %d runs of 3 triggers", got)
+	}
+	h.add(from(2, 1)) // the stream was made anew: its count starts again
+	if got := len(h.state.runs); got != 4 {
+		t.Errorf("a trigger of a new stream: %d runs, want 4", got)
+	}
+}
+
+func TestFold_ATriggerCountsAsAcceptedWhenItWasStored(t *testing.T) {
+	h := newHistory(t, flowOf("f", "a"))
+	tr := engine.Trigger{TriggerRecord: engine.TriggerRecord{Flow: "f"}, Place: engine.TriggerPlace{Stream: 1, Seq: 1}, Stored: 7_000_000}
+	h.add(tr.Submission("installation"))
+	doc := h.shown(engine.RunStarted).Doc
+	if want := engine.Micros(7_000_000).Format(); doc.StartTime != want || doc.ExecutionDate != want {
+		t.Errorf("start %s, execution date %s, want %s", doc.StartTime, doc.ExecutionDate, want)
+	}
+}
+
+func TestFold_ManyRefusalsAreCountedAndFewAreTold(t *testing.T) {
+	h := newHistory(t)
+	told, untold, refused := uint64(0), uint64(0), 0
+	submit := func() {
+		for _, e := range h.add(&engine.SubmitRecord{Run: "01M84BFBV1N8Q6D2T4XW9B7C5G", Flow: "nothing"}) {
+			switch {
+			case e.Kind == Refused:
+				refused++
+			case e.Kind == Show:
+				told++
+				untold += e.Change.Untold
+			}
+		}
+	}
+	for range 5000 {
+		submit()
+	}
+	h.now += 2_000_000
+	submit()
+	if refused != 5001 || h.state.Rejected != 5001 {
+		t.Errorf("%d callers heard, %d counted, want 5001", refused, h.state.Rejected)
+	}
+	if told > 7*maxTold || told+untold != 5001 { // over seven seconds
+		t.Errorf("%d told and %d said to be left out, of 5001", told, untold)
+	}
+}

@@ -20,6 +20,10 @@ type Snapshot struct {
 	Versions     [][]byte       `cbor:"7,keyasint"` // definitions
 	Runs         []runSnapshot  `cbor:"8,keyasint"`
 	Seen         []dedupeEntry  `cbor:"9,keyasint"`
+
+	Taken    engine.TriggerPlace `cbor:"10,keyasint,omitempty"`
+	Rejected uint64              `cbor:"11,keyasint,omitempty"`
+	Told     told                `cbor:"12,keyasint,omitempty"`
 }
 
 type flowSnapshot struct {
@@ -81,7 +85,7 @@ type taskSnapshot struct {
 func (s *State) Snapshot(writer string) (*Snapshot, error) {
 	snap := &Snapshot{
 		Format: engine.FormatVersion, Writer: writer, Seq: s.Seq, Installation: s.Installation, Bad: s.Bad,
-		Seen: slices.Clone(s.seen.order),
+		Seen: slices.Clone(s.seen.order), Taken: s.Taken, Rejected: s.Rejected, Told: s.told,
 	}
 	for _, id := range slices.Sorted(maps.Keys(s.flows)) {
 		f := s.flows[id]
@@ -124,6 +128,7 @@ func Restore(snap *Snapshot) (*State, error) {
 	}
 	s := NewState()
 	s.Seq, s.Installation, s.Bad = snap.Seq, snap.Installation, snap.Bad
+	s.Taken, s.Rejected, s.told = snap.Taken, snap.Rejected, snap.Told
 	for _, e := range snap.Seen {
 		s.seen.put(e)
 	}

@@ -12,7 +12,9 @@ import (
 
 // Start stores a trigger and returns the run when the fold has accepted it. A
 // refusal is ErrInvalid with the reason. A DedupeID that is known gives the
-// run that it has started before.
+// run that it has started before. When the node is so far behind that the run
+// is not opened within a few seconds, or ctx ends meanwhile, the answer is a
+// pending run with its id: it is stored, and nothing more is known of it yet.
 func (e *Engine) Start(ctx context.Context, req engine.StartRequest) (*engine.RunDoc, error) {
 	rec := &engine.SubmitRecord{
 		Run: e.cfg.NewID(e.cfg.Now()), Flow: req.Flow, Variables: req.Variables, ExecutionDate: engine.At(req.ExecutionDate),
@@ -39,9 +41,16 @@ func (e *Engine) Start(ctx context.Context, req engine.StartRequest) (*engine.Ru
 	if _, err := e.cfg.Ledger.Append(ctx, rec); err != nil {
 		return nil, fmt.Errorf("store the trigger: %w", err)
 	}
-	r, err := await(ctx, result, req)
-	if err != nil {
-		return nil, err
+	pending := &engine.RunDoc{
+		RunID: rec.Run, FlowID: rec.Flow, FlowVersion: rec.Version, Status: engine.Pending, BatchID: rec.BatchID,
+		TriggerType: rec.TriggerType, TriggerID: rec.TriggerID, StartTime: engine.FormatTime(e.cfg.Now()),
+	}
+	r, opened := e.waiters.await(ctx, result, pending)
+	switch {
+	case !opened:
+		return pending, nil
+	case r.refused != "":
+		return nil, fmt.Errorf("%w: %s", engine.ErrInvalid, r.refused)
 	}
 	if r.known != "" {
 		return e.knownRun(ctx, r.known)
@@ -84,6 +93,9 @@ func (e *Engine) Get(ctx context.Context, id engine.RunID) (*engine.RunDoc, erro
 	})
 	if err != nil {
 		return nil, err
+	}
+	if doc == nil {
+		doc = e.waiters.pending(id)
 	}
 	if doc == nil {
 		return nil, fmt.Errorf("%w: no open run %s", engine.ErrNotFound, id)
@@ -270,6 +282,9 @@ func (e *Engine) Status(ctx context.Context) (engine.NodeStatus, error) {
 	}
 	err := e.sched.ask(ctx, func() { e.sched.status(&st) })
 	st.Views, st.ProjectedSeq = e.views.status()
+	if err == nil && e.cfg.Triggers != nil {
+		st.Triggers, err = e.cfg.Triggers.Waiting(ctx)
+	}
 	return st, err
 }
 
@@ -278,6 +293,7 @@ const maxListed = 20
 
 func (s *scheduler) status(st *engine.NodeStatus) {
 	st.LedgerSeq, st.BadRecords, st.DedupeFull = s.state.Seq, s.state.Bad, s.state.DedupeFull()
+	st.Rejected = s.state.Rejected
 	st.OpenRuns, st.Parked = s.state.Open(), s.parking.counts()
 	now := s.now()
 	for _, id := range s.state.RunIDs() {

@@ -94,18 +94,8 @@ func (c *closer) appendAll(ctx context.Context, recs []engine.Record) {
 
 // appendPatiently appends until the ledger takes the record or ctx ends.
 func appendPatiently(ctx context.Context, l engine.Ledger, log *slog.Logger, rec engine.Record) error {
-	wait := 50 * time.Millisecond
-	for {
+	return patiently(ctx, log, "the ledger did not take a record; trying again", func() error {
 		_, err := l.Append(ctx, rec)
-		if err == nil || ctx.Err() != nil {
-			return err
-		}
-		log.Warn("the ledger did not take a record; trying again", engine.LogErr, err, "in", wait)
-		select {
-		case <-time.After(wait):
-			wait = min(2*wait, 5*time.Second)
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+		return err
+	})
 }

@@ -12,14 +12,18 @@ import (
 	"github.com/qarion/qarion/engine/fold"
 )
 
-// DefaultCheckpointEvery is how many records stand between two checkpoints.
-const DefaultCheckpointEvery = 20_000
+// Defaults of Config.
+const (
+	DefaultCheckpointEvery = 20_000 // records
+	DefaultMaxOpenRuns     = 20_000
+)
 
 // Config is what an Engine works with. A zero field means its default.
 type Config struct {
 	Ledger      engine.Ledger
 	Checkpoints Checkpoints
 	ReadyQueue  engine.ReadyQueue
+	Triggers    engine.Triggers // what clients published; nil takes none
 	Blobs       engine.Blobs
 	Projections []engine.Projection // the last one publishes events: it hears of a run's end when the others have shown it
 	TaskTypes   []engine.TaskType
@@ -31,6 +35,7 @@ type Config struct {
 	Retention       time.Duration // of closed runs in the ledger
 	CheckpointEvery int           // records between two checkpoints
 	ViewQueue       int           // changes that stay in memory for views that lag
+	MaxOpenRuns     int           // clients' triggers wait in their stream while so many runs are open
 	OnlyOwn         bool          // execute only runs that this engine starts
 
 	Now   func() time.Time                 // for what gets recorded
@@ -57,6 +62,9 @@ func (c *Config) setDefaults() {
 	if c.ViewQueue <= 0 {
 		c.ViewQueue = DefaultViewQueue
 	}
+	if c.MaxOpenRuns <= 0 {
+		c.MaxOpenRuns = DefaultMaxOpenRuns
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -79,6 +87,7 @@ type Engine struct {
 	worker  *worker
 	closer  *closer
 	sched   *scheduler
+	intake  *intake
 	views   *projector
 
 	ready chan struct{}
@@ -156,8 +165,8 @@ func (e *Engine) Run(ctx context.Context) error {
 	return errors.Join(failed, err)
 }
 
-// work runs the worker until ctx ends or the engine has failed, and waits for
-// its calls in flight, at most for the grace period.
+// work takes triggers and runs the worker until ctx ends or the engine has
+// failed, and waits for calls in flight, at most for the grace period.
 func (e *Engine) work(ctx, base context.Context) error {
 	calls, cutOff := context.WithCancelCause(base)
 	defer cutOff(nil)
@@ -165,7 +174,18 @@ func (e *Engine) work(ctx, base context.Context) error {
 	defer stop()
 	defer context.AfterFunc(base, stop)()
 	done := make(chan error, 1)
-	go func() { done <- e.worker.run(take, calls) }()
+	go func() {
+		var intake sync.WaitGroup
+		var err error
+		intake.Go(func() {
+			if err = e.intake.run(take); err != nil {
+				stop()
+			}
+		})
+		failed := e.worker.run(take, calls)
+		intake.Wait()
+		done <- errors.Join(failed, err)
+	}()
 	select {
 	case err := <-done:
 		return err
@@ -240,6 +260,7 @@ func (e *Engine) open(ctx context.Context) (target uint64, err error) {
 		return 0, err
 	}
 	e.sched = newScheduler(&e.cfg, state, e.views, e.waiters, e.worker, e.closer)
+	e.intake = &intake{cfg: &e.cfg, log: e.log, sched: e.sched}
 	return target, nil
 }
 

@@ -2,7 +2,6 @@ package runtime
 
 import (
 	"github.com/qarion/qarion/engine"
-	"github.com/qarion/qarion/engine/fold"
 )
 
 // parking holds the tasks that wait for one thing, such as a breaker: one of
@@ -20,13 +19,6 @@ type spot struct {
 	until engine.Micros
 	good  int // released tasks that were not postponed again, in a row
 	away  int // released, no record yet
-}
-
-// taskPlace names a dispatch of a task of an open run.
-type taskPlace struct {
-	run  *fold.Run
-	task int
-	key  engine.AttemptKey
 }
 
 func newParking(steps int) *parking {

@@ -30,8 +30,9 @@ type scheduler struct {
 	current  bool // folded up to where the ledger ended at start: effects go out
 	timers   timers
 	parking  *parking
-	due      []taskPlace // may start now
-	emitted  int         // given out, no record yet
+	due      *lines     // may start now
+	emitted  int        // given out, no record yet
+	askRoom  []chan int // the intake waits for room for more runs
 	own      map[engine.RunID]bool
 	waiting  seqWaiters
 	changes  []engine.Change  // of the entries just folded, for the views
@@ -44,7 +45,7 @@ func newScheduler(cfg *Config, state *fold.State, views *projector, calls *waite
 	return &scheduler{
 		cfg: cfg, log: engine.Logger(cfg.Log), state: state, views: views, calls: calls, worker: w, stops: stops,
 		inbox: make(chan engine.Entry, 256), asks: make(chan func(), 64),
-		parking: newParking(cfg.Slots), own: map[engine.RunID]bool{},
+		parking: newParking(cfg.Slots), due: newLines(), own: map[engine.RunID]bool{},
 	}
 }
 
@@ -61,6 +62,7 @@ func (s *scheduler) loop(ctx context.Context, target uint64, caughtUp func()) er
 		}
 		s.fire()
 		s.dispatch(ctx)
+		s.answerRoom()
 		s.sleepUntilNext(clock)
 		select {
 		case <-ctx.Done():
@@ -126,7 +128,12 @@ func (s *scheduler) carryOut(e *fold.Effect) {
 		s.cfg.programs.add(e.Graph)
 	case fold.Known:
 		s.calls.started(e.Run, startResult{known: e.Known})
+	case fold.Refused:
+		s.calls.started(e.Run, startResult{refused: e.Reason})
 	case fold.Emit:
+		if e.Freed {
+			s.emitted--
+		}
 		if s.current {
 			s.plan(e.Open, e.Task)
 		}
@@ -142,8 +149,6 @@ func (s *scheduler) show(c *engine.Change) {
 	switch c.Kind {
 	case engine.RunStarted:
 		s.calls.started(c.Run, startResult{doc: c.Doc})
-	case engine.RunRejected:
-		s.calls.started(c.Run, startResult{refused: c.Reason})
 	case engine.AttemptDone:
 		if !c.Superseded {
 			s.recorded(c)
@@ -220,7 +225,7 @@ func (s *scheduler) plan(r *fold.Run, task int) {
 	case t.NotBefore > s.now():
 		s.timers.add(timer{at: t.NotBefore, run: r.ID, task: task, key: place.key})
 	default:
-		s.due = append(s.due, place)
+		s.due.add(place)
 	}
 }
 
@@ -250,7 +255,7 @@ func (s *scheduler) fire() {
 			s.unpark(name, false)
 			continue
 		}
-		s.due = append(s.due, place)
+		s.due.add(place)
 	}
 }
 
@@ -259,7 +264,7 @@ func (s *scheduler) fire() {
 func (s *scheduler) unpark(name string, force bool) {
 	for _, place := range s.parking.take(name, s.now(), force) {
 		if place.open() {
-			s.due = append(s.due, place)
+			s.due.add(place)
 		} else if _, more := s.parking.recorded(place.key, engine.OutcomeCancelled); more {
 			s.unpark(name, force)
 		}
@@ -272,23 +277,26 @@ func (p taskPlace) open() bool {
 	return t.Status == engine.Ready && t.Given == nil && p.run.Ending == "" && p.run.Key(p.task) == p.key
 }
 
-// dispatch gives out what is due: to the worker of this process while it has
-// room, the rest through the queue. There each task travels alone while slots
-// are free, so that none sits behind a slow one; what would wait for a slot
-// anyway travels in bundles.
+// ahead is how many tasks are given out per slot: one that runs, and one that
+// waits in the worker, so that no slot is empty while the scheduler turns. What
+// is beyond stays in the lines, where it does not stand in others' way.
+const ahead = 2
+
+// dispatch gives out what is due, in turns: to the worker of this process
+// while it takes tasks, otherwise through the queue. There each task travels
+// alone while slots are free, so that none sits behind a slow one; what would
+// wait for a slot anyway travels in bundles.
 func (s *scheduler) dispatch(ctx context.Context) {
-	if len(s.due) == 0 || s.draining || !s.current {
+	if s.draining || !s.current {
 		return
-	}
-	size := func() int {
-		if s.emitted < s.cfg.Slots {
-			return 1
-		}
-		return maxBundle
 	}
 	var bundle []engine.ReadyTask
 	var sent *emission
-	for _, place := range s.due {
+	for s.emitted < ahead*s.cfg.Slots {
+		place, more := s.due.next()
+		if !more {
+			break
+		}
 		if !place.open() {
 			continue
 		}
@@ -299,10 +307,10 @@ func (s *scheduler) dispatch(ctx context.Context) {
 			continue
 		}
 		if bundle == nil {
-			bundle, sent = make([]engine.ReadyTask, 0, min(size(), len(s.due))), &emission{at: s.cfg.Now()}
+			sent = &emission{at: s.cfg.Now()}
 		}
 		t.Given = sent
-		if bundle = append(bundle, rt); len(bundle) >= size() {
+		if bundle = append(bundle, rt); len(bundle) == maxBundle || s.emitted <= s.cfg.Slots {
 			s.push(ctx, bundle, sent)
 			bundle = nil
 		}
@@ -310,7 +318,6 @@ func (s *scheduler) dispatch(ctx context.Context) {
 	if bundle != nil {
 		s.push(ctx, bundle, sent)
 	}
-	s.due = s.due[:0]
 }
 
 // emission is what the scheduler remembers of one READY message, or of a task
@@ -340,6 +347,37 @@ func (s *scheduler) closeIdle(r *fold.Run) {
 			s.stops.cancelled(r.Key(i), r)
 		}
 	}
+}
+
+// room waits until more runs may be opened and says how many: while the slots
+// have enough to do, or so many runs are open that memory is what is short,
+// none.
+func (s *scheduler) room(ctx context.Context) (int, error) {
+	r := make(chan int, 1)
+	if err := s.ask(ctx, func() { s.askRoom = append(s.askRoom, r) }); err != nil {
+		return 0, err
+	}
+	select {
+	case n := <-r:
+		return n, nil
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+// answerRoom lets those go on that wait for room.
+func (s *scheduler) answerRoom() {
+	if len(s.askRoom) == 0 || s.draining || !s.current {
+		return
+	}
+	n := s.cfg.MaxOpenRuns - s.state.Open()
+	if n <= 0 || s.due.n >= ahead*s.cfg.Slots {
+		return
+	}
+	for _, r := range s.askRoom {
+		r <- n
+	}
+	s.askRoom = nil
 }
 
 func (s *scheduler) now() engine.Micros { return engine.At(s.cfg.Now()) }

@@ -2,8 +2,8 @@ package runtime
 
 import (
 	"context"
-	"fmt"
 	"sync"
+	"time"
 
 	"github.com/qarion/qarion/engine"
 )
@@ -12,6 +12,7 @@ import (
 type waiters struct {
 	mu     sync.Mutex
 	starts map[engine.RunID]chan startResult
+	stored map[engine.RunID]*engine.RunDoc // what a caller has left before the fold came to it
 	ends   map[engine.RunID][]chan *engine.RunDoc
 }
 
@@ -24,7 +25,7 @@ type startResult struct {
 }
 
 func newWaiters() *waiters {
-	return &waiters{starts: map[engine.RunID]chan startResult{}, ends: map[engine.RunID][]chan *engine.RunDoc{}}
+	return &waiters{starts: map[engine.RunID]chan startResult{}, stored: map[engine.RunID]*engine.RunDoc{}, ends: map[engine.RunID][]chan *engine.RunDoc{}}
 }
 
 // expectStart registers for the outcome of a submission, before it is written.
@@ -35,7 +36,9 @@ func (w *waiters) expectStart(id engine.RunID) (result <-chan startResult, forge
 	w.mu.Unlock()
 	return ch, func() {
 		w.mu.Lock()
-		delete(w.starts, id)
+		if w.stored[id] == nil { // otherwise the fold still has to hear of it
+			delete(w.starts, id)
+		}
 		w.mu.Unlock()
 	}
 }
@@ -44,6 +47,7 @@ func (w *waiters) started(id engine.RunID, r startResult) {
 	w.mu.Lock()
 	ch := w.starts[id]
 	delete(w.starts, id)
+	delete(w.stored, id)
 	w.mu.Unlock()
 	if ch != nil {
 		ch <- r
@@ -95,15 +99,35 @@ func (w *waiters) shown(c *engine.Change) {
 	}
 }
 
-// await waits for the outcome of a submission.
-func await(ctx context.Context, result <-chan startResult, req engine.StartRequest) (startResult, error) {
+// openWithin is how long a start waits for its stored run to be opened before
+// it is answered with the run's id alone.
+const openWithin = 5 * time.Second
+
+// await waits for the outcome of a submission that is stored. When the fold
+// does not come to it in time, or ctx ends, opened is false and the run is
+// known by the given document until it does.
+func (w *waiters) await(ctx context.Context, result <-chan startResult, pending *engine.RunDoc) (r startResult, opened bool) {
+	timer := time.NewTimer(openWithin)
+	defer timer.Stop()
 	select {
+	case r = <-result:
+		return r, true
+	case <-timer.C:
 	case <-ctx.Done():
-		return startResult{}, fmt.Errorf("wait for the run of %s to be accepted: %w", req.Flow, context.Cause(ctx))
-	case r := <-result:
-		if r.refused != "" {
-			return r, fmt.Errorf("%w: %s", engine.ErrInvalid, r.refused)
-		}
-		return r, nil
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, waits := w.starts[pending.RunID]; !waits {
+		return <-result, true // it came at the same moment
+	}
+	w.stored[pending.RunID] = pending
+	return r, false
+}
+
+// pending is a run that is stored and that the fold has not come to; nil where
+// there is none.
+func (w *waiters) pending(id engine.RunID) *engine.RunDoc {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.stored[id]
 }

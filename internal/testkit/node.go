@@ -24,8 +24,9 @@ type Node struct {
 	Ledger *bus.Ledger
 	Engine *runtime.Engine
 
-	stop context.CancelFunc
-	done chan error
+	triggers *bus.Triggers
+	stop     context.CancelFunc
+	done     chan error
 }
 
 // NodeConfig is how a Node is started.
@@ -58,8 +59,10 @@ func StartNode(t testing.TB, cfg NodeConfig) *Node {
 	must(t, err)
 	ready, err := b.ReadyQueue(ctx)
 	must(t, err)
+	triggers, err := b.Triggers(ctx)
+	must(t, err)
 	ec := runtime.Config{
-		Ledger: ledger, Checkpoints: ledger, ReadyQueue: ready, Blobs: blobs, TaskTypes: cfg.Types,
+		Triggers: triggers, Ledger: ledger, Checkpoints: ledger, ReadyQueue: ready, Blobs: blobs, TaskTypes: cfg.Types,
 		Slots: cfg.Slots, Version: "test", Worker: "test", Log: log, Grace: 5 * time.Second,
 	}
 	if cfg.Views != nil {
@@ -71,7 +74,7 @@ func StartNode(t testing.TB, cfg NodeConfig) *Node {
 	e, err := runtime.New(ec)
 	must(t, err)
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
-	n := &Node{Dir: cfg.Dir, Bus: b, Ledger: ledger, Engine: e, stop: stop, done: make(chan error, 1)}
+	n := &Node{Dir: cfg.Dir, Bus: b, Ledger: ledger, triggers: triggers, Engine: e, stop: stop, done: make(chan error, 1)}
 	go func() { n.done <- e.Run(run) }()
 	t.Cleanup(func() { n.Stop(t) })
 	select {
@@ -94,6 +97,7 @@ func (n *Node) Stop(t testing.TB) {
 	if err := <-n.done; err != nil {
 		t.Errorf("the engine stopped with: %v", err)
 	}
+	n.triggers.Close()
 	n.Ledger.Close()
 	n.Bus.Close()
 }

@@ -1,0 +1,101 @@
+package runtime
+
+import (
+	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/engine/fold"
+)
+
+// lines are the tasks that may start now, as people stand in line: one line
+// per flow, and in it one per run. They are given out in turns, over the flows
+// and within a flow over its runs, so that a flow with a hundred thousand
+// ready tasks delays another by one task and not by all of them.
+type lines struct {
+	flows queue[*flowLine]
+	byID  map[engine.FlowID]*flowLine
+	n     int
+}
+
+type flowLine struct {
+	id   engine.FlowID
+	runs queue[*runLine]
+	byID map[engine.RunID]*runLine
+}
+
+type runLine struct {
+	id    engine.RunID
+	tasks queue[taskPlace]
+}
+
+// taskPlace names a dispatch of a task of an open run.
+type taskPlace struct {
+	run  *fold.Run
+	task int
+	key  engine.AttemptKey
+}
+
+func newLines() *lines { return &lines{byID: map[engine.FlowID]*flowLine{}} }
+
+// add puts a task at the end of its run's line.
+func (l *lines) add(p taskPlace) {
+	id := p.run.Graph.Flow.ID
+	f := l.byID[id]
+	if f == nil {
+		f = &flowLine{id: id, byID: map[engine.RunID]*runLine{}}
+		l.byID[id] = f
+		l.flows.push(f)
+	}
+	r := f.byID[p.run.ID]
+	if r == nil {
+		r = &runLine{id: p.run.ID}
+		f.byID[p.run.ID] = r
+		f.runs.push(r)
+	}
+	r.tasks.push(p)
+	l.n++
+}
+
+// next takes the task whose turn it is.
+func (l *lines) next() (p taskPlace, ok bool) {
+	f, ok := l.flows.pop()
+	if !ok {
+		return p, false
+	}
+	r, _ := f.runs.pop()
+	p, _ = r.tasks.pop()
+	l.n--
+	if r.tasks.len() > 0 {
+		f.runs.push(r)
+	} else {
+		delete(f.byID, r.id)
+	}
+	if f.runs.len() > 0 {
+		l.flows.push(f)
+	} else {
+		delete(l.byID, f.id)
+	}
+	return p, true
+}
+
+// queue is a first-in first-out list that gives its memory back as it empties.
+type queue[T any] struct {
+	items []T
+	head  int
+}
+
+func (q *queue[T]) len() int { return len(q.items) - q.head }
+
+func (q *queue[T]) push(v T) { q.items = append(q.items, v) }
+
+func (q *queue[T]) pop() (v T, ok bool) {
+	if q.len() == 0 {
+		return v, false
+	}
+	var none T
+	v, q.items[q.head] = q.items[q.head], none
+	q.head++
+	if q.head >= 32 && 2*q.head >= len(q.items) { // half of it is behind us
+		q.items = append([]T(nil), q.items[q.head:]...)
+		q.head = 0
+	}
+	return v, true
+}
