@@ -140,7 +140,7 @@ func (a *attempt) renewed(ctx context.Context, resp *http.Response) (*http.Respo
 	if err := a.auth.(Refresher).Refresh(ctx, a.req); err != nil {
 		return nil, &classifiedError{classAuth, err}
 	}
-	a.load(a.req, a.body)
+	a.load(ctx, a.req, a.body)
 	if err := a.auth.Authenticate(ctx, a.req); err != nil {
 		return nil, &classifiedError{classAuth, err}
 	}

@@ -136,6 +136,9 @@ func noteSecret(in jinja.Vars, o value.Origin, text string) {
 
 // extract takes the key that xcom_pull_key names out of a pulled value.
 func extract(name string, v any, key string) (any, error) {
+	if s, isText := v.(string); isText {
+		return nil, fmt.Errorf("%s has no key %q (xcom_pull_key): it is text, %s", name, key, aboutText(s))
+	}
 	m, ok := v.(*value.Map)
 	if !ok {
 		return nil, fmt.Errorf("%s is a %s and has no key %q (xcom_pull_key)", name, value.TypeName(v), key)

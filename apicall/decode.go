@@ -30,12 +30,8 @@ func (a *attempt) read(resp *http.Response) ([]byte, error) {
 	if n > limit {
 		return buf.Bytes()[:limit], &classifiedError{classTooLarge, fmt.Errorf("the response is larger than max_response_bytes (%d)", limit)}
 	}
-	return bytes.TrimPrefix(buf.Bytes(), byteOrderMark), damaged(err)
+	return buf.Bytes(), damaged(err)
 }
-
-// byteOrderMark begins the JSON of some servers and is no part of it (RFC 8259,
-// 8.1).
-var byteOrderMark = []byte("\uFEFF")
 
 // firstBuffer is how much memory a Content-Length alone can claim, in bytes.
 const firstBuffer = 1 << 20
@@ -44,8 +40,8 @@ const firstBuffer = 1 << 20
 // nobody could tell the size on the wire from the size in memory, and the cap
 // has to count what a bomb becomes.
 func decoded(resp *http.Response) (io.Reader, error) {
-	switch enc := strings.ToLower(strings.TrimSpace(resp.Header.Get("Content-Encoding"))); enc {
-	case "", "identity":
+	switch enc := contentCoding(resp.Header); enc {
+	case "":
 		return resp.Body, nil
 	case "gzip", "x-gzip":
 		return &lazyReader{from: resp.Body, open: func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) }}, nil
@@ -54,6 +50,21 @@ func decoded(resp *http.Response) (io.Reader, error) {
 	default:
 		return nil, fmt.Errorf("the response has Content-Encoding %.40q, which was not asked for", enc)
 	}
+}
+
+// contentCoding is the coding of a body, "" for none. Some servers write there
+// that there is none, or the charset.
+func contentCoding(h http.Header) string {
+	var codings []string
+	for enc := range strings.SplitSeq(strings.Join(h["Content-Encoding"], ","), ",") {
+		enc = strings.ToLower(strings.TrimSpace(enc))
+		switch {
+		case enc == "", enc == "identity", enc == "none", enc == "binary", charset(enc) != nil:
+		default:
+			codings = append(codings, enc)
+		}
+	}
+	return strings.Join(codings, ", ")
 }
 
 // lazyReader opens a compressed stream at the first read, so that an empty body

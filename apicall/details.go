@@ -1,6 +1,7 @@
 package apicall
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"net/http"
@@ -42,9 +43,25 @@ func (a *attempt) describe() {
 		d.RequestHeaders = a.shownHeaders(a.req.Header, func(name string) bool { return name != "Accept-Encoding" && name != "User-Agent" })
 	}
 	if a.body != nil {
-		d.RequestBody = a.shownText(a.body.data, maxShownBody)
+		d.RequestBody = a.shownBody(maxShownBody)
 	}
 	d.Redirects = a.history
+}
+
+// shownBody is the beginning of the request's body, or what it is made of.
+func (a *attempt) shownBody(n int) string {
+	c := a.body
+	switch {
+	case c.form != nil:
+		var b strings.Builder
+		for i := range c.form {
+			b.WriteString(c.form[i].String() + "\n")
+		}
+		return a.shownText([]byte(b.String()), n)
+	case c.segments != nil:
+		return fmt.Sprintf("(%d bytes of %s)", c.length(), c.mimeType)
+	}
+	return a.shownText(c.data, n)
 }
 
 // shownURL is the request's address, as the flow made it.
@@ -62,6 +79,9 @@ func (a *attempt) excerpt(resp *http.Response, body []byte) {
 	for name, v := range a.shownHeaders(resp.Header, func(string) bool { return true }) {
 		d.ResponseHeaders[strings.ToLower(name)] = v
 	}
+	if text, err := decodeText(body, resp.Header.Get("Content-Type"), a.props().responseCharset); err == nil {
+		body = text
+	}
 	d.ResponseExcerpt = a.shownText(body, engine.MaxExcerpt)
 }
 
@@ -71,7 +91,7 @@ func (a *attempt) shownHeaders(h http.Header, wanted func(name string) bool) map
 		if !wanted(name) {
 			continue
 		}
-		v := cut(a.redactor().header(name, strings.Join(h[name], ", ")), maxShownHeader)
+		v := cut(a.redactor().header(name, headerValue(strings.Join(h[name], ", "))), maxShownHeader)
 		if size+len(name)+len(v) > maxShownHeaders {
 			continue // others may fit
 		}
@@ -85,7 +105,7 @@ func (a *attempt) shownHeaders(h http.Header, wanted func(name string) bool) map
 // of a secret would not be found.
 func (a *attempt) shownText(body []byte, n int) string {
 	head := body[:min(len(body), 2*n)]
-	if !utf8.Valid(body[:min(len(body), 64)]) && !utf8.Valid(body) {
+	if !utf8.Valid(body[:min(len(body), 64)]) && !utf8.Valid(body) || bytes.IndexByte(head, 0) >= 0 {
 		return fmt.Sprintf("(%d bytes that are not text)", len(body))
 	}
 	text := a.redactor().text(string(head))
@@ -100,7 +120,7 @@ func (a *attempt) responseDoc(resp *http.Response) []byte {
 	headers := value.NewMap(len(resp.Header))
 	size := 0
 	for _, name := range slices.Sorted(maps.Keys(resp.Header)) {
-		v := strings.Join(resp.Header[name], ", ")
+		v := headerValue(strings.Join(resp.Header[name], ", "))
 		if name == "Set-Cookie" || name == "Set-Cookie2" {
 			v = hidden
 		}

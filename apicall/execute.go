@@ -3,15 +3,11 @@ package apicall
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/qarion/qarion/engine"
-	"github.com/qarion/qarion/internal/jinja"
 )
 
 // attempt is one call, from rendering to the record.
@@ -40,7 +36,7 @@ func (p *program) Execute(ctx context.Context, in *engine.TaskInput) engine.Task
 	a.out.Details.TimeoutMS = p.props.timeout.Milliseconds()
 
 	if err := a.build(ctx); err != nil {
-		return a.failed(ctx, a.classifyBuild(err), a.explain(err))
+		return a.failed(ctx, a.classifyBuild(err), a.explain(ctx, err))
 	}
 	done, postponed := a.admitted()
 	if done == nil {
@@ -146,36 +142,4 @@ func reason(f failure) string {
 		return strconv.Itoa(f.status)
 	}
 	return f.class
-}
-
-// explain puts an undefined name into words that help: which task returned
-// what, or what there is.
-func (a *attempt) explain(err error) error {
-	var u *jinja.UndefinedError
-	if !errors.As(err, &u) || len(u.Available) == 0 {
-		return err
-	}
-	what := "there are"
-	if parent, _, dotted := cutLast(u.Name, "."); dotted {
-		what = parent + " has"
-		if id, ok := strings.CutPrefix(parent, "xcom_"); ok && !strings.Contains(id, ".") {
-			what = id + " returned"
-		}
-	}
-	names := u.Available
-	if len(names) > maxNamesShown {
-		names = append(slices.Clone(names[:maxNamesShown]), "...")
-	}
-	return fmt.Errorf("%w (%s: %s)", err, what, strings.Join(names, ", "))
-}
-
-// maxNamesShown bounds the list of names in a message.
-const maxNamesShown = 20
-
-// cutLast cuts s at the last sep.
-func cutLast(s, sep string) (before, after string, found bool) {
-	if i := strings.LastIndex(s, sep); i >= 0 {
-		return s[:i], s[i+len(sep):], true
-	}
-	return s, "", false
 }

@@ -3,6 +3,7 @@ package apicall_test
 import (
 	"context"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,10 @@ type fullDisk struct{}
 
 func (fullDisk) Put(context.Context, string, []byte) error          { return errors.New("disk full") }
 func (fullDisk) Get(context.Context, string, int64) ([]byte, error) { return nil, engine.ErrNotFound }
+func (fullDisk) Write(context.Context, string, io.Reader) (engine.Stored, error) {
+	return engine.Stored{}, errors.New("disk full")
+}
+func (fullDisk) Open(context.Context, string) (io.ReadCloser, error) { return nil, engine.ErrNotFound }
 
 // A POST without key that was answered is not sent again because its value
 // could not be stored.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/textproto"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -17,21 +18,23 @@ import (
 // program is a prepared api_call, shared by all attempts: nothing changes but
 // the redactor that the last attempt used.
 type program struct {
-	t        *TaskType
-	props    *props
-	needs    engine.Needs
-	url      *jinja.Template
-	headers  []namedTemplate
-	params   []namedValue
-	body     *template // nil: no body
-	key      *jinja.Template
-	creds    []credentialRef
-	selects  *selection
-	fixed    fixed
-	answered bool // some task reads this one's resp_ document
-	client   *clients
-	hides    atomic.Pointer[redactor]
-	keyRead  map[string]bool // names of which a template reads xcom_pull_key's key
+	t         *TaskType
+	props     *props
+	needs     engine.Needs
+	url       *jinja.Template
+	headers   []namedTemplate
+	params    []namedValue
+	body      *template // nil: no body, or a multipart one
+	multipart []partTemplate
+	folder    string // where the flow's file is; "" when it has none
+	key       *jinja.Template
+	creds     []credentialRef
+	selects   *selection
+	fixed     fixed
+	answered  bool // some task reads this one's resp_ document
+	client    *clients
+	hides     atomic.Pointer[redactor]
+	keyRead   map[string]bool // names of which a template reads xcom_pull_key's key
 }
 
 type namedTemplate struct {
@@ -45,7 +48,7 @@ type namedValue struct {
 }
 
 // Prepare implements engine.TaskType.
-func (t *TaskType) Prepare(_ *engine.Flow, task *engine.Task) (engine.Program, []engine.Problem) {
+func (t *TaskType) Prepare(flow *engine.Flow, task *engine.Task) (engine.Program, []engine.Problem) {
 	p, problems := readProperties(task)
 	prog := &program{t: t, props: p, answered: task.Answers, keyRead: map[string]bool{}}
 	c := &compiler{reader: reader{task: task.ID, path: []string{"properties"}, problems: problems}, prog: prog}
@@ -55,7 +58,13 @@ func (t *TaskType) Prepare(_ *engine.Flow, task *engine.Task) (engine.Program, [
 	for name, v := range p.params.All() {
 		prog.params = append(prog.params, namedValue{name, c.value([]string{"params", name}, v, 0)})
 	}
-	if p.hasBody {
+	if flow.File != "" {
+		prog.folder = filepath.Dir(flow.File)
+	}
+	switch {
+	case p.hasBody && p.bodyFormat == "multipart":
+		prog.multipart = c.multipart(p.body)
+	case p.hasBody:
 		prog.body = c.value([]string{"body"}, p.body, 0)
 		c.checkBody(p, prog.body)
 	}

@@ -66,7 +66,7 @@ func TestPrepare_BadInputGetsOneClearLine(t *testing.T) {
 		{with("operation", "post", "body_format", "raw", "body", value.MapOf("a", int64(1))), `body: body_format "raw" needs a string, got a dict`, ""},
 		{with("operation", "post", "body_format", "xml", "body", value.MapOf("a", int64(1), "b", int64(2))), `body: body_format "xml" needs a string or a table with one root element`, ""},
 		{with("operation", "post", "body_format", "xml", "body", value.MapOf("1a", int64(1))), `body: body: "1a" is not an XML element name`, ""},
-		{with("operation", "post", "body_format", "yaml", "body", int64(1)), `body_format: body_format is "yaml", want one of json, form, raw, xml`, ""},
+		{with("operation", "post", "body_format", "yaml", "body", int64(1)), `body_format: body_format is "yaml", want one of json, form, raw, xml, multipart`, ""},
 		{with("auth_type", "basic"), `auth_type: auth_type "basic" needs credential_id`, ""},
 		{with("auth_type", "digest"), `auth_type: auth_type is "digest", want one of none, basic, oauth2, api_key, bearer`, ""},
 		{with("auth_type", "digest", "credential_id", "c"), `auth_type: auth_type is "digest", want one of none, basic, oauth2, api_key, bearer`, ""},

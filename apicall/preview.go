@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/internal/value"
@@ -99,7 +100,7 @@ func (p *program) Preview(ctx context.Context, in *engine.TaskInput) (*Preview, 
 	a := &attempt{prog: p, in: in, vars: &vars{TaskInput: in, prog: p}, start: time.Now()}
 	a.out.Details.Method = p.props.method
 	if err := a.build(ctx); err != nil {
-		return nil, errors.New(a.redactor().values(a.explain(err).Error()))
+		return nil, errors.New(a.redactor().values(a.explain(ctx, err).Error()))
 	}
 	a.vars.secrets = nil // they are stand-ins
 	req := a.req.Clone(ctx)
@@ -150,6 +151,9 @@ func (p *program) Preview(ctx context.Context, in *engine.TaskInput) (*Preview, 
 		if !standPattern.MatchString(v) && r.header(name, v) != v { // written into the flow file
 			v = "QARION-SECRET-" + shellName(name) + "-END"
 		}
+		if name == "Content-Type" && p.multipart != nil {
+			continue // curl writes its own boundary
+		}
 		curl.arg("-H", name+": "+v)
 	}
 	if req.Host != "" && req.Host != req.URL.Host {
@@ -157,8 +161,8 @@ func (p *program) Preview(ctx context.Context, in *engine.TaskInput) (*Preview, 
 		curl.arg("-H", "Host: "+req.Host)
 	}
 	if a.body != nil {
-		out.Body = starred(a.shownText(a.body.data, engine.MaxExcerpt))
-		curl.arg("--data-raw", r.text(string(a.body.data)))
+		out.Body = starred(a.shownBody(engine.MaxExcerpt))
+		curl.body(a.body, r)
 	}
 	out.Curl = curl.String()
 	return out, nil
@@ -202,6 +206,36 @@ func (c *curlLine) arg(flag, v string) {
 		return
 	}
 	c.add(flag + "'" + strings.ReplaceAll(v, "'", `'\''`) + "'")
+}
+
+// body adds the body of a request. Content that is no text is named as a file:
+// the task or the path that it comes from.
+func (c *curlLine) body(body *content, r *redactor) {
+	quoted := strings.NewReplacer("\\", "\\\\", "\"", "\\\"")
+	for i := range body.form {
+		f := &body.form[i]
+		switch {
+		case f.segment.open != nil:
+			c.arg("-F", fmt.Sprintf("%s=@%s;type=%s;filename=\"%s\"", f.name, f.segment.what, f.kind, quoted.Replace(f.filename)))
+		case f.kind == "" && f.filename == "":
+			c.arg("--form-string", f.name+"="+r.text(f.shown))
+		default:
+			v := fmt.Sprintf("%s=\"%s\";type=%s", f.name, quoted.Replace(r.text(f.shown)), f.kind)
+			if f.filename != "" {
+				v += fmt.Sprintf(";filename=\"%s\"", quoted.Replace(f.filename))
+			}
+			c.arg("-F", v)
+		}
+	}
+	switch {
+	case body.form != nil:
+	case body.segments != nil:
+		c.arg("--data-binary", "@"+body.segments[0].what)
+	case !utf8.Valid(body.data):
+		c.arg("--data-binary", fmt.Sprintf("@(%d bytes of %s)", len(body.data), body.mimeType))
+	default:
+		c.arg("--data-raw", r.text(string(body.data)))
+	}
 }
 
 // String breaks the line after the address and after each argument.

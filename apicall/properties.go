@@ -40,7 +40,7 @@ var properties = []Property{
 	{"headers", "dict", "", "request headers"},
 	{"params", "dict", "", "query parameters; a list repeats the key, null leaves it out"},
 	{"body", "any", "", "request body"},
-	{"body_format", "string", "json", "json, form, raw or xml"},
+	{"body_format", "string", "json", "json, form, raw, xml or multipart"},
 	{"timeout", "duration", "30", "of the whole attempt"},
 	{"connect_timeout", "duration", "10", "until the connection stands"},
 	{"retry_count", "integer", "0", "tries after the first"},
@@ -61,6 +61,12 @@ var properties = []Property{
 	{"xcom_pull_key", "string", "", "the key to take from the pulled value"},
 	{"response_handling", "string", "store", "store, validate or ignore"},
 	{"response_validation", "dict", "", "expected_status_code, required_fields, field_checks"},
+	{"response_format", "string", "auto", "auto (by content type), json, text, bytes, xml, csv, ndjson or form"},
+	{"response_charset", "string", "", "charset of the response, whatever it says itself"},
+	{"csv_delimiter", "string", ",", "with csv: the character between fields"},
+	{"csv_header", "boolean", "true", "with csv: the first row names the columns; false gives lists"},
+	{"xml_prefixes", "boolean", "false", "with xml: keep the namespace prefixes of names"},
+	{"xml_lists", "list", "", "with xml: elements that are a list also where there is one"},
 	{"select", "string", "", "jq expression that is applied before storing"},
 	{"max_response_bytes", "integer", "10485760", "of the decoded body"},
 	{"follow_redirects", "boolean", "true", "false takes a redirect as the answer"},
@@ -78,7 +84,7 @@ func Table() []Property { return slices.Clone(properties) }
 // The words that properties take.
 var (
 	operations  = []string{"get", "post", "put", "patch", "delete", "head", "options"}
-	bodyFormats = []string{"json", "form", "raw", "xml"}
+	bodyFormats = []string{"json", "form", "raw", "xml", "multipart"}
 	authTypes   = []string{"none", "basic", "oauth2", "api_key", "bearer"}
 	handlings   = []string{"store", "validate", "ignore"}
 	interrupts  = []string{"auto", "retry", "fail"}
@@ -107,6 +113,12 @@ type props struct {
 	pullKey                    string
 	handling                   string
 	rules                      *rules
+	responseFormat             string
+	responseCharset            string
+	csvDelimiter               rune
+	csvHeader                  bool
+	xmlPrefixes                bool
+	xmlLists                   []string
 	selects                    string
 	maxResponse                int64
 	redirects                  int // 0: none are followed
@@ -162,6 +174,7 @@ func readProperties(task *engine.Task) (*props, []engine.Problem) {
 		cert: r.text("client_cert", ""), key: r.text("client_key", ""), proxy: p.proxy, connectTimeout: p.connectTimeout,
 	}
 	p.rules = r.readRules()
+	r.readFormat(p)
 	r.check(p)
 	return p, r.problems
 }
@@ -177,6 +190,28 @@ func (r *reader) readRetry(p *props) {
 		jitter = "equal"
 	}
 	p.retry.Jitter = engine.Jitter(r.word("retry_jitter", jitter, jitters))
+}
+
+// readFormat reads what the response is, and how.
+func (r *reader) readFormat(p *props) {
+	p.responseFormat = r.word("response_format", "auto", responseFormats)
+	p.responseCharset = strings.TrimSpace(r.text("response_charset", ""))
+	if p.responseCharset != "" && !isUTF8(p.responseCharset) && charset(p.responseCharset) == nil {
+		r.problem("response_charset", "unknown-word", "the charset %q is not known", p.responseCharset)
+	}
+	var err error
+	if p.csvDelimiter, err = readDelimiter(r.text("csv_delimiter", ",")); err != nil {
+		r.problem("csv_delimiter", "bad-delimiter", "csv_delimiter: %v", err)
+	}
+	p.csvHeader, p.xmlPrefixes, p.xmlLists = r.flag("csv_header", true), r.flag("xml_prefixes", false), r.names("xml_lists")
+	for key, format := range map[string]string{"csv_delimiter": "csv", "csv_header": "csv", "xml_prefixes": "xml", "xml_lists": "xml"} {
+		if _, given := r.get(key); given && p.responseFormat != format {
+			r.problem(key, "unused", "%s needs response_format = %q", key, format)
+		}
+	}
+	if p.responseCharset != "" && p.responseFormat == "bytes" {
+		r.problem("response_charset", "unused", "response_format = \"bytes\" has no charset")
+	}
 }
 
 func (r *reader) readKey(p *props) {

@@ -96,7 +96,7 @@ func (a *attempt) redirected(req *http.Request, u *url.URL, keeps bool) *http.Re
 		dropSecrets(next)
 	}
 	if keeps && req.ContentLength > 0 {
-		a.load(next, a.body)
+		a.load(req.Context(), next, a.body)
 		return next
 	}
 	if !keeps {
@@ -104,7 +104,7 @@ func (a *attempt) redirected(req *http.Request, u *url.URL, keeps bool) *http.Re
 		next.Header.Del("Content-Type")
 		next.Header.Del(keyHeader)
 	}
-	a.load(next, nil)
+	a.load(req.Context(), next, nil)
 	return next
 }
 

@@ -1,7 +1,6 @@
 package apicall
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -19,9 +18,10 @@ const userAgent = "qarion"
 // fixed holds the parts of a task's request that no template changes. They are
 // made once, when the flow is loaded, and shared by all attempts.
 type fixed struct {
-	target *target     // nil: rendered for each attempt
-	body   *content    // nil: rendered for each attempt, or there is none
-	header http.Header // what every attempt sends, never changed once made
+	target  *target     // nil: rendered for each attempt
+	body    *content    // nil: rendered for each attempt, or there is none
+	header  http.Header // what every attempt sends, never changed once made
+	ownType bool        // the flow names the Content-Type
 }
 
 // fix makes the fixed parts. What cannot be made is a problem of the flow.
@@ -45,6 +45,7 @@ func (p *program) fix() (path string, err error) {
 	}
 	var rendered []namedTemplate
 	for _, t := range p.headers {
+		p.fixed.ownType = p.fixed.ownType || t.name == "Content-Type"
 		text, literal := t.tpl.Literal()
 		if !literal || t.name == "Host" {
 			rendered = append(rendered, t)
@@ -75,7 +76,7 @@ func (a *attempt) build(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if a.body = p.fixed.body; a.body == nil && p.body != nil {
+	if a.body = p.fixed.body; a.body == nil {
 		if a.body, err = p.content(ctx, a.vars); err != nil {
 			return err
 		}
@@ -85,7 +86,7 @@ func (a *attempt) build(ctx context.Context) (err error) {
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}
 	if a.body != nil {
-		a.out.Details.RequestBytes = int64(len(a.body.data))
+		a.out.Details.RequestBytes = a.body.length()
 	}
 	if len(p.headers) > 0 || p.props.keyed || p.props.authType != "none" {
 		a.req.Header = maps.Clone(p.fixed.header)
@@ -93,10 +94,13 @@ func (a *attempt) build(ctx context.Context) (err error) {
 	if err := a.headers(ctx); err != nil {
 		return err
 	}
+	if err := a.typed(); err != nil {
+		return err
+	}
 	if err := a.key(ctx); err != nil {
 		return err
 	}
-	a.load(a.req, a.body)
+	a.load(ctx, a.req, a.body)
 	return nil
 }
 
@@ -158,11 +162,11 @@ func plainHost(s string) bool {
 //     known to speak it get no body.
 //   - POST, PUT and PATCH without body must say Content-Length: 0, so they have
 //     none; their key is written in lower case, which net/http does not see.
-func (a *attempt) load(req *http.Request, body *content) {
+func (a *attempt) load(ctx context.Context, req *http.Request, body *content) {
 	req.TransferEncoding = nil
-	switch {
-	case body != nil && len(body.data) > 0:
-		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(body.data)), int64(len(body.data))
+	switch n := body.length(); {
+	case n > 0:
+		req.Body, req.ContentLength = body.reader(ctx), n
 	case lengthExpected(req.Method), a.prog.client.speaksHTTP2(req.URL.Host):
 		req.Body, req.ContentLength = http.NoBody, 0
 		hideKeys(req)
@@ -190,7 +194,7 @@ func (a *attempt) again(req *http.Request) *http.Request {
 	next := new(http.Request)
 	*next = *req
 	if req.ContentLength > 0 {
-		next.Body = io.NopCloser(bytes.NewReader(a.body.data))
+		next.Body = a.body.reader(req.Context())
 	}
 	return next
 }

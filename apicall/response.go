@@ -28,10 +28,14 @@ func (a *attempt) answer(ctx context.Context, resp *http.Response) engine.TaskOu
 	if !accepted {
 		return a.refused(ctx, resp, body)
 	}
+	if leadsNowhere(resp) && a.props().redirects > 0 && !a.props().expects(resp.StatusCode) {
+		a.excerpt(resp, body)
+		return a.failed(ctx, failure{class: classRedirect, sent: true, done: a.moved}, fmt.Errorf(
+			"%s without a Location to go to; expected_status_code = %d takes it as the answer", statusText(resp.StatusCode), resp.StatusCode))
+	}
 	if a.props().handling != "ignore" {
 		if failed := a.take(ctx, resp, body); failed != nil {
-			a.excerpt(resp, body)
-			return a.failed(ctx, failed.failure, failed.err)
+			return a.unfit(ctx, resp, body, failed)
 		}
 	}
 	if a.prog.answered {
@@ -52,28 +56,53 @@ func (a *attempt) enough(ctx context.Context, err error, accepted bool) bool {
 	return a.props().handling == "ignore" && classOf(err, "") == classTooLarge
 }
 
+// leadsNowhere reports whether an answer is a redirect that does not say where
+// to.
+func leadsNowhere(resp *http.Response) bool {
+	return isRedirect(resp.StatusCode) && resp.Header.Get("Location") == ""
+}
+
 // unfit is an accepted answer whose content is not what the flow wants.
 type unfit struct {
 	failure
 	err error
+	doc document // what was received
+}
+
+// unfit fails the attempt and keeps what was received, so that people can see
+// what was wrong with it: as all that is shown of failures, without the secrets
+// that were sent.
+func (a *attempt) unfit(ctx context.Context, resp *http.Response, body []byte, u *unfit) engine.TaskOutput {
+	a.excerpt(resp, body)
+	out := a.failed(ctx, u.failure, u.err)
+	if r := a.redactor(); r.any {
+		u.doc.data = []byte(r.values(string(u.doc.data)))
+	}
+	out.Value, out.Large = u.doc.stored()
+	return out
 }
 
 // take checks a body against the rules of the flow and makes the XCom value of
 // it.
 func (a *attempt) take(ctx context.Context, resp *http.Response, body []byte) *unfit {
-	doc := document{body: body, mediaType: a.out.Details.ContentType}
+	doc, err := readDocument(a.props(), body, resp.Header.Get("Content-Type"))
+	if err != nil {
+		return &unfit{failure{class: classResponse, status: resp.StatusCode, sent: true}, err, doc}
+	}
+	a.out.Details.Note = doc.why
 	if bad := a.props().rules.violations(&doc); len(bad) > 0 {
 		for i, v := range bad {
 			bad[i] = cut(a.redactor().values(v), maxViolation)
 		}
 		a.out.Details.Validation = bad
-		return &unfit{failure{class: classValidation, status: resp.StatusCode, sent: true}, errors.New(checksFailed(resp.StatusCode, bad))}
+		return &unfit{failure{class: classValidation, status: resp.StatusCode, sent: true}, errors.New(checksFailed(resp.StatusCode, bad)), doc}
 	}
-	var err error
 	if a.prog.selects != nil {
-		if doc, err = a.prog.selects.apply(ctx, &doc); err != nil {
-			return &unfit{failure{class: classSelect, sent: true}, err}
+		picked, err := a.prog.selects.apply(ctx, &doc)
+		if err != nil {
+			return &unfit{failure{class: classSelect, sent: true}, err, doc}
 		}
+		doc = picked
 	}
 	a.out.Value, a.out.Large = doc.stored()
 	return nil

@@ -25,6 +25,7 @@ const (
 	classStatus     = "status"
 	classValidation = "validation"
 	classSelect     = "select"
+	classBody       = "body"
 )
 
 // Class is a row of the table of failure classes.
@@ -44,11 +45,12 @@ var classes = []Class{
 	{classConnect, "nothing was sent: no connection"},
 	{classTLS, "nothing was sent: the certificate was refused, or there is no TLS"},
 	{classTimeout, "no whole answer within timeout"},
+	{classBody, "the body to send could not be read; no whole request was sent"},
 	{classClosed, "the connection ended before the answer did"},
 	{classCancelled, "the run or the node ended the call"},
-	{classRedirect, "too many redirects, or one to where it must not go"},
+	{classRedirect, "too many redirects, or one to nowhere or to where it must not go"},
 	{classTooLarge, "the response is larger than max_response_bytes"},
-	{classResponse, "the response cannot be decoded"},
+	{classResponse, "the response cannot be decoded, or is not what response_format says"},
 	{classStatus, "an answer whose status is a failure"},
 	{classValidation, "an answer that fails its checks"},
 	{classSelect, "an answer to which select cannot be applied"},
@@ -86,7 +88,7 @@ func (p *props) retryable(f failure) bool {
 		return false
 	}
 	switch f.class {
-	case classConnect, classDNS:
+	case classConnect, classDNS, classBody:
 		return true
 	case classTimeout:
 		return repeatable || !f.sent // nothing sent is no connection

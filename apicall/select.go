@@ -8,10 +8,10 @@ import (
 	"math/big"
 	"slices"
 	"time"
-	"unicode/utf8"
 
 	"github.com/itchyny/gojq"
 
+	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/internal/value"
 )
 
@@ -42,10 +42,7 @@ func newSelection(source string) (*selection, error) {
 func (s *selection) apply(ctx context.Context, doc *document) (document, error) {
 	in, err := doc.value()
 	if err != nil {
-		return document{}, fmt.Errorf("select: the response is not JSON: %w", err)
-	}
-	if text, ok := in.(string); ok && !utf8.ValidString(text) {
-		return document{}, errors.New("select: the response is neither JSON nor text")
+		return document{}, fmt.Errorf("select: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, maxSelect)
 	defer cancel()
@@ -67,7 +64,7 @@ func (s *selection) apply(ctx context.Context, doc *document) (document, error) 
 	if err != nil {
 		return document{}, fmt.Errorf("select: %w", err)
 	}
-	return document{body: body, mediaType: "application/json", json: yes}, nil
+	return document{shape: shapeJSON, data: body, mediaType: engine.TypeJSON}, nil
 }
 
 func selectError(ctx context.Context, err error) error {

@@ -198,6 +198,9 @@ func (b *urlBuilder) params(ctx context.Context, params []namedValue, v jinja.Va
 	}
 	for _, p := range params {
 		val, err := p.tpl.render(ctx, v)
+		if err == nil {
+			err = onlyText(val)
+		}
 		if err != nil {
 			return err
 		}

@@ -121,8 +121,8 @@ func (r *rules) violations(doc *document) (out []string) {
 	if r == nil || len(r.required) == 0 && len(r.checks) == 0 {
 		return nil
 	}
-	if !doc.isJSON() {
-		return []string{"the response is not JSON, so its fields cannot be checked"}
+	if doc.shape != shapeJSON {
+		return []string{"the response is " + doc.kind() + ", so its fields cannot be checked"}
 	}
 	body, err := doc.value()
 	if err != nil {

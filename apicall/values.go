@@ -100,6 +100,18 @@ func (t *template) render(ctx context.Context, vars jinja.Vars) (any, error) {
 	return list, nil
 }
 
+// text renders a template whose place takes text alone; nil gives none.
+func (t *template) text(ctx context.Context, vars jinja.Vars) (string, error) {
+	if t == nil {
+		return "", nil
+	}
+	v, err := t.render(ctx, vars)
+	if err == nil {
+		err = onlyText(v)
+	}
+	return plainText(v), err
+}
+
 // plainText is a scalar as it stands in a URL, a form or a header: numbers and
 // flags as JSON writes them, text as it is.
 func plainText(v any) string {

@@ -146,7 +146,7 @@ func (c *Client) object(ctx context.Context, reference []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: read object %s: %w", engine.ErrUnavailable, ref.Name, err)
 	}
-	return engine.BlobJSON(data, ref.ContentType), nil
+	return ref.JSON(data), nil
 }
 
 // CallError is a refusal by the node, in its own words.

@@ -59,7 +59,7 @@ func (s *Service) xcomGet(ctx context.Context, data []byte) (any, error) {
 	if ref == nil {
 		return json.RawMessage(text), nil
 	}
-	if ref.Size <= maxAnswer {
+	if ref.Size <= maxAnswer || ref.Described() {
 		if text, err = s.cfg.XCom.Get(ctx, id, task); err != nil {
 			return nil, err
 		}

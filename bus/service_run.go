@@ -117,7 +117,7 @@ func (s *Service) value(ctx context.Context, run engine.RunID, task engine.TaskI
 	if err != nil || ref == nil {
 		return text, err
 	}
-	if ref.Size <= int64(limit) {
+	if ref.Size <= int64(limit) || ref.Described() {
 		if text, err = s.cfg.XCom.Get(ctx, run, task); err != nil || len(text) <= limit {
 			return text, err
 		}

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/qarion/qarion/internal/jinja"
@@ -20,7 +21,7 @@ type inputValues struct {
 	parsed    *value.Map
 	inputs    []ReadyInput
 	cache     map[string]any
-	load      ValueLoader
+	store     ValueStore
 }
 
 // NewTaskInput is an input made by hand, for rendering without a run and for
@@ -36,14 +37,10 @@ func NewTaskInput(f *Flow, task *Task, variables *value.Map, xcom map[TaskID]any
 	return in
 }
 
-// ValueLoader reads an upstream value that did not travel with its task: the
-// XCom value and the response document as JSON text.
-type ValueLoader func(ctx context.Context, in ReadyInput) (val, response []byte, err error)
-
 // SetValues gives the input what a ready task brought: the trigger's variables
 // (JSON object), the upstream values, and how to read those that are elsewhere.
-func (in *TaskInput) SetValues(variables []byte, inputs []ReadyInput, load ValueLoader) {
-	in.values.variables, in.values.inputs, in.values.load = variables, inputs, load
+func (in *TaskInput) SetValues(variables []byte, inputs []ReadyInput, store ValueStore) {
+	in.values.variables, in.values.inputs, in.values.store = variables, inputs, store
 }
 
 // OnSending sets what Sending calls.
@@ -97,7 +94,7 @@ func (in *TaskInput) upstream(ctx context.Context, name string) (any, bool, erro
 		if input.Task.TemplateName() != task {
 			continue
 		}
-		v, ok, err := in.decode(ctx, input, kind == "resp_")
+		v, ok, err := in.decode(ctx, name, input, kind == "resp_")
 		if err != nil {
 			return nil, false, fmt.Errorf("read %s: %w", name, err)
 		}
@@ -112,17 +109,18 @@ func (in *TaskInput) upstream(ctx context.Context, name string) (any, bool, erro
 	return nil, false, nil
 }
 
-func (in *TaskInput) decode(ctx context.Context, input ReadyInput, response bool) (any, bool, error) {
-	val, resp := input.Value, input.Response
-	if input.At.Seq != 0 {
-		var err error
-		if val, resp, err = in.values.load(ctx, input); err != nil {
-			return nil, false, err
-		}
+func (in *TaskInput) decode(ctx context.Context, name string, input ReadyInput, response bool) (any, bool, error) {
+	up, err := in.left(ctx, input)
+	if err != nil {
+		return nil, false, err
 	}
-	text := val
+	if up.Blob != nil && !response {
+		v, err := in.decodeBlob(ctx, name, up.Blob)
+		return v, err == nil, err
+	}
+	text := up.Value
 	if response {
-		text = resp
+		text = up.Response
 	}
 	if len(text) == 0 {
 		return nil, false, nil
@@ -135,6 +133,64 @@ func (in *TaskInput) decode(ctx context.Context, input ReadyInput, response bool
 		m.Set("attempts", int64(input.Attempts))
 	}
 	return v, true, nil
+}
+
+// left is what an upstream task has left: it came along, or its record says it.
+func (in *TaskInput) left(ctx context.Context, input ReadyInput) (Upstream, error) {
+	if input.At.Seq == 0 {
+		return Upstream{Value: input.Value, Response: input.Response}, nil
+	}
+	return in.values.store.Load(ctx, input)
+}
+
+// decodeBlob is a value from the object store: JSON parsed, other text as a
+// string, bytes as what they are, without reading them.
+func (in *TaskInput) decodeBlob(ctx context.Context, name string, ref *BlobRef) (any, error) {
+	if ref.Bytes {
+		return in.bytesOf(name, ref), nil
+	}
+	data, err := ReadValue(ctx, in.values.store, ref, MaxTemplateValue)
+	if err != nil {
+		return nil, err
+	}
+	if ref.ContentType == TypeJSON {
+		return value.ParseJSON(data)
+	}
+	return string(data), nil
+}
+
+func (in *TaskInput) bytesOf(name string, ref *BlobRef) *value.Bytes {
+	b := ref.bytes()
+	b.Name = name
+	b.Open = func(ctx context.Context) (io.ReadCloser, error) { return in.values.store.Open(ctx, ref) }
+	return b
+}
+
+// Content is what an upstream task has left, byte by byte as it was stored: the
+// text of a string, JSON as it came, an object of any size. ok is false when
+// the task left nothing, or the value was given by hand.
+func (in *TaskInput) Content(ctx context.Context, name string) (b *value.Bytes, ok bool, err error) {
+	task, isXCom := strings.CutPrefix(name, "xcom_")
+	for _, input := range in.values.inputs {
+		if !isXCom || input.Task.TemplateName() != task {
+			continue
+		}
+		up, err := in.left(ctx, input)
+		switch {
+		case err != nil:
+			return nil, false, fmt.Errorf("read %s: %w", name, err)
+		case up.Blob != nil:
+			return in.bytesOf(name, up.Blob), true, nil
+		case len(up.Value) == 0 || string(up.Value) == "null": // an answer without a body
+			return nil, false, nil
+		case up.Value[0] != '"':
+			return value.NewBytes(up.Value, TypeJSON), true, nil
+		}
+		v, err := value.ParseJSON(up.Value)
+		text, _ := v.(string)
+		return value.NewBytes([]byte(text), ""), err == nil, err
+	}
+	return nil, false, nil
 }
 
 // XCom returns the value that an upstream task left; ok is false when it left

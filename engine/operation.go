@@ -30,6 +30,7 @@ type Details struct {
 	Redirects       []string          `json:"redirects,omitempty"`
 	Repeated        bool              `json:"repeated,omitempty"`
 	TimeoutMS       int64             `json:"timeout_ms,omitempty"`
+	Note            string            `json:"note,omitempty"` // what was noticed about an answer that was taken all the same
 	Hint            string            `json:"hint,omitempty"` // a way out for a person, one line
 	Hooks           json.RawMessage   `json:"hooks,omitempty"`
 }

@@ -155,13 +155,6 @@ type AttemptRecord struct {
 	BatchID   int64    `cbor:"24,keyasint,omitempty"`
 }
 
-// BlobRef points to a value in the object store.
-type BlobRef struct {
-	Name        string `cbor:"1,keyasint" json:"object"`
-	Size        int64  `cbor:"2,keyasint" json:"size"`
-	ContentType string `cbor:"3,keyasint,omitempty" json:"content_type"`
-}
-
 // ControlKind is what a ControlRecord asks for.
 type ControlKind string
 

@@ -111,10 +111,11 @@ type TaskOutput struct {
 	Err      *TaskError
 }
 
-// LargeValue is a value too large for a record, or not UTF-8.
+// LargeValue is a value too large for a record, or no text.
 type LargeValue struct {
 	Data        []byte
-	ContentType string // "application/json" is parsed when read back
+	ContentType string // TypeJSON is parsed when read back
+	Bytes       bool   // it is neither JSON nor text
 }
 
 // TaskError is a failed attempt, in the terms the engine steers by.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -21,8 +22,12 @@ import (
 // <run>/<task>/<item>/<generation>.<attempt>.<dispatch>; other names belong to
 // no run. It implements engine.Blobs.
 type Blobs struct {
+	js     jetstream.JetStream
 	store  jetstream.ObjectStore
 	stream jetstream.Stream
+
+	mu       sync.Mutex
+	underWay map[string]bool // objects that are being written, by their ids
 }
 
 var _ engine.Blobs = (*Blobs)(nil)
@@ -44,7 +49,7 @@ func OpenBlobs(ctx context.Context, conn *nats.Conn) (*Blobs, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open object store %s: %w", BucketBlobs, err)
 	}
-	return &Blobs{store: store, stream: stream}, nil
+	return &Blobs{js: js, store: store, stream: stream, underWay: map[string]bool{}}, nil
 }
 
 // Put implements engine.Blobs. The same bytes under a name that is there are
@@ -58,43 +63,28 @@ func (b *Blobs) Put(ctx context.Context, name string, data []byte) error {
 	if err != nil && !errors.Is(err, jetstream.ErrObjectNotFound) {
 		return unavailable(fmt.Errorf("look for object %s: %w", name, err))
 	}
-	if _, err := b.store.Put(ctx, jetstream.ObjectMeta{Name: name}, bytes.NewReader(data)); err != nil {
-		return unavailable(fmt.Errorf("store object %s: %w", name, err))
-	}
-	return nil
+	_, err = b.Write(ctx, name, bytes.NewReader(data))
+	return err
 }
 
 // digest is written as the object store does.
 func digest(data []byte) string {
 	sum := sha256.Sum256(data)
-	return "SHA-256=" + base64.URLEncoding.EncodeToString(sum[:])
+	return digestPrefix + base64.URLEncoding.EncodeToString(sum[:])
 }
 
 // Get implements engine.Blobs. What is read is checked against its digest.
 func (b *Blobs) Get(ctx context.Context, name string, max int64) ([]byte, error) {
-	result, err := b.store.Get(ctx, name)
-	if errors.Is(err, jetstream.ErrObjectNotFound) {
-		return nil, fmt.Errorf("%w: object %s", engine.ErrNotFound, name)
-	}
+	r, err := b.open(ctx, name)
 	if err != nil {
-		return nil, unavailable(fmt.Errorf("read object %s: %w", name, err))
+		return nil, err
 	}
-	defer result.Close()
-	info, err := result.Info()
-	if err != nil {
-		return nil, unavailable(fmt.Errorf("read object %s: %w", name, err))
+	if r.info.Size > uint64(max) {
+		return nil, fmt.Errorf("%w: object %s has %d bytes, at most %d are read", engine.ErrInvalid, name, r.info.Size, max)
 	}
-	if info.Size > uint64(max) {
-		return nil, fmt.Errorf("%w: object %s has %d bytes, at most %d are read", engine.ErrInvalid, name, info.Size, max)
-	}
-	data := make([]byte, info.Size)
-	if _, err := io.ReadFull(result, data); err != nil {
-		return nil, unavailable(fmt.Errorf("read object %s: %w", name, err))
-	}
-	if digest(data) != info.Digest {
-		return nil, fmt.Errorf("%w: object %s does not match its digest", engine.ErrUnavailable, name)
-	}
-	return data, nil
+	data := make([]byte, r.info.Size)
+	_, err = io.ReadFull(r, data)
+	return data, err
 }
 
 // Sweep deletes the objects of runs that keep does not want, once they are
@@ -127,9 +117,8 @@ func (b *Blobs) Sweep(ctx context.Context, keep func(engine.RunID) bool, olderTh
 // remove takes an object away without the marker that a deletion leaves: the
 // name first, so that nobody finds half an object.
 func (b *Blobs) remove(ctx context.Context, info *jetstream.ObjectInfo) error {
-	meta := "$O." + BucketBlobs + ".M." + base64.URLEncoding.EncodeToString([]byte(info.Name))
-	if err := b.stream.Purge(ctx, jetstream.WithPurgeSubject(meta)); err != nil {
+	if err := b.stream.Purge(ctx, jetstream.WithPurgeSubject(entrySubject(info.Name))); err != nil {
 		return err
 	}
-	return b.stream.Purge(ctx, jetstream.WithPurgeSubject("$O."+BucketBlobs+".C."+info.NUID))
+	return b.stream.Purge(ctx, jetstream.WithPurgeSubject(chunkSubject(info.NUID)))
 }

@@ -144,17 +144,27 @@ func (x *XCom) Get(ctx context.Context, run engine.RunID, task engine.TaskID) ([
 	if err != nil || ref == nil {
 		return text, err
 	}
+	if ref.Described() {
+		return ref.JSON(nil), nil
+	}
 	data, err := x.blobs.Get(ctx, ref.Name, maxValue)
 	if err != nil {
 		return nil, fmt.Errorf("read the value of %s: %w", task, err)
 	}
-	return engine.BlobJSON(data, ref.ContentType), nil
+	return ref.JSON(data), nil
 }
+
+// codeNoSpace is the server's error code for a store that is full.
+const codeNoSpace = 10023
 
 // unavailable says that a bucket could not be read or written now.
 func unavailable(err error) error {
-	if err == nil {
+	var api *jetstream.APIError
+	switch {
+	case err == nil:
 		return nil
+	case errors.As(err, &api) && api.ErrorCode == codeNoSpace:
+		return fmt.Errorf("%w: the store is full; free space on its disk", engine.ErrUnavailable)
 	}
 	return fmt.Errorf("%w: %w", engine.ErrUnavailable, err)
 }

@@ -2,8 +2,11 @@ package runtime
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 	"unicode/utf8"
 
@@ -18,10 +21,14 @@ func (w *worker) fill(ctx context.Context, rec *engine.AttemptRecord, out *engin
 		rec.Outcome, rec.Response = engine.OutcomeSuccess, out.Response
 		if err := w.keepValue(ctx, rec, out); err != nil {
 			out.Err = &engine.TaskError{Class: "store", Message: "store the value: " + err.Error(), Retryable: !unrepeatable}
+			out.Value, out.Large = nil, nil
 		}
 	}
 	if out.Err != nil {
 		w.failed(ctx, rec, out, retry)
+		if err := w.keepValue(ctx, rec, out); err != nil { // what was received helps to see why; it is no part of the outcome
+			w.log.Warn("what a failed attempt received could not be kept", engine.LogRun, rec.Run, engine.LogTask, rec.Task, engine.LogErr, err)
+		}
 	}
 	details, err := json.Marshal(&out.Details)
 	if err != nil {
@@ -89,16 +96,16 @@ func failRecord(rec *engine.AttemptRecord, e *engine.TaskError, why string) {
 func (w *worker) keepValue(ctx context.Context, rec *engine.AttemptRecord, out *engine.TaskOutput) error {
 	large := out.Large
 	if large == nil && len(out.Value) > engine.MaxInlineValue {
-		large = &engine.LargeValue{Data: out.Value, ContentType: "application/json"}
+		large = &engine.LargeValue{Data: out.Value, ContentType: engine.TypeJSON}
 	}
 	if large == nil {
 		rec.Value = out.Value
 		return nil
 	}
-	k := rec.AttemptKey
+	sum := sha256.Sum256(large.Data)
 	ref := &engine.BlobRef{
-		Name: fmt.Sprintf("%s/%s/%d/%d.%d.%d", k.Run, k.Task, k.Item, k.Generation, k.Attempt, k.Dispatch),
-		Size: int64(len(large.Data)), ContentType: large.ContentType,
+		Name: blobName(rec.AttemptKey), Size: int64(len(large.Data)), ContentType: large.ContentType, Bytes: large.Bytes,
+		SHA256: hex.EncodeToString(sum[:]),
 	}
 	if err := w.cfg.Blobs.Put(ctx, ref.Name, large.Data); err != nil {
 		return err
@@ -107,27 +114,29 @@ func (w *worker) keepValue(ctx context.Context, rec *engine.AttemptRecord, out *
 	return nil
 }
 
-// load reads an upstream value that did not travel with the task: from the
-// ledger, and from the object store where the record says so.
-func (w *worker) load(ctx context.Context, in engine.ReadyInput) (val, response []byte, err error) {
+// blobName is where the value of an attempt lies in the object store.
+func blobName(k engine.AttemptKey) string {
+	return fmt.Sprintf("%s/%s/%d/%d.%d.%d", k.Run, k.Task, k.Item, k.Generation, k.Attempt, k.Dispatch)
+}
+
+// Load implements engine.ValueStore: from the ledger.
+func (w *worker) Load(ctx context.Context, in engine.ReadyInput) (engine.Upstream, error) {
 	rec, err := w.cfg.Ledger.Read(ctx, in.At)
 	if err != nil {
-		return nil, nil, err
+		return engine.Upstream{}, err
 	}
 	switch rec := rec.(type) {
 	case *engine.AttemptRecord:
-		if rec.Blob == nil {
-			return rec.Value, rec.Response, nil
-		}
-		data, err := w.cfg.Blobs.Get(ctx, rec.Blob.Name, engine.MaxTemplateValue)
-		if err != nil {
-			return nil, nil, err
-		}
-		return engine.BlobJSON(data, rec.Blob.ContentType), rec.Response, nil
+		return engine.Upstream{Value: rec.Value, Blob: rec.Blob, Response: rec.Response}, nil
 	case *engine.ControlRecord: // resolved as a success by a person
-		return rec.Value, nil, nil
+		return engine.Upstream{Value: rec.Value}, nil
 	}
-	return nil, nil, fmt.Errorf("%w: the record at %d.%d holds no value", engine.ErrNotFound, in.At.Seq, in.At.N)
+	return engine.Upstream{}, fmt.Errorf("%w: the record at %d.%d holds no value", engine.ErrNotFound, in.At.Seq, in.At.N)
+}
+
+// Open implements engine.ValueStore.
+func (w *worker) Open(ctx context.Context, ref *engine.BlobRef) (io.ReadCloser, error) {
+	return w.cfg.Blobs.Open(ctx, ref.Name)
 }
 
 func (w *worker) loadVariables(ctx context.Context, at engine.Pos) ([]byte, error) {

@@ -347,7 +347,7 @@ func (w *worker) prepare(ctx context.Context, rt *engine.ReadyTask) (*engine.Tas
 			return nil, nil, err
 		}
 	}
-	in.SetValues(variables, rt.Inputs, w.load)
+	in.SetValues(variables, rt.Inputs, w)
 	return in, prog, nil
 }
 

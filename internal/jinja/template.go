@@ -92,6 +92,19 @@ func (t *Template) Literal() (string, bool) { return t.source, t.plain }
 // Single reports whether the template is exactly one {{ ... }}.
 func (t *Template) Single() bool { return t.single != nil }
 
+// Bare returns the name that a template consists of: {{ name }}, and nothing
+// done with it.
+func (t *Template) Bare() (string, bool) {
+	if t.single == nil {
+		return "", false
+	}
+	n, ok := t.single.x.(*name)
+	if !ok {
+		return "", false
+	}
+	return n.id, true
+}
+
 // Names lists the variables that the template reads, sorted.
 func (t *Template) Names() []string { return t.names }
 

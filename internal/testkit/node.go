@@ -4,8 +4,13 @@
 package testkit
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
 	"log/slog"
+	"math"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -143,6 +148,22 @@ func (b *Blobs) Get(_ context.Context, name string, max int64) ([]byte, error) {
 		return nil, engine.ErrInvalid
 	}
 	return data, nil
+}
+
+// Write implements engine.Blobs.
+func (b *Blobs) Write(ctx context.Context, name string, from io.Reader) (engine.Stored, error) {
+	data, err := io.ReadAll(from)
+	if err != nil {
+		return engine.Stored{}, err
+	}
+	sum := sha256.Sum256(data)
+	return engine.Stored{Size: int64(len(data)), SHA256: hex.EncodeToString(sum[:])}, b.Put(ctx, name, data)
+}
+
+// Open implements engine.Blobs.
+func (b *Blobs) Open(ctx context.Context, name string) (io.ReadCloser, error) {
+	data, err := b.Get(ctx, name, math.MaxInt64)
+	return io.NopCloser(bytes.NewReader(data)), err
 }
 
 // TaskFunc is a task type, called "func", whose attempts are a function.
