@@ -119,10 +119,12 @@ func (a *attempt) shownText(body []byte, n int) string {
 func (a *attempt) responseDoc(resp *http.Response) []byte {
 	headers := value.NewMap(len(resp.Header))
 	size := 0
+	var withheld []any
 	for _, name := range slices.Sorted(maps.Keys(resp.Header)) {
 		v := headerValue(strings.Join(resp.Header[name], ", "))
 		if name == "Set-Cookie" || name == "Set-Cookie2" {
-			v = hidden
+			withheld = append(withheld, "headers."+strings.ToLower(name))
+			continue
 		}
 		if size+len(name)+len(v) > engine.MaxResponseHeaders {
 			continue // others may fit
@@ -130,11 +132,18 @@ func (a *attempt) responseDoc(resp *http.Response) []byte {
 		size += len(name) + len(v)
 		headers.Set(strings.ToLower(name), v)
 	}
-	doc, err := value.JSON(value.MapOf(
-		"status_code", int64(resp.StatusCode), "headers", headers,
-		"url", cut(a.redactor().url(resp.Request.URL), engine.MaxURL/2),
+	address := resp.Request.URL.String()
+	if a.redactor().url(resp.Request.URL) != address {
+		address, withheld = "", append(withheld, "url")
+	}
+	m := value.MapOf(
+		"status_code", int64(resp.StatusCode), "headers", headers, "url", cut(address, engine.MaxURL/2),
 		"elapsed_ms", time.Since(a.start).Milliseconds(),
-	))
+	)
+	if len(withheld) > 0 {
+		m.Set(engine.Withheld, withheld)
+	}
+	doc, err := value.JSON(m)
 	if err != nil {
 		return nil
 	}

@@ -50,6 +50,49 @@ func FuzzURL(f *testing.F) {
 	})
 }
 
+// FuzzPath puts any data beside any literal text: the number of segments is
+// what the author wrote, the literal stands as it was, and the data comes back.
+func FuzzPath(f *testing.F) {
+	for _, literal := range []string{"drive", "My Files", "Städte", "a|b", "g%2Fp", "100%25", "{x}", "a[1]", ";v=1", "a?q", "\"", "\\", "a#b", "\xff"} {
+		for _, data := range []string{"../../admin/users/1", "a b", "ä", "%2e%2e", "?x=1", "#", "a%2Fb", "\x00"} {
+			f.Add(literal, data)
+		}
+	}
+	kind, err := New(Config{Slots: 1})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, literal, data string) {
+		if strings.ContainsAny(literal, "/?#{}\\") || literal == "" {
+			return // the author's own structure
+		}
+		flow := &engine.Flow{ID: "f", Tasks: []engine.Task{{ID: "t", Properties: value.MapOf("url", "https://api.example.com/"+literal+"/{{ v }}/end")}}}
+		prog, problems := kind.Prepare(flow, &flow.Tasks[0])
+		if engine.Refused(problems) != nil {
+			return
+		}
+		got, err := prog.(*program).render(context.Background(), jinja.MapVars{"v": {Value: data, Origin: value.Response}})
+		if err != nil {
+			return // refused: nothing is sent
+		}
+		sent := got.url.RequestURI() // what stands in the request line
+		segments := strings.Split(sent, "/")
+		if len(segments) != 4 || segments[3] != "end" || strings.ContainsAny(sent, " ?#|\"") {
+			t.Fatalf("%q beside %q makes %s", data, literal, sent)
+		}
+		if plain, err := url.PathUnescape(segments[2]); err != nil || plain != data {
+			t.Fatalf("%q beside %q arrives as %q", data, literal, plain)
+		}
+		wrote, errWrote := url.PathUnescape(literal)
+		if plain, err := url.PathUnescape(segments[1]); err != nil || errWrote == nil && plain != wrote {
+			t.Fatalf("the literal %q arrives as %q", literal, plain)
+		}
+		if strings.Contains(strings.ToUpper(literal), "%2F") && !strings.Contains(strings.ToUpper(segments[1]), "%2F") {
+			t.Fatalf("an escape of the literal %q was lost: %s", literal, sent)
+		}
+	})
+}
+
 // FuzzHost makes the host of data: it never becomes trusted, nor anything else
 // than a host.
 func FuzzHost(f *testing.F) {

@@ -54,7 +54,7 @@ func refuseRedirect(format string, args ...any) error {
 
 // redirectURL resolves a Location header and refuses what it must not be.
 func redirectURL(base *url.URL, location string) (*url.URL, error) {
-	u, err := parseURL(location)
+	u, err := parseURL(escapeAddress(location))
 	if err != nil {
 		return nil, refuseRedirect("the redirect's address cannot be parsed")
 	}

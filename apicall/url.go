@@ -113,14 +113,14 @@ func (b *urlBuilder) literal(s string) {
 		case b.at != inQuery && c == '?':
 			b.at = inQuery
 		}
-		b.b.WriteByte(c)
+		escapeByte(&b.b, c, b.at)
 	}
 }
 
 // prefix takes an expression at the very start: a whole address such as
 // https://api.example.com/v2, of which scheme, host and path are kept.
 func (b *urlBuilder) prefix(piece jinja.Piece, rest []jinja.Piece) error {
-	u, err := parseURL(piece.Text)
+	u, err := parseURL(escapeAddress(piece.Text))
 	if err != nil {
 		return err
 	}
@@ -243,7 +243,25 @@ func (b *urlBuilder) finish() (*target, error) {
 		return nil, errors.New("url has no host")
 	}
 	u.Fragment, u.RawFragment = "", ""
+	if !asBuilt(u, s) {
+		return nil, errors.New("url: its path or query cannot be sent as it was built")
+	}
 	return &target{url: u, trusted: b.host.Trusted()}, nil
+}
+
+// asBuilt holds what will stand in the request line against what was built:
+// nothing may have been taken apart and put together otherwise.
+func asBuilt(u *url.URL, built string) bool {
+	_, rest, _ := strings.Cut(built, "://")
+	if i := strings.IndexAny(rest, "/?"); i >= 0 {
+		rest = rest[i:]
+	} else {
+		rest = ""
+	}
+	if !strings.HasPrefix(rest, "/") {
+		rest = "/" + rest
+	}
+	return u.RequestURI() == rest
 }
 
 // checkSegments refuses path segments that data has made empty, "." or "..".

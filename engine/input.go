@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/qarion/qarion/internal/jinja"
@@ -131,6 +132,7 @@ func (in *TaskInput) decode(ctx context.Context, name string, input ReadyInput, 
 	}
 	if m, ok := v.(*value.Map); ok && response {
 		m.Set("attempts", int64(input.Attempts))
+		withhold(m, "resp_"+input.Task.TemplateName())
 	}
 	return v, true, nil
 }
@@ -191,6 +193,29 @@ func (in *TaskInput) Content(ctx context.Context, name string) (b *value.Bytes, 
 		return value.NewBytes([]byte(text), ""), err == nil, err
 	}
 	return nil, false, nil
+}
+
+// Withheld is the key of a response document that lists what of it was not
+// kept, since it is as good as a password: "url", or "headers.set-cookie".
+const Withheld = "withheld"
+
+// withhold lets a template that reads such a part hear why it cannot. It must
+// not get a mask in its place: that would be sent.
+func withhold(doc *value.Map, name string) {
+	parts, _ := doc.Get(Withheld)
+	list, _ := parts.([]any)
+	doc.Delete(Withheld)
+	headers, _ := doc.Get("headers")
+	for _, part := range list {
+		at, _ := part.(string)
+		if header, ok := strings.CutPrefix(at, "headers."); ok {
+			if m, ok := headers.(*value.Map); ok {
+				m.Set(header, jinja.Hidden(name+".headers["+strconv.Quote(header)+"]", "a session cookie is as good as a password and is not kept"))
+			}
+			continue
+		}
+		doc.Set(at, jinja.Hidden(name+"."+at, "there is a secret in it, and it was not kept"))
+	}
 }
 
 // XCom returns the value that an upstream task left; ok is false when it left

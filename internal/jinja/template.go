@@ -38,9 +38,19 @@ func (e *Error) Error() string { return e.Field + ": " + e.Message }
 type UndefinedError struct {
 	Name      string   // as written: "xcom_get_user.id"
 	Available []string // what there is instead
+	Why       string   // why it cannot be read, where that is known
 }
 
-func (e *UndefinedError) Error() string { return e.Name + " is undefined" }
+func (e *UndefinedError) Error() string {
+	if e.Why != "" {
+		return e.Name + " cannot be read: " + e.Why
+	}
+	return e.Name + " is undefined"
+}
+
+// Hidden is a value that is there and that no template may read: using it is
+// an error that says why.
+func Hidden(name, why string) any { return &undefined{name: name, why: why} }
 
 // Result is a rendered value with its origins.
 type Result struct {

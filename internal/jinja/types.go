@@ -13,6 +13,7 @@ type (
 	undefined struct {
 		name      string   // as written: xcom_get_user.id
 		available []string // what there is instead
+		why       string   // why what is there must not be read
 		empty     bool     // the value of an "if" without "else": prints as nothing
 	}
 
