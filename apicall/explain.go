@@ -64,7 +64,7 @@ func (a *attempt) noData(ctx context.Context, name string) string {
 	case *value.Map:
 		return ""
 	default:
-		return name + " is " + kind(v)
+		return name + " is " + value.Kind(v)
 	}
 }
 

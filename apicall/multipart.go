@@ -93,13 +93,15 @@ func (c *compiler) part(path []string, name string, v any) (p partTemplate, ok b
 	}
 	for k, e := range m.All() {
 		_, isText := e.(string)
+		_, told := e.(unread)
 		switch {
+		case told:
 		case !slices.Contains(partKeys, k):
 			bad(k, "unknown key %q of a part (there are: %s)", k, strings.Join(partKeys, ", "))
 		case k == "content":
 			p.value = c.value(append(slices.Clone(path), k), e, 0)
 		case !isText:
-			bad(k, "%s is %s, want a string", k, kind(e))
+			bad(k, "%s is %s, want a string", k, value.Kind(e))
 		case k == "path":
 			p.path = c.value(append(slices.Clone(path), k), e, 0)
 			if s, constant := p.path.constant.(string); constant && !filepath.IsLocal(s) {

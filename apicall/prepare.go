@@ -49,9 +49,9 @@ type namedValue struct {
 
 // Prepare implements engine.TaskType.
 func (t *TaskType) Prepare(flow *engine.Flow, task *engine.Task) (engine.Program, []engine.Problem) {
-	p, problems := readProperties(task)
+	p, r := readProperties(task)
 	prog := &program{t: t, props: p, answered: task.Answers, keyRead: map[string]bool{}}
-	c := &compiler{reader: reader{task: task.ID, path: []string{"properties"}, problems: problems}, prog: prog}
+	c := &compiler{reader: *r, prog: prog}
 	prog.url = c.text("url", p.url)
 	c.checkURL(prog.url)
 	prog.headers = c.headers(p.headers)
@@ -175,12 +175,15 @@ func (c *compiler) headers(m *value.Map) (out []namedTemplate) {
 	for name, v := range m.All() {
 		canonical := textproto.CanonicalMIMEHeaderKey(name)
 		s, isText := headerText(v)
+		if _, told := v.(unread); told {
+			continue
+		}
 		switch other, twice := seen[canonical]; {
 		case !isToken(name):
 			c.headerProblem(name, "bad-header", "header name %q has characters that no header may have", name)
 			continue
 		case !isText:
-			c.headerProblem(name, "wrong-type", "header %s is %s, want a string", name, kind(v))
+			c.headerProblem(name, "wrong-type", "header %s is %s, want a string", name, value.Kind(v))
 			continue
 		case twice:
 			c.headerProblem(name, "bad-header", "headers %s and %s are the same header", other, name)
@@ -262,6 +265,9 @@ func (c *compiler) checkURL(t *jinja.Template) {
 }
 
 func (c *compiler) checkBody(p *props, t *template) {
+	if !c.judges("body", "body_format") {
+		return
+	}
 	_, isMap := p.body.(*value.Map)
 	_, isText := p.body.(string)
 	switch p.bodyFormat {

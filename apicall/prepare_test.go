@@ -87,7 +87,7 @@ func TestPrepare_BadInputGetsOneClearLine(t *testing.T) {
 		{with("proxy", "proxy.example.com"), "proxy: proxy: want an address such as http://proxy.example.com:3128", ""},
 		{with("response_validation", value.MapOf("expected_status", int64(200))), `response_validation.expected_status: unknown rule "expected_status"`, ""},
 		{with("response_validation", value.MapOf("expected_status_code", "200")), "response_validation.expected_status_code: expected_status_code: want HTTP statuses from 100 to 599", ""},
-		{with("response_validation", value.MapOf("field_checks", value.MapOf("a", "str"))), `response_validation.field_checks: field_checks.a is a str, want a table such as { type = "str" }`, ""},
+		{with("response_validation", value.MapOf("field_checks", value.MapOf("a", "str"))), `response_validation.field_checks.a: field_checks.a is a str, want a table such as { type = "str" }`, ""},
 		{with("response_validation", value.MapOf("field_checks", value.MapOf("a", value.MapOf("typ", "str")))), `response_validation.field_checks.a.typ: unknown check "typ"`, "type"},
 		{with("response_validation", value.MapOf("field_checks", value.MapOf("a", value.MapOf("type", "text")))), `response_validation.field_checks.a.type: type "text" is not str, int, float, bool, list, dict or null`, ""},
 		{with("response_validation", value.MapOf("field_checks", value.MapOf("a", value.MapOf("pattern", "(")))), "response_validation.field_checks.a.pattern: pattern: error parsing regexp: missing closing ): `(`", ""},

@@ -135,11 +135,9 @@ func propertyNames() []string {
 }
 
 // readProperties reads and checks everything that a task says.
-func readProperties(task *engine.Task) (*props, []engine.Problem) {
-	r := &reader{task: task.ID, from: task.Properties, path: []string{"properties"}}
-	if r.from == nil {
-		r.from = new(value.Map)
-	}
+func readProperties(task *engine.Task) (*props, *reader) {
+	r := &reader{task: task.ID, path: []string{"properties"}}
+	r.from = r.readable(r.path, task.Properties)
 	r.unknown("property", propertyNames())
 	p := &props{
 		url: r.text("url", ""), operation: r.word("operation", "get", operations),
@@ -160,6 +158,7 @@ func readProperties(task *engine.Task) (*props, []engine.Problem) {
 	p.method = strings.ToUpper(p.operation)
 	p.connectTimeout = r.span("connect_timeout", min(DefaultConnectTimeout, p.timeout), time.Millisecond)
 	p.body, p.hasBody = r.from.Get("body")
+	p.hasBody = p.hasBody && r.readsBody()
 	if on := r.word("on_interrupted", "auto", interrupts); on != "auto" {
 		p.onInterrupted = on
 	}
@@ -176,7 +175,7 @@ func readProperties(task *engine.Task) (*props, []engine.Problem) {
 	p.rules = r.readRules()
 	r.readFormat(p)
 	r.check(p)
-	return p, r.problems
+	return p, r
 }
 
 func (r *reader) readRetry(p *props) {
@@ -197,7 +196,7 @@ func (r *reader) readFormat(p *props) {
 	p.responseFormat = r.word("response_format", "auto", responseFormats)
 	p.responseCharset = strings.TrimSpace(r.text("response_charset", ""))
 	if p.responseCharset != "" && !isUTF8(p.responseCharset) && charset(p.responseCharset) == nil {
-		r.problem("response_charset", "unknown-word", "the charset %q is not known", p.responseCharset)
+		r.problem("response_charset", "unknown-word", "the charset %s is not known", engine.Quoted(p.responseCharset))
 	}
 	var err error
 	if p.csvDelimiter, err = readDelimiter(r.text("csv_delimiter", ",")); err != nil {
@@ -205,13 +204,19 @@ func (r *reader) readFormat(p *props) {
 	}
 	p.csvHeader, p.xmlPrefixes, p.xmlLists = r.flag("csv_header", true), r.flag("xml_prefixes", false), r.names("xml_lists")
 	for key, format := range map[string]string{"csv_delimiter": "csv", "csv_header": "csv", "xml_prefixes": "xml", "xml_lists": "xml"} {
-		if _, given := r.get(key); given && p.responseFormat != format {
+		if _, given := r.get(key); given && p.responseFormat != format && r.judges(key, "response_format") {
 			r.problem(key, "unused", "%s needs response_format = %q", key, format)
 		}
 	}
-	if p.responseCharset != "" && p.responseFormat == "bytes" {
+	if p.responseCharset != "" && p.responseFormat == "bytes" && r.judges("response_charset") {
 		r.problem("response_charset", "unused", "response_format = \"bytes\" has no charset")
 	}
+}
+
+// readsBody reports whether the body can be looked at.
+func (r *reader) readsBody() bool {
+	_, _ = r.get("body") // fails one that could not be read
+	return r.judges("body")
 }
 
 func (r *reader) readKey(p *props) {
@@ -221,10 +226,16 @@ func (r *reader) readKey(p *props) {
 		p.keyed = v
 	case string:
 		p.keyed, p.keyTemplate = true, v
+		if v == "" {
+			r.problem("idempotency_key", "empty", "idempotency_key is empty, want true, false or a template")
+		}
 	default:
 		r.wrongType("idempotency_key", v, "true, false or a string")
 	}
 }
+
+// maxBreakerName is the longest name of a shared breaker, in bytes.
+const maxBreakerName = 128
 
 func (r *reader) readBreaker(p *props) {
 	switch v, _ := r.get("breaker"); v := v.(type) {
@@ -233,6 +244,9 @@ func (r *reader) readBreaker(p *props) {
 		p.noBreaker = !v
 	case string:
 		p.breaker = v
+		if len(v) > maxBreakerName {
+			r.problem("breaker", "too-long", "breaker is a name of %d bytes, at most %d are possible", len(v), maxBreakerName)
+		}
 	default:
 		r.wrongType("breaker", v, "true, false or a name")
 	}
@@ -240,26 +254,33 @@ func (r *reader) readBreaker(p *props) {
 
 // check holds properties against each other.
 func (r *reader) check(p *props) {
-	if u, _ := r.get("url"); u == nil || u == "" {
+	if p.url == "" && r.judges("url") {
 		r.problem("url", "missing", "url is missing")
 	}
-	if p.hasBody && (p.operation == "get" || p.operation == "head") {
+	if p.hasBody && (p.operation == "get" || p.operation == "head") && r.judges("operation") {
 		r.problem("body", "body-not-allowed", "a %s request has no body; did you mean params?", p.operation)
 	}
-	said, _ := r.from.Get("auth_type")
+	if err := engine.CheckCredentialID(p.credentialID); p.credentialID != "" && err != nil {
+		r.problem("credential_id", "bad-id", "%v", err)
+	}
 	switch {
+	case !r.judges("auth_type", "credential_id"):
 	case p.authType != "none" && p.credentialID == "":
 		r.problem("auth_type", "missing", "auth_type %q needs credential_id", p.authType)
-	case p.authType == "none" && p.credentialID != "" && (said == nil || said == "none"): // else its own error says it
+	case p.authType == "none" && p.credentialID != "":
 		r.problem("credential_id", "unused", "credential_id is given, but auth_type is missing (basic, oauth2, api_key or bearer)")
 	}
-	if p.pullKey != "" && len(p.pulls) == 0 {
+	if p.pullKey != "" && len(p.pulls) == 0 && r.judges("xcom_pull_key", "xcom_pull") {
 		r.problem("xcom_pull_key", "unused", "xcom_pull_key needs xcom_pull")
 	}
-	if (p.tls.cert == "") != (p.tls.key == "") {
-		r.problem("client_cert", "missing", "client_cert and client_key go together")
+	if (p.tls.cert == "") != (p.tls.key == "") && r.judges("client_cert", "client_key") {
+		given := "client_cert"
+		if p.tls.cert == "" {
+			given = "client_key"
+		}
+		r.problem(given, "missing", "client_cert and client_key go together")
 	}
-	if p.handling == "ignore" && p.rules != nil && (len(p.rules.required) > 0 || len(p.rules.checks) > 0) {
+	if p.handling == "ignore" && p.rules != nil && (len(p.rules.required) > 0 || len(p.rules.checks) > 0) && r.judges("response_handling") {
 		r.problem("response_handling", "unused", "response_handling is \"ignore\", but response_validation reads the response")
 	}
 }

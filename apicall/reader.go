@@ -12,41 +12,120 @@ import (
 	"github.com/qarion/qarion/internal/value"
 )
 
-// reader reads properties and collects every problem.
+// reader reads properties and collects every problem: one for each mistake. A
+// value that could not be read has its default and is not judged any further,
+// nor held against others.
 type reader struct {
 	task     engine.TaskID
 	from     *value.Map
 	path     []string
 	problems []engine.Problem
+	failed   map[string]bool // keys that have a problem
 }
 
+// maxMessage bounds what is said about one mistake, in bytes: values of the
+// file may be in it.
+const maxMessage = 300
+
 func (r *reader) problem(key, code, format string, args ...any) {
-	r.problems = append(r.problems, engine.Problem{
-		Task: r.task, Path: append(slices.Clone(r.path), key), Code: code, Message: fmt.Sprintf(format, args...),
-	})
+	r.add(key, engine.Problem{Code: code, Message: fmt.Sprintf(format, args...)})
+}
+
+func (r *reader) add(key string, p engine.Problem) {
+	p.Task, p.Path = r.task, append(slices.Clone(r.path), key)
+	if len(p.Message) > maxMessage {
+		p.Message = cut(p.Message, maxMessage)
+	}
+	r.problems = append(r.problems, p)
+	r.fail(key)
+}
+
+func (r *reader) fail(key string) {
+	if r.failed == nil {
+		r.failed = map[string]bool{}
+	}
+	r.failed[key] = true
+}
+
+// judges reports whether all of these keys could be read, so that they can be
+// held against each other.
+func (r *reader) judges(keys ...string) bool {
+	return !slices.ContainsFunc(keys, func(k string) bool { return r.failed[k] })
+}
+
+// unread stands for a value that cannot be, and whose error is told.
+type unread struct{}
+
+// readable returns properties with unread in place of infinities and NaN, which
+// neither JSON nor a template can carry, and of lists that hold one.
+func (r *reader) readable(path []string, m *value.Map) *value.Map {
+	out := m
+	for k, v := range m.All() {
+		at := append(path[:len(path):len(path)], k)
+		if inner, ok := v.(*value.Map); ok && hasKeys(at) {
+			v = any(r.readable(at, inner))
+			if v == any(inner) {
+				continue
+			}
+		} else if !infinite(v) {
+			continue
+		} else {
+			r.problems = append(r.problems, engine.Problem{Task: r.task, Path: at, Code: "not-finite", Message: k + ": inf and nan cannot be used"})
+			v = unread{}
+		}
+		if out == m { // the flow's own properties stay as they are
+			out = value.NewMap(m.Len())
+			for k, v := range m.All() {
+				out.Set(k, v)
+			}
+		}
+		out.Set(k, v)
+	}
+	return out
+}
+
+// hasKeys reports whether a table belongs at a path, so that each of its keys
+// is a value of its own.
+func hasKeys(path []string) bool {
+	switch path[1] {
+	case "headers", "params", "body":
+		return true
+	case "response_validation":
+		return len(path) == 2 || len(path) <= 4 && path[2] == "field_checks"
+	}
+	return false
+}
+
+// infinite reports whether a value is, or holds, an infinity or NaN.
+func infinite(v any) bool {
+	switch v := v.(type) {
+	case float64:
+		return math.IsInf(v, 0) || math.IsNaN(v)
+	case []any:
+		return slices.ContainsFunc(v, infinite)
+	case *value.Map:
+		for _, e := range v.All() {
+			if infinite(e) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // get returns a property's value if it is there; an explicit null is as if it
 // were not.
 func (r *reader) get(key string) (any, bool) {
 	v, ok := r.from.Get(key)
+	if _, bad := v.(unread); bad {
+		r.fail(key)
+		return nil, false
+	}
 	return v, ok && v != nil
 }
 
 func (r *reader) wrongType(key string, v any, want string) {
-	r.problem(key, "wrong-type", "%s is %s, want %s", key, kind(v), want)
-}
-
-// kind names a value's type with its article: "a list", "an int".
-func kind(v any) string {
-	switch name := value.TypeName(v); name {
-	case "null":
-		return name
-	case "int":
-		return "an int"
-	default:
-		return "a " + name
-	}
+	r.problem(key, "wrong-type", "%s is %s, want %s", key, value.Kind(v), want)
 }
 
 func (r *reader) text(key, def string) string {
@@ -78,10 +157,9 @@ func (r *reader) flag(key string, def bool) bool {
 func (r *reader) word(key, def string, words []string) string {
 	s := strings.ToLower(r.text(key, def))
 	if !slices.Contains(words, s) {
-		r.problems = append(r.problems, engine.Problem{
-			Task: r.task, Path: append(slices.Clone(r.path), key), Code: "unknown-word", Value: s,
-			Message:    fmt.Sprintf("%s is %q, want one of %s", key, s, strings.Join(words, ", ")),
-			Suggestion: engine.Nearest(s, words),
+		r.add(key, engine.Problem{
+			Code: "unknown-word", Value: s, Suggestion: engine.Nearest(s, words),
+			Message: fmt.Sprintf("%s is %s, want one of %s", key, engine.Quoted(s), strings.Join(words, ", ")),
 		})
 		return def
 	}
@@ -155,7 +233,7 @@ func Duration(v any) (time.Duration, error) {
 	}
 	d, err := time.ParseDuration(s)
 	if err != nil {
-		return 0, fmt.Errorf("%q is not a time span such as \"1.5s\" or \"2m\"", s)
+		return 0, fmt.Errorf("%s is not a time span such as \"1.5s\" or \"2m\"", engine.Quoted(s))
 	}
 	return d, nil
 }
@@ -239,13 +317,12 @@ func (r *reader) statuses(key string, def []int) []int {
 
 // unknown reports keys that are not in the known ones.
 func (r *reader) unknown(what string, known []string) {
-	for _, key := range r.from.Keys() {
-		if slices.Contains(known, key) {
+	for key, v := range r.from.All() {
+		if _, told := v.(unread); told || slices.Contains(known, key) {
 			continue
 		}
-		r.problems = append(r.problems, engine.Problem{
-			Task: r.task, Path: append(slices.Clone(r.path), key), Code: "unknown-property",
-			Message: fmt.Sprintf("unknown %s %q", what, key), Suggestion: engine.Nearest(key, known),
+		r.add(key, engine.Problem{
+			Code: "unknown-property", Message: fmt.Sprintf("unknown %s %s", what, engine.Quoted(key)), Suggestion: engine.Nearest(key, known),
 		})
 	}
 }

@@ -63,9 +63,14 @@ func (r *reader) readRules() *rules {
 
 func (r *reader) readCheck(path string, v any) check {
 	c := check{path: path, minLength: -1, maxLength: -1}
+	if _, told := v.(unread); told {
+		return c
+	}
 	m, ok := v.(*value.Map)
 	if !ok {
-		r.problem("field_checks", "wrong-type", "field_checks.%s is %s, want a table such as { type = \"str\" }", path, kind(v))
+		all := &reader{task: r.task, path: append(slices.Clone(r.path), "field_checks")}
+		all.problem(path, "wrong-type", "field_checks.%s is %s, want a table such as { type = \"str\" }", path, value.Kind(v))
+		r.problems = append(r.problems, all.problems...)
 		return c
 	}
 	in := &reader{task: r.task, from: m, path: append(slices.Clone(r.path), "field_checks", path)}
@@ -73,11 +78,13 @@ func (r *reader) readCheck(path string, v any) check {
 	for _, word := range in.names("type") {
 		kind, ok := typeWords[strings.ToLower(word)]
 		if !ok {
-			in.problem("type", "unknown-word", "type %q is not str, int, float, bool, list, dict or null", word)
+			in.problem("type", "unknown-word", "type %s is not str, int, float, bool, list, dict or null", engine.Quoted(word))
 		}
 		c.types = append(c.types, kind)
 	}
-	c.value, c.hasValue = m.Get("value")
+	if c.value, c.hasValue = m.Get("value"); c.value == any(unread{}) {
+		c.value, c.hasValue = nil, false
+	}
 	c.min, c.max = in.bound("min"), in.bound("max")
 	c.minLength, c.maxLength = in.whole("min_length", -1, 0, 1<<40), in.whole("max_length", -1, 0, 1<<40)
 	if one, ok := in.get("one_of"); ok {
@@ -168,7 +175,7 @@ func lookup(v any, path string) (found any, missing string) {
 			}
 			v = at[i]
 		default:
-			return nil, fmt.Sprintf("missing (%q is read from %s)", step, kind(v))
+			return nil, fmt.Sprintf("missing (%q is read from %s)", step, value.Kind(v))
 		}
 	}
 	return v, ""
@@ -183,7 +190,7 @@ func (c *check) breaches(v any) (out []string) {
 		shown = hidden
 	}
 	if len(c.types) > 0 && !slices.ContainsFunc(c.types, func(t string) bool { return isType(v, t) }) {
-		say("%s, expected %s", kind(v), strings.Join(c.types, " or "))
+		say("%s, expected %s", value.Kind(v), strings.Join(c.types, " or "))
 	}
 	if c.hasValue && !equal(v, c.value) {
 		say("%s, expected %s", shown, short(c.value))
@@ -196,7 +203,7 @@ func (c *check) breaches(v any) (out []string) {
 			say("%s is more than %g", shown, *c.max)
 		}
 	} else if c.min != nil || c.max != nil {
-		say("%s, expected a number", kind(v))
+		say("%s, expected a number", value.Kind(v))
 	}
 	if c.pattern != nil {
 		if s, ok := v.(string); !ok || !c.pattern.MatchString(s) {
@@ -219,7 +226,7 @@ func (c *check) wrongLength(v any) string {
 	n, ok := length(v)
 	switch {
 	case !ok:
-		return kind(v) + " has no length"
+		return value.Kind(v) + " has no length"
 	case c.minLength >= 0 && n < c.minLength:
 		return fmt.Sprintf("length %d, at least %d expected", n, c.minLength)
 	case c.maxLength >= 0 && n > c.maxLength:

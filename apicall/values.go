@@ -33,6 +33,8 @@ func (c *compiler) value(path []string, v any, depth int) *template {
 		return &template{fixed: true}
 	}
 	switch v := v.(type) {
+	case unread:
+		return &template{fixed: true}
 	case string:
 		t := c.parse(path, v)
 		if s, ok := t.Literal(); ok {

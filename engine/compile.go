@@ -90,7 +90,7 @@ func (c *compilation) task(i int) {
 	case kind == nil:
 		names := slices.Sorted(maps.Keys(c.types))
 		c.add(Problem{Path: []string{"type"}, Code: "task-type", Suggestion: Nearest(t.Type, names),
-			Message: fmt.Sprintf("unknown task type %q (there are: %s)", t.Type, strings.Join(names, ", "))})
+			Message: fmt.Sprintf("unknown task type %s (there are: %s)", Quoted(t.Type), strings.Join(names, ", "))})
 		return
 	}
 	prog, problems := kind.Prepare(c.flow, t)
@@ -142,7 +142,7 @@ func (c *compilation) written(t *Task) {
 }
 
 func (c *compilation) unknown(t *Task, name string, path []string, text string) {
-	c.add(Problem{Path: path, Code: "unknown-task", Value: text, Message: fmt.Sprintf("no task %q", name), Suggestion: c.near.nearest(name, string(t.ID))})
+	c.add(Problem{Path: path, Code: "unknown-task", Value: text, Message: "no task " + Quoted(name), Suggestion: c.near.nearest(name, string(t.ID))})
 }
 
 // taskReads collects what a task reads of others, each once.

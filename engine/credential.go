@@ -101,11 +101,22 @@ func (t *CredentialType) fieldNames() (names []string) {
 
 var credentialID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
+// CheckCredentialID says what is wrong with a credential's id.
+func CheckCredentialID(id string) error {
+	if !credentialID.MatchString(id) {
+		if len(id) > 80 {
+			id = id[:77] + "..."
+		}
+		return fmt.Errorf("credential id %q: want 1 to 64 letters, digits, _ and -", id)
+	}
+	return nil
+}
+
 // Check says what is wrong with a credential, in one line without its values.
 // The error is ErrInvalid.
 func (c Credential) Check() error {
-	if !credentialID.MatchString(c.ID) {
-		return fmt.Errorf("%w: credential id %q: want 1 to 64 letters, digits, _ and -", ErrInvalid, c.ID)
+	if err := CheckCredentialID(c.ID); err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	bad := func(format string, args ...any) error {
 		return fmt.Errorf("%w: credential %s: %s", ErrInvalid, c.ID, fmt.Sprintf(format, args...))

@@ -59,7 +59,10 @@ type file struct {
 	found       Errors
 	more        [2]int // problems beyond MaxErrors: warnings, errors
 	flow        *engine.Flow
-	tasks       []*node // the nodes of flow.Tasks
+	tasks       []*node          // the nodes of flow.Tasks
+	defaults    map[string]*node // by task type
+	told        map[toldDefault]bool
+	reading     engine.TaskID // the task whose keys are being read
 	credentials []CredentialUse
 }
 
@@ -109,7 +112,7 @@ func tooLarge(path string, size int64) *Error {
 }
 
 func read(name string, data []byte, types Types) *File {
-	f := &file{name: filepath.ToSlash(name), types: types}
+	f := &file{name: filepath.ToSlash(name), types: types, told: map[toldDefault]bool{}}
 	f.parse(data)
 	if f.root != nil {
 		f.build()
@@ -142,6 +145,9 @@ func (f *file) add(at span, e Error) {
 	}
 	if e.Severity == "" {
 		e.Severity = SeverityError
+	}
+	if e.Task == "" {
+		e.Task = string(f.reading)
 	}
 	f.locate(at, &e)
 	f.found = append(f.found, &e)

@@ -302,6 +302,7 @@ func (b *treeBuilder) value(v *unstable.Node, depth int, key span) (*node, error
 		for it := v.Children(); it.Next() && err == nil; {
 			var element *node
 			if element, err = b.value(it.Node(), depth+1, n.place); err == nil {
+				element.key = element.place
 				n.list = append(n.list, element)
 				n.place.reach(element.place)
 			}
@@ -375,6 +376,14 @@ func (t *table) plain() *value.Map {
 		m.Set(k, t.vals[k].plain())
 	}
 	return m
+}
+
+// placeOf is where a key's value stands, or else the table that should have it.
+func (n *node) placeOf(key string) span {
+	if v := n.table.vals[key]; v != nil {
+		return v.place
+	}
+	return n.key
 }
 
 // find follows keys and list indexes as far as they lead.
