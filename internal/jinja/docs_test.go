@@ -15,10 +15,10 @@ func TestDocs_NameEverything(t *testing.T) {
 	}
 	doc := string(data)
 	var names []string
-	names = append(names, filterNames()...)
-	names = append(names, testNames()...)
+	names = append(names, known().filterNames()...)
+	names = append(names, known().testNames()...)
 	names = append(names, tagNames...)
-	for n := range globals {
+	for n := range known().globals {
 		names = append(names, n)
 	}
 	for _, n := range names {

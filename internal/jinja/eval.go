@@ -44,6 +44,7 @@ type state struct {
 	ctx   context.Context
 	vars  Vars
 	tpl   *Template
+	lang  *language
 	cache []cached // the context's variables that were asked for, by slot
 	scope *scope   // nil until something is assigned
 	out   *sink
@@ -198,7 +199,7 @@ func (s *state) lookup(id string, slot int) val {
 	if err != nil {
 		panic(&failure{&Error{s.tpl.field, err.Error()}})
 	}
-	switch g, global := globals[id]; {
+	switch g, global := s.lang.globals[id]; {
 	case ok:
 		c.val = val{v.Value, v.Origin}
 	case global:

@@ -45,7 +45,7 @@ func (s *state) attribute(written expr, x any, name string) any {
 	case *cycler:
 		return x.attribute(name)
 	}
-	if m := method(x, name); m != nil {
+	if m := s.method(x, name); m != nil {
 		return m
 	}
 	u := &undefined{name: path(written, name)}
@@ -107,7 +107,7 @@ func (s *state) item(written expr, x, k any, shown bool) any {
 			return v
 		}
 		if isText {
-			if f := method(x, key); f != nil {
+			if f := s.method(x, key); f != nil {
 				return f
 			}
 		}
@@ -132,7 +132,7 @@ func (s *state) item(written expr, x, k any, shown bool) any {
 		if t, ok := x.(tuple); ok {
 			return s.attribute(written, t, key)
 		}
-		if m := method(x, key); m != nil {
+		if m := s.method(x, key); m != nil {
 			return m
 		}
 		return &undefined{name: path(written, s.short(k, shown))}

@@ -45,7 +45,7 @@ func (c *callExpr) callee(s *state) (any, value.Origin) {
 	}
 	x := a.x.eval(s)
 	if _, isMap := asMapping(x.v); isMap {
-		if m := method(x.v, a.name); m != nil {
+		if m := s.method(x.v, a.name); m != nil {
 			return m, x.o
 		}
 	}

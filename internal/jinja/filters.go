@@ -1,26 +1,17 @@
 package jinja
 
-import (
-	"maps"
-	"slices"
-)
-
 // filterFunc is a filter: the value before the pipe, and the arguments.
 type filterFunc func(s *state, v any, a *args) any
-
-// filters are what can follow "|": those of Jinja2 but for random, which would
-// make two attempts of a task differ, and path, which lets "/" in data be a
-// separator of a URL's path.
-var filters map[string]filterFunc
 
 // takesUndefined are the filters that an undefined name may go through: tests
 // of attributes look at each item.
 var takesUndefined = map[string]bool{"default": true, "d": true}
 
-func filterNames() []string { return slices.Collect(maps.Keys(filters)) }
-
-func init() { // not at its declaration: map and select look filters up
-	filters = map[string]filterFunc{
+// filterTable are the filters: those of Jinja2 but for random, which would make
+// two attempts of a task differ, and path, which lets "/" in data be a
+// separator of a URL's path.
+func filterTable() map[string]filterFunc {
+	return map[string]filterFunc{
 		"abs": absFilter, "attr": attrFilter, "b64encode": b64encodeFilter, "batch": batchFilter, "capitalize": textFilter(capitalize), "center": centerFilter,
 		"count": lengthFilter, "d": defaultFilter, "default": defaultFilter, "dictsort": dictsortFilter, "e": escapeFilter,
 		"escape": escapeFilter, "filesizeformat": filesizeFilter, "first": firstFilter, "float": floatFilter, "forceescape": forceEscapeFilter,

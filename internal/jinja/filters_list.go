@@ -155,9 +155,9 @@ func (a *args) rest(n int) *args {
 // filter finds the filter that the first argument names.
 func (s *state) filter(a *args) filterFunc {
 	name := s.wantText("the name of a filter", a.pos[0])
-	f, ok := filters[name]
+	f, ok := s.lang.filters[name]
 	if !ok {
-		s.fail("unknown filter %q%s", s.short(name, a.o == 0), orNearest(name, filterNames()))
+		s.fail("unknown filter %q%s", s.short(name, a.o == 0), orNearest(name, s.lang.filterNames()))
 	}
 	return func(s *state, v any, a *args) any {
 		if u, no := v.(*undefined); no && !takesUndefined[name] {
@@ -183,9 +183,9 @@ func selectFilter(keep, byAttribute bool) filterFunc {
 		check := func(s *state, v any, _ *args) bool { return s.truth(v) }
 		if len(pos.pos) > 0 {
 			name := s.wantText("the name of a test", pos.pos[0])
-			f, ok := tests[name]
+			f, ok := s.lang.tests[name]
 			if !ok {
-				s.fail("unknown test %q%s", s.short(name, a.o == 0), orNearest(name, testNames()))
+				s.fail("unknown test %q%s", s.short(name, a.o == 0), orNearest(name, s.lang.testNames()))
 			}
 			check, pos = f, pos.rest(1)
 		}
@@ -421,7 +421,7 @@ func sliceFilter(s *state, v any, a *args) any {
 // at most.
 func attrFilter(s *state, v any, a *args) any {
 	n := s.wantText(a.what, a.bind(s, 1, "name")[0])
-	if m := method(v, n); m != nil {
+	if m := s.method(v, n); m != nil {
 		return m
 	}
 	return &undefined{name: "the attribute " + s.short(n, a.o == 0)}

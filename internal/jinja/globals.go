@@ -2,11 +2,9 @@ package jinja
 
 import "github.com/qarion/qarion/internal/value"
 
-// globals are the functions that every template knows.
-var globals map[string]any
-
-func init() { // not at its declaration: the functions use the evaluator, which looks globals up
-	globals = map[string]any{
+// globalTable are the functions that every template knows.
+func globalTable() map[string]any {
+	return map[string]any{
 		"range": &function{"range", rangeFunc}, "dict": &function{"dict", dictFunc}, "namespace": &function{"namespace", namespaceFunc},
 		"cycler": &function{"cycler", cyclerFunc}, "joiner": &function{"joiner", joinerFunc},
 	}

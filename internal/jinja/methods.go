@@ -9,15 +9,8 @@ import (
 	"github.com/qarion/qarion/internal/value"
 )
 
-// methods are those that only read, by the type of their value.
-var (
-	textMethods map[string]func(s *state, t string, a *args) any
-	listMethods map[string]func(s *state, l []any, a *args) any
-	mapMethods  map[string]func(s *state, m mapping, a *args) any
-)
-
 // method returns a method of a value, nil when it has none of that name.
-func method(v any, name string) any {
+func (s *state) method(v any, name string) any {
 	if n, ok := v.(value.Number); ok {
 		if plain, err := n.Plain(); err == nil {
 			v = plain
@@ -25,23 +18,23 @@ func method(v any, name string) any {
 	}
 	switch v := v.(type) {
 	case string:
-		if f := textMethods[name]; f != nil {
+		if f := s.lang.textMethods[name]; f != nil {
 			return &function{name, func(s *state, a *args) any { return f(s, v, a) }}
 		}
 	case markup:
-		if f := textMethods[name]; f != nil {
+		if f := s.lang.textMethods[name]; f != nil {
 			return &function{name, func(s *state, a *args) any { return rewrap(f(s, string(v), a)) }}
 		}
 	case []any:
-		if f := listMethods[name]; f != nil {
+		if f := s.lang.listMethods[name]; f != nil {
 			return &function{name, func(s *state, a *args) any { return f(s, v, a) }}
 		}
 	case tuple:
-		if f := listMethods[name]; f != nil {
+		if f := s.lang.listMethods[name]; f != nil {
 			return &function{name, func(s *state, a *args) any { return f(s, v, a) }}
 		}
 	case *value.Map, *dict:
-		if f := mapMethods[name]; f != nil {
+		if f := s.lang.mapMethods[name]; f != nil {
 			m, _ := asMapping(v)
 			return &function{name, func(s *state, a *args) any { return f(s, m, a) }}
 		}
@@ -57,7 +50,7 @@ func method(v any, name string) any {
 			return numberMethod(name, v == math.Trunc(v))
 		}
 	case *span:
-		if f := listMethods[name]; f != nil {
+		if f := s.lang.listMethods[name]; f != nil {
 			return &function{name, func(s *state, a *args) any { return f(s, v.list(), a) }}
 		}
 	}
@@ -87,8 +80,8 @@ func rewrap(v any) any {
 	return v
 }
 
-func init() { // not at their declarations: they use the evaluator, which looks methods up
-	listMethods = map[string]func(*state, []any, *args) any{
+func listMethodTable() map[string]func(*state, []any, *args) any {
+	return map[string]func(*state, []any, *args) any{
 		"index": listIndex,
 		"count": func(s *state, l []any, a *args) any {
 			p, n := a.bind(s, 1, "value"), int64(0)
@@ -104,7 +97,10 @@ func init() { // not at their declarations: they use the evaluator, which looks 
 			return l
 		},
 	}
-	mapMethods = map[string]func(*state, mapping, *args) any{
+}
+
+func mapMethodTable() map[string]func(*state, mapping, *args) any {
+	return map[string]func(*state, mapping, *args) any{
 		"items": func(s *state, m mapping, a *args) any {
 			a.bind(s, 0)
 			return view{"dict_items", s.pairs(m)}
@@ -138,6 +134,9 @@ func init() { // not at their declarations: they use the evaluator, which looks 
 			return m
 		},
 	}
+}
+
+func textMethodTable() map[string]func(*state, string, *args) any {
 	simple := func(f func(string) any) func(*state, string, *args) any {
 		return func(s *state, t string, a *args) any {
 			a.bind(s, 0)
@@ -145,7 +144,7 @@ func init() { // not at their declarations: they use the evaluator, which looks 
 			return f(t)
 		}
 	}
-	textMethods = map[string]func(*state, string, *args) any{
+	return map[string]func(*state, string, *args) any{
 		"upper":      simple(func(t string) any { return upper(t) }),
 		"lower":      simple(func(t string) any { return lower(t) }),
 		"casefold":   simple(func(t string) any { return strings.ReplaceAll(lower(t), "ß", "ss") }),

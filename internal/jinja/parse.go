@@ -16,6 +16,7 @@ const maxNesting = 100
 // parser turns tokens into the tree, by Jinja2's grammar. It panics with a
 // *failure at the first mistake.
 type parser struct {
+	lang   *language
 	source string
 	toks   []*tokens.Token
 	at     int
@@ -34,7 +35,7 @@ func parse(source string) (p *parser, body []stmt, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	p = &parser{source: clean, toks: toks, slots: map[string]int{}, free: map[string]bool{}, scopes: []map[string]bool{{}}}
+	p = &parser{lang: known(), source: clean, toks: toks, slots: map[string]int{}, free: map[string]bool{}, scopes: []map[string]bool{{}}}
 	defer caught(&err)
 	body = p.statements()
 	if p.peek().Type != tokens.EOF {
@@ -161,7 +162,7 @@ func (p *parser) slot(id string) int {
 		p.macros[n-1].kwargs = p.macros[n-1].kwargs || id == "kwargs"
 	}
 	bound := slices.ContainsFunc(p.scopes, func(s map[string]bool) bool { return s[id] })
-	if _, global := globals[id]; !bound && !global {
+	if _, global := p.lang.globals[id]; !bound && !global {
 		p.free[id] = true
 	}
 	i, ok := p.slots[id]

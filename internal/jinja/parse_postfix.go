@@ -142,9 +142,9 @@ func (p *parser) filtered(x expr) expr {
 func (p *parser) filter(x expr) *filterExpr {
 	f := &filterExpr{x: x, name: p.word("a filter")}
 	var ok bool
-	if f.fn, ok = filters[f.name]; !ok {
+	if f.fn, ok = p.lang.filters[f.name]; !ok {
 		p.at--
-		p.fail("unknown filter %q%s", f.name, orNearest(f.name, filterNames()))
+		p.fail("unknown filter %q%s", f.name, orNearest(f.name, p.lang.filterNames()))
 	}
 	f.args = &arguments{}
 	if p.is(tokens.LeftParenthesis) {
@@ -157,9 +157,9 @@ func (p *parser) test(x expr) expr {
 	negated := p.acceptWord("not")
 	t := &testExpr{x: x, name: p.word("a test")}
 	var ok bool
-	if t.fn, ok = tests[t.name]; !ok {
+	if t.fn, ok = p.lang.tests[t.name]; !ok {
 		p.at--
-		p.fail("unknown test %q%s", t.name, orNearest(t.name, testNames()))
+		p.fail("unknown test %q%s", t.name, orNearest(t.name, p.lang.testNames()))
 	}
 	t.args = &arguments{}
 	switch {

@@ -164,7 +164,7 @@ func (t *Template) Pieces(ctx context.Context, vars Vars) ([]Piece, error) {
 
 // evaluate runs something on the tree, and turns its failure into an error.
 func (t *Template) evaluate(ctx context.Context, vars Vars, out *sink, run func(*state)) (err error) {
-	s := &state{ctx: ctx, vars: vars, tpl: t, cache: make([]cached, len(t.slots)), out: out, look: maxWait, started: time.Now()}
+	s := &state{ctx: ctx, vars: vars, tpl: t, lang: known(), cache: make([]cached, len(t.slots)), out: out, look: maxWait, started: time.Now()}
 	defer func() {
 		if e, ok := err.(*Error); ok && e.Field == "" {
 			e.Field = t.field

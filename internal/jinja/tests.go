@@ -1,9 +1,7 @@
 package jinja
 
 import (
-	"maps"
 	"math/big"
-	"slices"
 	"strings"
 	"unicode"
 
@@ -12,16 +10,12 @@ import (
 
 type testFunc func(s *state, v any, a *args) bool
 
-// tests are what can follow "is".
-var tests map[string]testFunc
-
-func testNames() []string { return slices.Collect(maps.Keys(tests)) }
-
-func init() { // not at its declaration: "test" looks tests up
+// testTable are the tests, with the operators under their names.
+func testTable() map[string]testFunc {
 	comparison := func(op string) testFunc {
 		return func(s *state, v any, a *args) bool { return s.holds(op, v, a.bind(s, 1, "other")[0]) }
 	}
-	tests = map[string]testFunc{
+	tests := map[string]testFunc{
 		"defined":   none(func(_ *state, v any) bool { _, no := v.(*undefined); return !no }),
 		"undefined": none(func(_ *state, v any) bool { _, no := v.(*undefined); return no }),
 		"none":      none(func(_ *state, v any) bool { return v == nil }),
@@ -72,8 +66,8 @@ func init() { // not at its declaration: "test" looks tests up
 		"in": func(s *state, v any, a *args) bool {
 			return s.contains(a.bind(s, 1, "seq")[0], v)
 		},
-		"filter": none(func(s *state, v any) bool { _, ok := filters[s.str(v)]; return ok }),
-		"test":   none(func(s *state, v any) bool { _, ok := tests[s.str(v)]; return ok }),
+		"filter": none(func(s *state, v any) bool { _, ok := s.lang.filters[s.str(v)]; return ok }),
+		"test":   none(func(s *state, v any) bool { _, ok := s.lang.tests[s.str(v)]; return ok }),
 	}
 	for op, names := range map[string]string{
 		"==": "== eq equalto", "!=": "!= ne", "<": "< lt lessthan", "<=": "<= le", ">": "> gt greaterthan", ">=": ">= ge",
@@ -82,6 +76,7 @@ func init() { // not at its declaration: "test" looks tests up
 			tests[n] = comparison(op)
 		}
 	}
+	return tests
 }
 
 // none is a test without arguments.
