@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"bytes"
@@ -13,6 +13,7 @@ import (
 
 	"github.com/qarion/qarion/bus"
 	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/node"
 )
 
 // single submits single-task flows through run.start, with 256 runs open at a
@@ -24,7 +25,7 @@ func (b *bencher) single(ctx context.Context) error {
 	}
 	flows := map[string]string{"single": b.task("call", "")}
 	for _, quiet := range []bool{false, true} {
-		err := b.withNode(ctx, "always", quiet, flows, func(_ *node, c *bus.Client) error {
+		err := b.withNode(ctx, 0, quiet, flows, func(_ *node.Node, c *bus.Client) error {
 			tps, err := b.rate(ctx, c, "single", b.length)
 			if quiet {
 				b.SingleQuietTPS, b.SingleQuietRatio = tps, tps/bare
@@ -48,7 +49,7 @@ const breakerPairs = 8
 func (b *bencher) breaker(ctx context.Context) error {
 	task := b.task("call", "")
 	flows := map[string]string{"single": task, "free": strings.Replace(task, "{ url", "{ breaker = false, url", 1)}
-	return b.withNode(ctx, "always", false, flows, func(_ *node, c *bus.Client) error {
+	return b.withNode(ctx, 0, false, flows, func(_ *node.Node, c *bus.Client) error {
 		var costs []float64
 		for i := range breakerPairs {
 			rates := map[string]float64{}
@@ -127,8 +128,8 @@ func (b *bencher) chains(ctx context.Context) error {
 		}
 		text.WriteString(b.task(fmt.Sprintf("t%d", i), deps))
 	}
-	for _, sync := range []string{"always", "2m"} {
-		err := b.withNode(ctx, sync, false, map[string]string{"chain": text.String()}, func(n *node, c *bus.Client) error {
+	for _, sync := range []time.Duration{0, 2 * time.Minute} {
+		err := b.withNode(ctx, sync, false, map[string]string{"chain": text.String()}, func(n *node.Node, c *bus.Client) error {
 			var gaps []float64
 			for began := time.Now(); time.Since(began) < b.length/2; {
 				doc := new(engine.RunDoc)
@@ -139,7 +140,7 @@ func (b *bencher) chains(ctx context.Context) error {
 			}
 			slices.Sort(gaps)
 			p50 := gaps[len(gaps)/2]
-			if sync == "always" {
+			if sync == 0 {
 				b.ChainP50 = p50
 			} else {
 				b.ChainNoSyncP50 = p50
@@ -177,7 +178,7 @@ func (b *bencher) fanout(ctx context.Context) error {
 		fmt.Fprintf(&all, "\"t%d\", ", i)
 	}
 	text.WriteString(b.task("last", "dependencies = ["+all.String()+"]\n"))
-	return b.withNode(ctx, "always", false, map[string]string{"fan": text.String()}, func(_ *node, c *bus.Client) error {
+	return b.withNode(ctx, 0, false, map[string]string{"fan": text.String()}, func(_ *node.Node, c *bus.Client) error {
 		tasks, spent := 0, time.Duration(0)
 		for spent < b.length/2 || tasks < 3*benchFan {
 			began := time.Now()
@@ -200,7 +201,7 @@ func (b *bencher) fanout(ctx context.Context) error {
 // triggers measures how fast a plain client may publish triggers that are
 // acknowledged as stored.
 func (b *bencher) triggers(ctx context.Context) error {
-	return b.withNode(ctx, "always", true, nil, func(n *node, _ *bus.Client) error {
+	return b.withNode(ctx, 0, true, nil, func(n *node.Node, _ *bus.Client) error {
 		var sent atomic.Int64
 		ctx, cancel := context.WithTimeout(ctx, b.length/2)
 		defer cancel()
@@ -209,7 +210,7 @@ func (b *bencher) triggers(ctx context.Context) error {
 		for range benchOpen {
 			wg.Go(func() {
 				for ctx.Err() == nil {
-					if _, err := n.bus.JetStream().Publish(ctx, bus.TriggerSubject("nothing"), []byte(`{"customer":7}`)); err == nil {
+					if _, err := n.Bus.JetStream().Publish(ctx, bus.TriggerSubject("nothing"), []byte(`{"customer":7}`)); err == nil {
 						sent.Add(1)
 					}
 				}
@@ -228,7 +229,7 @@ func (b *bencher) growth(ctx context.Context) error {
 		text.WriteString(b.task(fmt.Sprintf("t%d", i), ""))
 	}
 	flows := map[string]string{"big": text.String(), "single": b.task("call", "")}
-	return b.withNode(ctx, "always", false, flows, func(_ *node, c *bus.Client) error {
+	return b.withNode(ctx, 0, false, flows, func(_ *node.Node, c *bus.Client) error {
 		began := time.Now()
 		doc := new(engine.RunDoc)
 		if err := c.Call(ctx, "run.start", bus.StartRun{Flow: "big", Wait: json.RawMessage("120")}, doc); err != nil {

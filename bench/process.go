@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"bufio"
@@ -16,10 +16,9 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/spf13/cobra"
-
 	"github.com/qarion/qarion/bus"
 	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/node"
 )
 
 // servedProcess is a serving node that the bench has started.
@@ -43,7 +42,7 @@ func startServe(ctx context.Context, dir string) (*servedProcess, time.Duration,
 	}
 	p := &servedProcess{cmd: cmd}
 	for time.Since(began) < time.Minute {
-		data, err := os.ReadFile(serveFilePath(filepath.Join(dir, "data")))
+		data, err := os.ReadFile(node.AccessFile(filepath.Join(dir, "data")))
 		if err == nil && json.Unmarshal(data, &p.access) == nil {
 			return p, time.Since(began), nil
 		}
@@ -134,15 +133,15 @@ func (b *bencher) store(ctx context.Context) error {
 	if err := os.WriteFile(filepath.Join(flowDir, "single.toml"), []byte(b.task("call", "")), 0o644); err != nil {
 		return err
 	}
-	cfg := *b.app.cfg
-	cfg.Storage.Sync = "2m"
-	n, err := openNode(ctx, &cfg, nodeOptions{dataDir: filepath.Join(dir, "data"), flows: flowDir, log: quietLogger(b.app)})
+	cfg := b.cfg.Node
+	cfg.DataDir, cfg.Flows, cfg.Sync = filepath.Join(dir, "data"), flowDir, 2*time.Minute
+	n, err := node.Open(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	c, err := n.client()
+	c, err := n.Client()
 	if err == nil {
-		_, err = b.fill(ctx, c, b.storeRuns)
+		_, err = b.fill(ctx, c, b.cfg.StoreRuns)
 		c.Close()
 	}
 	n.Close()
@@ -163,7 +162,7 @@ func (b *bencher) store(ctx context.Context) error {
 	if err := own.Call(ctx, "run.start", bus.StartRun{Flow: "single", Wait: json.RawMessage("60")}, new(engine.RunDoc)); err != nil {
 		return err
 	}
-	b.StoreRuns = b.storeRuns
+	b.StoreRuns = b.cfg.StoreRuns
 	b.StoreStartMS = float64(time.Since(began).Milliseconds())
 	b.StoreRSSMiB, err = p.rss()
 	return err
@@ -172,28 +171,26 @@ func (b *bencher) store(ctx context.Context) error {
 // benchBody is the target's answer: 200 bytes of JSON.
 var benchBody = []byte(`{"id":8817,"customer":7,"status":"confirmed","total":129.9,"currency":"EUR","note":"` + strings.Repeat("x", 113) + `"}`)
 
-// benchTargetCommand is the target server, started by the bench as a process
-// of its own; it ends when its standard input does.
-func (a *app) benchTargetCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "bench-target", Hidden: true, Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(a.ui.out, "http://%s/\n", l.Addr())
-			go func() {
-				_, _ = io.Copy(io.Discard, a.ui.in)
-				l.Close()
-			}()
-			_ = http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				w.Header().Set("Content-Type", "application/json")
-				_, _ = w.Write(benchBody)
-			}))
-			return nil
-		},
+// TargetCommand is the hidden command of this program that serves the target.
+const TargetCommand = "bench-target"
+
+// ServeTarget serves the target on a loopback port, prints its address, and
+// ends when in does.
+func ServeTarget(in io.Reader, out io.Writer) error {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
 	}
+	fmt.Fprintf(out, "http://%s/\n", l.Addr())
+	go func() {
+		_, _ = io.Copy(io.Discard, in)
+		l.Close()
+	}()
+	_ = http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(benchBody)
+	}))
+	return nil
 }
 
 // startTarget starts the target server and returns its address.
@@ -202,7 +199,7 @@ func startTarget(ctx context.Context) (url string, stop func(), err error) {
 	if err != nil {
 		return "", nil, err
 	}
-	cmd := exec.CommandContext(ctx, self, "bench-target")
+	cmd := exec.CommandContext(ctx, self, TargetCommand)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return "", nil, err

@@ -1,11 +1,10 @@
-package main
+package node
 
 import (
 	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/qarion/qarion/bus"
@@ -14,19 +13,15 @@ import (
 	"github.com/qarion/qarion/kvstore"
 )
 
-// openCredentials opens the credential store with the key that the environment
-// names, or the data directory's own.
-func (n *node) openCredentials(ctx context.Context, o nodeOptions) error {
-	nc, err := n.bus.Connect("credentials")
+// openCredentials opens the credential store with the key that the
+// configuration names, or the data directory's own.
+func (n *Node) openCredentials(ctx context.Context) error {
+	nc, err := n.connect("credentials")
 	if err != nil {
 		return err
 	}
-	n.conns = append(n.conns, nc)
-	key := kvstore.KeyConfig{File: filepath.Join(o.dataDir, "key")}
-	if !o.ownKey {
-		key.File = cmp.Or(os.Getenv("QARION_KEY_FILE"), key.File)
-		key.Text, key.NewText = os.Getenv("QARION_KEY"), os.Getenv("QARION_NEW_KEY")
-	}
+	key := n.cfg.Key
+	key.File = cmp.Or(key.File, filepath.Join(n.cfg.DataDir, "key"))
 	n.secrets, err = kvstore.OpenCredentials(ctx, kvstore.CredentialsConfig{Conn: nc, Key: key})
 	if err != nil {
 		return err
@@ -37,32 +32,32 @@ func (n *node) openCredentials(ctx context.Context, o nodeOptions) error {
 	return nil
 }
 
-// credentialInput is the payload of credential.store.
-type credentialInput struct {
+// CredentialInput is the payload of credential.store.
+type CredentialInput struct {
 	ID   string     `json:"credential_id"`
 	Type string     `json:"type,omitempty"`
 	Data *value.Map `json:"data,omitempty"`
 }
 
-// credentialStored is the answer of credential.store.
-type credentialStored struct {
+// CredentialStored is the answer of credential.store.
+type CredentialStored struct {
 	ID       string `json:"credential_id"`
 	Type     string `json:"type"`
 	Replaced bool   `json:"replaced"`
 	KeyMade  string `json:"key_made,omitempty"` // the key file, where this has made it
 }
 
-// rekeyed is the answer of credential.rekey.
-type rekeyed struct {
+// Rekeyed is the answer of credential.rekey.
+type Rekeyed struct {
 	Sealed int `json:"sealed"` // records sealed anew
 	Failed int `json:"failed"` // records that could not be opened, left as they were
 }
 
 // credentialEndpoints are the service's endpoints for credentials, for callers
 // with a login.
-func (n *node) credentialEndpoints() []bus.Endpoint {
+func (n *Node) credentialEndpoints() []bus.Endpoint {
 	one := func(data []byte) (string, error) {
-		var in credentialInput
+		var in CredentialInput
 		if err := json.Unmarshal(data, &in); err != nil || in.ID == "" {
 			return "", fmt.Errorf("%w: which credential? {\"credential_id\": \"shop\"}", engine.ErrInvalid)
 		}
@@ -85,17 +80,17 @@ func (n *node) credentialEndpoints() []bus.Endpoint {
 			if err != nil {
 				return nil, err
 			}
-			return credentialInput{ID: id}, n.secrets.Delete(ctx, id)
+			return CredentialInput{ID: id}, n.secrets.Delete(ctx, id)
 		}},
 		{Group: "credential", Name: "rekey", Handle: func(ctx context.Context, _ []byte) (any, error) {
 			done, failed, err := n.secrets.Rekey(ctx)
-			return rekeyed{done, failed}, err
+			return Rekeyed{done, failed}, err
 		}},
 	}
 }
 
-func (n *node) storeCredential(ctx context.Context, data []byte) (any, error) {
-	var in credentialInput
+func (n *Node) storeCredential(ctx context.Context, data []byte) (any, error) {
+	var in CredentialInput
 	if err := json.Unmarshal(data, &in); err != nil {
 		return nil, fmt.Errorf("%w: the request is not an object with credential_id, type and data", engine.ErrInvalid)
 	}
@@ -104,5 +99,5 @@ func (n *node) storeCredential(ctx context.Context, data []byte) (any, error) {
 		return nil, err
 	}
 	n.log.Info("credential stored", "credential", in.ID, "type", in.Type, "replaced", replaced)
-	return credentialStored{in.ID, in.Type, replaced, made}, nil
+	return CredentialStored{in.ID, in.Type, replaced, made}, nil
 }

@@ -1,4 +1,4 @@
-package main
+package node
 
 import (
 	"context"
@@ -22,8 +22,8 @@ import (
 // editor writes a file in more than one step.
 const settleFor = 100 * time.Millisecond
 
-// flowFiles keeps the engine's flows as the files of a folder say.
-type flowFiles struct {
+// Flows keeps the engine's flows as the files of a folder say.
+type Flows struct {
 	dir    string
 	types  flowfile.Types
 	engine *runtime.Engine
@@ -37,7 +37,7 @@ type flowFiles struct {
 
 // open begins to watch the folder and then reads it, in this order, so that no
 // change falls between.
-func (f *flowFiles) open(ctx context.Context) error {
+func (f *Flows) open(ctx context.Context) error {
 	w, err := fsnotify.NewWatcher()
 	if err != nil {
 		return err
@@ -52,7 +52,7 @@ func (f *flowFiles) open(ctx context.Context) error {
 
 // load reads the folder: changed flows become new versions, flows whose file
 // is gone are removed, and a broken file never replaces a good version.
-func (f *flowFiles) load(ctx context.Context) error {
+func (f *Flows) load(ctx context.Context) error {
 	d, err := flowfile.LoadDir(f.dir, f.types)
 	if errors.Is(err, fs.ErrNotExist) {
 		d, err = &flowfile.Dir{}, nil
@@ -91,15 +91,15 @@ func (f *flowFiles) load(ctx context.Context) error {
 	return nil
 }
 
-// found is what the last reading had to say about the files.
-func (f *flowFiles) found() *flowfile.Dir {
+// Found is what the last reading had to say about the files.
+func (f *Flows) Found() *flowfile.Dir {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.last
 }
 
-func (f *flowFiles) summary() map[string]any {
-	d := f.found()
+func (f *Flows) summary() map[string]any {
+	d := f.Found()
 	broken := []string{}
 	for file := range d.Broken {
 		broken = append(broken, file)
@@ -108,9 +108,9 @@ func (f *flowFiles) summary() map[string]any {
 	return map[string]any{"dir": f.dir, "loaded": len(d.Flows), "left_out": broken}
 }
 
-// watch follows the folder until ctx ends. report hears of each reading that
+// Watch follows the folder until ctx ends. report hears of each reading that
 // found something.
-func (f *flowFiles) watch(ctx context.Context, report func(*flowfile.Dir)) error {
+func (f *Flows) Watch(ctx context.Context, report func(*flowfile.Dir)) error {
 	if f.watcher == nil {
 		<-ctx.Done()
 		return nil
@@ -133,7 +133,7 @@ func (f *flowFiles) watch(ctx context.Context, report func(*flowfile.Dir)) error
 				f.log.Warn("the flow folder could not be read", "dir", f.dir, engine.LogErr, err)
 				continue
 			}
-			report(f.found())
+			report(f.Found())
 		}
 	}
 }

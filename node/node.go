@@ -1,9 +1,16 @@
-package main
+// Package node puts the parts together: the embedded bus, the store, the
+// views, the task types and the engine, as one node in this process. serve,
+// run, demo, the bench and tests all open the same one; what differs between
+// them stands in Config.
+//
+// It is the only place, beside the commands, that knows every part. Where two
+// parts must talk, it hands one to the other as the small interface that the
+// other has asked for.
+package node
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"path/filepath"
 	"sync"
@@ -19,275 +26,259 @@ import (
 	"github.com/qarion/qarion/kvstore"
 )
 
-// lockWait is how long a command waits for a data directory that is in use.
-const lockWait = 5 * time.Second
+// Config is how a node is opened. A zero field means the default of the part
+// that it belongs to.
+type Config struct {
+	DataDir string            // everything that the node remembers; it is locked while the node is open
+	Wait    time.Duration     // for a data directory that is in use
+	Listen  string            // host:port for NATS clients; "" opens no port
+	Sync    time.Duration     // between two syncs of the disk; 0 syncs every write
+	Flows   string            // folder of flow files to load and follow; "" for none
+	Key     kvstore.KeyConfig // of the credentials; the zero value is the data directory's own
+	Slots   int               // attempts at a time
+	Allow   []string          // what data may lead to: hosts, host:port, CIDR
+	Breaker apicall.BreakerConfig
+	Keep    Retention
+	Version string // of the program
 
-// nodeOptions is how a node differs from what the configuration says.
-type nodeOptions struct {
-	dataDir string
-	listen  string // "" opens no port
-	onlyOwn bool   // execute only runs that are started here
-	flows   string // folder to load and follow; "" for none
-	ownKey  bool   // the data directory's, whatever the environment says
-	noViews bool   // no events and XCom bucket: for measuring only
-	wait    time.Duration
-	log     *slog.Logger
+	OnlyOwn bool // execute only runs that are started here
+	NoViews bool // no events and XCom bucket: for measuring only
+	Log     *slog.Logger
 }
 
-// node is a running engine with everything around it, in one process.
-type node struct {
+// Retention is how long things are kept after their run has ended.
+type Retention struct{ Runs, Events, XCom time.Duration }
+
+// Node is a running engine with everything around it.
+type Node struct {
+	Bus    *bus.Bus
+	Engine *runtime.Engine
+	Types  flowfile.Types // that flows may have
+	Flows  *Flows         // nil where no folder is followed
+
+	cfg      Config
+	log      *slog.Logger
+	started  time.Time
 	lock     *bus.Lock
-	bus      *bus.Bus
 	ledger   *bus.Ledger
 	triggers *bus.Triggers
 	blobs    *kvstore.Blobs
+	secrets  *kvstore.Credentials
 	xcom     *kvstore.XCom
 	runs     *kvstore.Runs
 	events   *bus.Events
-	conns    []*nats.Conn
-	secrets  *kvstore.Credentials
 	calls    *apicall.TaskType
 	breakers *apicall.Breakers
-	types    flowfile.Types
-	engine   *runtime.Engine
 	service  *bus.Service
-	files    *flowFiles
-	log      *slog.Logger
-
-	stopSweep context.CancelFunc
-	swept     sync.WaitGroup
-
-	started time.Time
-	cancel  context.CancelFunc
-	done    chan error
+	conns    []*nats.Conn // of the views and the store, closed with the node
+	swept    sync.WaitGroup
+	stop     context.CancelFunc // of the engine and the sweeper
+	done     chan struct{}      // closed when the engine has stopped
+	failed   error              // why; set before done is closed
 }
 
-// openNode puts the parts together, from the ground up, and starts them. It
-// returns when the engine takes work.
-func openNode(ctx context.Context, cfg *config, o nodeOptions) (*node, error) {
-	n := &node{log: engine.Logger(o.log), started: time.Now(), done: make(chan error, 1)}
-	if err := n.open(ctx, cfg, o); err != nil {
-		_ = n.Close()
-		return nil, err
+// Open puts the parts together, from the ground up, and starts them. It
+// returns when the engine takes work. engine.ErrConflict: another process has
+// the data directory.
+func Open(ctx context.Context, cfg Config) (*Node, error) {
+	n := &Node{cfg: cfg, log: engine.Logger(cfg.Log), started: time.Now()}
+	for _, step := range []func(context.Context) error{
+		n.lockDir, n.openBus, n.openStore, n.openViews, n.openTypes, n.openEngine, n.run, n.openFlows, n.serve,
+	} {
+		if err := step(ctx); err != nil {
+			_ = n.Close()
+			return nil, err
+		}
 	}
 	return n, nil
 }
 
-func (n *node) open(ctx context.Context, cfg *config, o nodeOptions) (err error) {
-	if n.lock, err = bus.LockDir(o.dataDir, o.wait); err != nil {
-		return err
-	}
-	if err = n.openBus(ctx, cfg, o); err != nil {
-		return err
-	}
-	if err = n.openEngine(ctx, cfg, o); err != nil {
-		return err
-	}
-	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	n.cancel = cancel
-	go func() { n.done <- n.engine.Run(run) }()
-	select {
-	case <-n.engine.Ready():
-	case err = <-n.done:
-		n.cancel = nil
-		return cmpErr(err, errors.New("the engine stopped while starting"))
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	if o.flows != "" {
-		n.files = &flowFiles{dir: o.flows, types: n.types, engine: n.engine, log: n.log}
-		if err = n.files.open(ctx); err != nil {
-			return err
-		}
-	}
-	n.service, err = n.bus.Serve(bus.ServiceConfig{
-		Runner: n.engine, Runs: n.runs, XCom: n.xcom, Version: serviceVersion(), Log: n.log, Info: n.info,
-		Admin: append(n.breakerEndpoints(), n.credentialEndpoints()...),
+func (n *Node) lockDir(context.Context) (err error) {
+	n.lock, err = bus.LockDir(n.cfg.DataDir, n.cfg.Wait)
+	return err
+}
+
+func (n *Node) openBus(ctx context.Context) (err error) {
+	n.Bus, err = bus.Open(ctx, bus.Config{
+		Dir: filepath.Join(n.cfg.DataDir, "nats"), Listen: n.cfg.Listen, SyncInterval: n.cfg.Sync, Log: n.log,
 	})
-	if err == nil && !o.onlyOwn {
-		sweeping, stop := context.WithCancel(context.WithoutCancel(ctx))
-		n.stopSweep = stop
-		n.swept.Go(func() { n.sweep(sweeping) })
+	return err
+}
+
+// openStore opens what is true: the ledger, the triggers that wait, large
+// values and credentials.
+func (n *Node) openStore(ctx context.Context) (err error) {
+	if n.blobs, err = kvstore.OpenBlobs(ctx, n.Bus.Conn()); err != nil {
+		return err
+	}
+	if err = n.openCredentials(ctx); err != nil {
+		return err
+	}
+	n.ledger, err = n.Bus.Ledger(ctx, bus.LedgerConfig{Node: "local", Version: n.cfg.Version, Blobs: n.blobs})
+	if err == nil && !n.cfg.OnlyOwn {
+		n.triggers, err = n.Bus.Triggers(ctx)
 	}
 	return err
 }
 
-// How often values without a run are looked for, and how old they must be.
-const (
-	sweepEvery = time.Hour
-	sweepAge   = 24 * time.Hour
-)
-
-// sweep deletes large values whose run is not known any more, until ctx ends.
-func (n *node) sweep(ctx context.Context) {
-	tick := time.NewTicker(sweepEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		known := func(id engine.RunID) bool {
-			_, err := n.runs.Get(ctx, id)
-			return !errors.Is(err, engine.ErrNotFound)
-		}
-		deleted, err := n.blobs.Sweep(ctx, known, sweepAge)
-		if err != nil && ctx.Err() == nil {
-			n.log.Warn("values without a run could not be swept", engine.LogErr, err)
-		}
-		if deleted > 0 {
-			n.log.Info("values without a run deleted", "objects", deleted)
-		}
-	}
-}
-
-func cmpErr(err, other error) error {
-	if err != nil {
-		return err
-	}
-	return other
-}
-
-// openBus opens the server, the streams and the buckets.
-func (n *node) openBus(ctx context.Context, cfg *config, o nodeOptions) (err error) {
-	sync, err := cfg.syncInterval()
-	if err != nil {
-		return err
-	}
-	n.bus, err = bus.Open(ctx, bus.Config{
-		Dir: filepath.Join(o.dataDir, "nats"), Listen: o.listen, SyncInterval: sync, Log: n.log,
-	})
-	if err != nil {
-		return err
-	}
-	if n.blobs, err = kvstore.OpenBlobs(ctx, n.bus.Conn()); err != nil {
-		return err
-	}
-	if err = n.openCredentials(ctx, o); err != nil {
-		return err
-	}
-	if n.ledger, err = n.bus.Ledger(ctx, bus.LedgerConfig{Node: "local", Version: programVersion(), Blobs: n.blobs}); err != nil {
-		return err
-	}
-	if !o.onlyOwn {
-		n.triggers, err = n.bus.Triggers(ctx)
-	}
-	return err
-}
-
-// openEngine opens the views and prepares the engine.
-func (n *node) openEngine(ctx context.Context, cfg *config, o nodeOptions) (err error) {
-	runsFor, _ := days(cfg.Retention.Runs) // checked when the configuration was read
-	eventsFor, _ := days(cfg.Retention.Events)
-	xcomFor, _ := days(cfg.Retention.XCom)
-	conns := make([]*nats.Conn, 3) // each view writes on a connection of its own, in order
+// openViews opens what follows from it. Each view writes on a connection of
+// its own, in order.
+func (n *Node) openViews(ctx context.Context) (err error) {
+	conns := make([]*nats.Conn, 3)
 	for i, name := range []string{"xcom", "runs", "events"} {
-		if conns[i], err = n.bus.Connect(name); err != nil {
+		if conns[i], err = n.connect(name); err != nil {
 			return err
 		}
-		n.conns = append(n.conns, conns[i])
 	}
-	if n.xcom, err = kvstore.OpenXCom(ctx, kvstore.XComConfig{Conn: conns[0], Blobs: n.blobs, Retention: xcomFor}); err != nil {
+	if n.xcom, err = kvstore.OpenXCom(ctx, kvstore.XComConfig{Conn: conns[0], Blobs: n.blobs, Retention: n.cfg.Keep.XCom}); err != nil {
 		return err
 	}
-	if n.runs, err = kvstore.OpenRuns(ctx, kvstore.RunsConfig{Conn: conns[1], Retention: runsFor}); err != nil {
+	if n.runs, err = kvstore.OpenRuns(ctx, kvstore.RunsConfig{Conn: conns[1], Retention: n.cfg.Keep.Runs}); err != nil {
 		return err
 	}
-	if n.events, err = bus.OpenEvents(ctx, bus.EventsConfig{Conn: conns[2], Retention: eventsFor}); err != nil {
-		return err
+	n.events, err = bus.OpenEvents(ctx, bus.EventsConfig{Conn: conns[2], Retention: n.cfg.Keep.Events})
+	return err
+}
+
+func (n *Node) connect(name string) (*nats.Conn, error) {
+	nc, err := n.Bus.Connect(name)
+	if err == nil {
+		n.conns = append(n.conns, nc)
 	}
-	projections := []engine.Projection{n.xcom, n.runs, n.events} // events last: they tell of the end
-	if o.noViews {
-		projections = []engine.Projection{n.runs}
-	}
-	ready, err := n.bus.ReadyQueue(ctx)
-	if err != nil {
-		return err
-	}
-	breaking, err := cfg.breakers()
-	if err != nil {
-		return err
-	}
+	return nc, err
+}
+
+// openTypes makes the task types.
+func (n *Node) openTypes(context.Context) (err error) {
+	breaking := n.cfg.Breaker
 	breaking.OnChange = n.breakerChanged
 	n.breakers = apicall.NewBreakers(breaking)
 	n.calls, err = apicall.New(apicall.Config{
-		Slots: cfg.Worker.Slots, Egress: apicall.Egress{Allow: cfg.Egress.Allow}, Breakers: n.breakers,
+		Slots: n.cfg.Slots, Egress: apicall.Egress{Allow: n.cfg.Allow}, Breakers: n.breakers,
 		Credentials: n.secrets, Tokens: n.secrets, Log: n.log,
 	})
+	if err == nil {
+		n.Types = Types(n.calls)
+	}
+	return err
+}
+
+func (n *Node) openEngine(ctx context.Context) error {
+	projections := []engine.Projection{n.xcom, n.runs, n.events} // events last: they tell of the end
+	if n.cfg.NoViews {
+		projections = []engine.Projection{n.runs}
+	}
+	ready, err := n.Bus.ReadyQueue(ctx)
 	if err != nil {
 		return err
 	}
-	kinds := taskTypes(n.calls)
-	n.types = flowfile.Types{}
-	for _, t := range kinds {
-		n.types[t.Name()] = t
+	cfg := runtime.Config{
+		Ledger: n.ledger, Checkpoints: n.ledger, ReadyQueue: ready, Blobs: n.blobs, Projections: projections,
+		TaskTypes: taskTypes(n.calls), Worker: "local", Version: n.cfg.Version, Slots: n.cfg.Slots,
+		Retention: n.cfg.Keep.Runs, OnlyOwn: n.cfg.OnlyOwn, Log: n.log,
 	}
-	var triggers engine.Triggers
 	if n.triggers != nil {
-		triggers = n.triggers
+		cfg.Triggers = n.triggers
 	}
-	n.engine, err = runtime.New(runtime.Config{
-		Triggers: triggers, Ledger: n.ledger, Checkpoints: n.ledger, ReadyQueue: ready, Blobs: n.blobs, Projections: projections,
-		TaskTypes: kinds, Worker: "local", Version: programVersion(), Slots: cfg.Worker.Slots,
-		Retention: runsFor, OnlyOwn: o.onlyOwn, Log: n.log,
+	n.Engine, err = runtime.New(cfg)
+	return err
+}
+
+// run starts the engine and the sweeper, and waits until the engine is ready.
+func (n *Node) run(ctx context.Context) error {
+	run, stop := context.WithCancel(context.WithoutCancel(ctx))
+	n.stop, n.done = stop, make(chan struct{})
+	go func() {
+		defer close(n.done)
+		n.failed = n.Engine.Run(run)
+	}()
+	if !n.cfg.OnlyOwn {
+		n.swept.Go(func() { n.sweep(run) })
+	}
+	select {
+	case <-n.Engine.Ready():
+		return nil
+	case <-n.done:
+		if n.failed == nil {
+			return errors.New("the engine stopped while starting")
+		}
+		return n.failed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (n *Node) openFlows(ctx context.Context) error {
+	if n.cfg.Flows == "" {
+		return nil
+	}
+	n.Flows = &Flows{dir: n.cfg.Flows, types: n.Types, engine: n.Engine, log: n.log}
+	return n.Flows.open(ctx)
+}
+
+func (n *Node) serve(context.Context) (err error) {
+	n.service, err = n.Bus.Serve(bus.ServiceConfig{
+		Runner: n.Engine, Runs: n.runs, XCom: n.xcom, Version: serviceVersion(n.cfg.Version), Log: n.log, Info: n.info,
+		Admin: append(n.breakerEndpoints(), n.credentialEndpoints()...),
 	})
 	return err
 }
 
-// taskTypes is the list of what tasks there are.
-func taskTypes(calls *apicall.TaskType) []engine.TaskType { return []engine.TaskType{calls} }
-
 // serviceVersion is the program's version in the form that NATS demands.
-func serviceVersion() string {
-	if v := programVersion(); len(v) > 1 && v[0] == 'v' {
+func serviceVersion(v string) string {
+	if len(v) > 1 && v[0] == 'v' {
 		return v[1:]
 	}
 	return "0.1.0"
 }
 
 // info is what status shows beside the engine.
-func (n *node) info(context.Context) (map[string]any, error) {
+func (n *Node) info(context.Context) (map[string]any, error) {
 	out := map[string]any{
-		"version": programVersion(), "uptime_ms": time.Since(n.started).Milliseconds(), "nats": n.bus.Access().URL,
-		"data_dir": filepath.Dir(n.bus.Dir()), "data_bytes": n.bus.Size(),
+		"version": n.cfg.Version, "uptime_ms": time.Since(n.started).Milliseconds(), "nats": n.Bus.Access().URL,
+		"data_dir": filepath.Dir(n.Bus.Dir()), "data_bytes": n.Bus.Size(),
 	}
-	if n.files != nil {
-		out["flow_files"] = n.files.summary()
+	if n.Flows != nil {
+		out["flow_files"] = n.Flows.summary()
 	}
 	return out, nil
 }
 
-// client is a client of this node, in process.
-func (n *node) client() (*bus.Client, error) {
-	nc, err := n.bus.Connect("command")
+// Client is a client of this node, in process, with full rights.
+func (n *Node) Client() (*bus.Client, error) {
+	nc, err := n.Bus.Connect("command")
 	if err != nil {
 		return nil, err
 	}
 	return bus.NewClient(nc, "this process"), nil
 }
 
+// Done is closed when the engine has stopped by itself or with Close; Err says
+// why.
+func (n *Node) Done() <-chan struct{} { return n.done }
+
+// Err is why the engine stopped, after Done is closed; nil for a stop that was
+// asked for.
+func (n *Node) Err() error { return n.failed }
+
 // Close stops the node in good order: no new requests, calls in flight get
 // their grace period, what is known is written down.
-func (n *node) Close() error {
+func (n *Node) Close() error {
 	if n.service != nil {
 		n.service.Close()
 	}
-	if n.stopSweep != nil {
-		n.stopSweep()
-		n.swept.Wait()
-	}
 	var err error
-	if n.cancel != nil {
-		n.cancel()
-		err = <-n.done
-		n.cancel = nil
+	if n.stop != nil {
+		n.stop()
+		n.swept.Wait()
+		<-n.done
+		err = n.failed
 	}
 	n.closeParts()
 	return err
 }
 
-func (n *node) closeParts() {
+func (n *Node) closeParts() {
 	if n.calls != nil {
 		n.calls.Close()
 	}
@@ -303,20 +294,10 @@ func (n *node) closeParts() {
 	for _, c := range n.conns {
 		c.Close()
 	}
-	if n.bus != nil {
-		n.bus.Close()
+	if n.Bus != nil {
+		n.Bus.Close()
 	}
 	if n.lock != nil {
 		n.lock.Close()
-		n.lock = nil
 	}
-}
-
-// wrapOpen puts an error of opening the data directory into the words and exit
-// code of a command.
-func wrapOpen(err error, dir string) error {
-	if errors.Is(err, engine.ErrConflict) {
-		return nobody(err, fmt.Sprintf("see who it is: cat %s", filepath.Join(dir, "lock")))
-	}
-	return err
 }

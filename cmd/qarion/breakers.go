@@ -2,60 +2,14 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/qarion/qarion/apicall"
-	"github.com/qarion/qarion/bus"
-	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/node"
 )
-
-// breakerRef is the payload of breaker.reset.
-type breakerRef struct {
-	Key string `json:"key"`
-}
-
-// breakerChanged makes a change of a breaker an event, and lets waiting tasks
-// go when it closes.
-func (n *node) breakerChanged(s apicall.BreakerStatus) {
-	data, err := json.Marshal(s)
-	if err == nil {
-		err = n.events.Live("breaker."+string(s.State), data)
-	}
-	if err != nil {
-		n.log.Warn("the event of a breaker was not published", engine.LogErr, err)
-	}
-	switch s.State {
-	case apicall.BreakerOpen:
-		n.log.Warn("circuit open: calls to the host wait", "breaker", s.Key, "failures", s.Failures, "until", engine.FormatTime(s.Until))
-	case apicall.BreakerClosed:
-		n.log.Info("circuit closed: calls to the host go on", "breaker", s.Key)
-		n.engine.Release(s.Key)
-	}
-}
-
-// breakerEndpoints are the service's endpoints for breakers.
-func (n *node) breakerEndpoints() []bus.Endpoint {
-	return []bus.Endpoint{
-		{Group: "breaker", Name: "list", Handle: func(context.Context, []byte) (any, error) {
-			return map[string]any{"breakers": n.breakers.List()}, nil
-		}},
-		{Group: "breaker", Name: "reset", Handle: func(_ context.Context, data []byte) (any, error) {
-			var in breakerRef
-			if err := json.Unmarshal(data, &in); err != nil || in.Key == "" {
-				return nil, fmt.Errorf("%w: which breaker? {\"key\": \"https://api.example.com:443\"}", engine.ErrInvalid)
-			}
-			if !n.breakers.Reset(in.Key) {
-				return nil, fmt.Errorf("%w: no breaker %q", engine.ErrNotFound, in.Key)
-			}
-			n.engine.Release(in.Key)
-			return in, nil
-		}},
-	}
-}
 
 func (a *app) breakersCommand() *cobra.Command {
 	c := &cobra.Command{Use: "breakers", Short: "The circuit breakers of the hosts"}
@@ -115,7 +69,7 @@ func (a *app) resetBreaker(ctx context.Context, key string) error {
 		return err
 	}
 	defer s.Close()
-	if err := s.Admin(ctx, "breaker.reset", breakerRef{key}, nil); err != nil {
+	if err := s.Admin(ctx, "breaker.reset", node.BreakerRef{Key: key}, nil); err != nil {
 		return refused(err)
 	}
 	fmt.Fprintf(a.ui.out, "closed: %s\n", key)

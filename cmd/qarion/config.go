@@ -2,10 +2,12 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"strconv"
 	"strings"
@@ -17,6 +19,8 @@ import (
 	"github.com/qarion/qarion/apicall"
 	"github.com/qarion/qarion/bus"
 	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/kvstore"
+	"github.com/qarion/qarion/node"
 )
 
 // config is qarion.toml. Environment variables override it, flags those.
@@ -237,6 +241,21 @@ func days(s string) (time.Duration, error) {
 		err = errors.New("not positive")
 	}
 	return d, err
+}
+
+// node is the configuration of a node with the given data directory.
+func (c *config) node(dataDir string, log *slog.Logger) (node.Config, error) {
+	out := node.Config{
+		DataDir: dataDir, Slots: c.Worker.Slots, Allow: c.Egress.Allow, Version: programVersion(), Log: log,
+		Key: kvstore.KeyConfig{File: os.Getenv("QARION_KEY_FILE"), Text: os.Getenv("QARION_KEY"), NewText: os.Getenv("QARION_NEW_KEY")},
+	}
+	var errs [5]error
+	out.Sync, errs[0] = c.syncInterval()
+	out.Breaker, errs[1] = c.breakers()
+	out.Keep.Runs, errs[2] = days(c.Retention.Runs)
+	out.Keep.Events, errs[3] = days(c.Retention.Events)
+	out.Keep.XCom, errs[4] = days(c.Retention.XCom)
+	return out, cmp.Or(errs[:]...)
 }
 
 func (a *app) configCommand() *cobra.Command {

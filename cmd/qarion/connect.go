@@ -7,11 +7,16 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/qarion/qarion/bus"
 	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/node"
 )
+
+// lockWait is how long a command waits for a data directory that is in use.
+const lockWait = 5 * time.Second
 
 func isConflict(err error) bool { return errors.Is(err, engine.ErrConflict) }
 
@@ -19,7 +24,7 @@ func isConflict(err error) bool { return errors.Is(err, engine.ErrConflict) }
 // command has opened on the data directory itself.
 type session struct {
 	*bus.Client
-	own *node // nil when another process serves
+	own *node.Node // nil when another process serves
 }
 
 // Close ends the connection and, where it is ours, the node.
@@ -46,7 +51,7 @@ func (a *app) connect() (c *bus.Client, found bool, err error) {
 		}
 		return c, true, nil
 	}
-	path := serveFilePath(a.cfg.DataDir)
+	path := node.AccessFile(a.cfg.DataDir)
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, false, nil
@@ -103,15 +108,27 @@ func (a *app) anyNode(ctx context.Context) (*session, error) {
 	}
 }
 
+// wrapOpen puts an error of opening the data directory into the words and exit
+// code of a command.
+func wrapOpen(err error, dir string) error {
+	if errors.Is(err, engine.ErrConflict) {
+		return nobody(err, fmt.Sprintf("see who it is: cat %s", filepath.Join(dir, "lock")))
+	}
+	return err
+}
+
 // openOwn opens the data directory in this process.
 func (a *app) openOwn(ctx context.Context) (*session, error) {
-	n, err := openNode(ctx, a.cfg, nodeOptions{
-		dataDir: a.cfg.DataDir, onlyOwn: true, wait: 200 * time.Millisecond, log: quietLogger(a),
-	})
+	cfg, err := a.cfg.node(a.cfg.DataDir, quietLogger(a))
 	if err != nil {
 		return nil, err
 	}
-	c, err := n.client()
+	cfg.OnlyOwn, cfg.Wait = true, 200*time.Millisecond
+	n, err := node.Open(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	c, err := n.Client()
 	if err != nil {
 		_ = n.Close()
 		return nil, err

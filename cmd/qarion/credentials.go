@@ -15,6 +15,7 @@ import (
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/internal/value"
 	"github.com/qarion/qarion/kvstore"
+	"github.com/qarion/qarion/node"
 )
 
 func (a *app) credentialsCommand() *cobra.Command {
@@ -33,7 +34,7 @@ func (a *app) credentialsCommand() *cobra.Command {
 }
 
 func (a *app) storeCredentialCommand() *cobra.Command {
-	var in credentialInput
+	var in node.CredentialInput
 	var text, file string
 	c := &cobra.Command{
 		Use: "store", Short: "Store a credential, in place of the one of that id",
@@ -63,7 +64,7 @@ Without --json and --json-file a terminal is asked field by field.`,
 	return c
 }
 
-func (a *app) storeCredential(ctx context.Context, in credentialInput, text, file string, onLine bool) error {
+func (a *app) storeCredential(ctx context.Context, in node.CredentialInput, text, file string, onLine bool) error {
 	if in.ID == "" {
 		return usageError(errors.New("which credential? --credential-id ID"))
 	}
@@ -83,7 +84,7 @@ func (a *app) storeCredential(ctx context.Context, in credentialInput, text, fil
 		return err
 	}
 	defer s.Close()
-	var out credentialStored
+	var out node.CredentialStored
 	if err := s.Admin(ctx, "credential.store", in, &out); err != nil {
 		return refused(err)
 	}
@@ -102,7 +103,7 @@ func (a *app) storeCredential(ctx context.Context, in credentialInput, text, fil
 }
 
 // credentialFields reads the fields from where the flags say, or asks.
-func (a *app) credentialFields(in *credentialInput, text, file string, onLine bool) (*value.Map, error) {
+func (a *app) credentialFields(in *node.CredentialInput, text, file string, onLine bool) (*value.Map, error) {
 	if !onLine && file == "" {
 		return a.askCredential(in)
 	}
@@ -145,7 +146,7 @@ func jsonPlace(data []byte, err error) string {
 }
 
 // askCredential asks on the terminal, field by field, secrets without echo.
-func (a *app) askCredential(in *credentialInput) (*value.Map, error) {
+func (a *app) askCredential(in *node.CredentialInput) (*value.Map, error) {
 	f, ok := a.ui.in.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return nil, usageError(errors.New("where are the fields? --json '{...}', --json - or --json-file FILE"))
@@ -240,7 +241,7 @@ func (a *app) showCredential(ctx context.Context, id string) error {
 	}
 	defer s.Close()
 	var info kvstore.CredentialInfo
-	if err := s.Admin(ctx, "credential.show", credentialInput{ID: id}, &info); err != nil {
+	if err := s.Admin(ctx, "credential.show", node.CredentialInput{ID: id}, &info); err != nil {
 		return refused(err)
 	}
 	if a.json() {
@@ -262,7 +263,7 @@ func (a *app) deleteCredential(ctx context.Context, id string) error {
 		return err
 	}
 	defer s.Close()
-	if err := s.Admin(ctx, "credential.delete", credentialInput{ID: id}, nil); err != nil {
+	if err := s.Admin(ctx, "credential.delete", node.CredentialInput{ID: id}, nil); err != nil {
 		return refused(err)
 	}
 	fmt.Fprintf(a.ui.out, "deleted: %s\n", id)
@@ -275,7 +276,7 @@ func (a *app) rekey(ctx context.Context) error {
 		return err
 	}
 	defer s.Close()
-	var out rekeyed
+	var out node.Rekeyed
 	if err := s.Admin(ctx, "credential.rekey", nil, &out); err != nil {
 		return refused(err)
 	}

@@ -16,12 +16,11 @@ import (
 	"github.com/qarion/qarion/bus"
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/flows"
+	"github.com/qarion/qarion/internal/sampleapi"
 	"github.com/qarion/qarion/internal/value"
+	"github.com/qarion/qarion/kvstore"
+	"github.com/qarion/qarion/node"
 )
-
-// sampleBase is the address of the sample API in the example flows; the demo
-// puts its own in its place.
-const sampleBase = "http://127.0.0.1:8089"
 
 // demoFlows are the flows that the demo runs, in this order, with what each of
 // them shows.
@@ -62,7 +61,7 @@ func (a *app) demo(ctx context.Context, keep bool) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	api, err := startSampleAPI(keep)
+	api, err := sampleapi.Start(keep)
 	if err != nil {
 		return err
 	}
@@ -81,18 +80,23 @@ func (a *app) demo(ctx context.Context, keep bool) error {
 	}
 	cfg := *a.cfg
 	cfg.Breaker.Failures, cfg.Breaker.Open = apicall.DefaultBreakerFailures, "1s" // nobody watches for 30 s
-	n, err := openNode(ctx, &cfg, nodeOptions{dataDir: dataDir, listen: listen, flows: flowDir, ownKey: true, log: quietLogger(a)})
+	nc, err := cfg.node(dataDir, quietLogger(a))
+	if err != nil {
+		return err
+	}
+	nc.Listen, nc.Flows, nc.Key = listen, flowDir, kvstore.KeyConfig{}
+	n, err := node.Open(ctx, nc)
 	if err != nil {
 		return err
 	}
 	defer n.Close()
-	client, err := n.client()
+	client, err := n.Client()
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	sample := credentialInput{ID: "sample_oauth2", Type: "oauth", Data: value.MapOf(
-		"client_id", sampleClient, "client_secret", sampleSecret, "token_url", api.URL+"/oauth/token")}
+	sample := node.CredentialInput{ID: "sample_oauth2", Type: "oauth", Data: value.MapOf(
+		"client_id", sampleapi.Client, "client_secret", sampleapi.Secret, "token_url", api.URL+"/oauth/token")}
 	if err := client.Admin(ctx, "credential.store", sample, nil); err != nil {
 		return err
 	}
@@ -124,7 +128,7 @@ func writeFlows(dir, base string) error {
 		if err != nil {
 			return err
 		}
-		text := strings.ReplaceAll(string(data), sampleBase, base)
+		text := strings.ReplaceAll(string(data), sampleapi.Base, base)
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			return err
 		}
@@ -278,11 +282,11 @@ func (a *app) demoSummary(docs []*engine.RunDoc, calls int, took time.Duration) 
 }
 
 // keepDemo goes on serving and says what to try.
-func (a *app) keepDemo(ctx context.Context, n *node, dataDir, api string) error {
-	if err := writeServeFile(dataDir, n.bus.Access()); err != nil {
+func (a *app) keepDemo(ctx context.Context, n *node.Node, dataDir, api string) error {
+	if err := writeServeFile(dataDir, n.Bus.Access()); err != nil {
 		return err
 	}
-	url := n.bus.Access().URL
+	url := n.Bus.Access().URL
 	fmt.Fprintf(a.ui.out, "\nserving: %s, sample API %s · Ctrl-C stops\n\nTry in a second terminal:\n", url, api)
 	lines := []string{
 		"export QARION_DATA_DIR=" + dataDir,
@@ -293,7 +297,7 @@ func (a *app) keepDemo(ctx context.Context, n *node, dataDir, api string) error 
 		"qarion credentials list",
 		"nats --server " + url + ` pub qarion.trigger.get_user '{"user": 12}'`,
 	}
-	if api == sampleBase {
+	if api == sampleapi.Base {
 		lines = append(lines, "qarion run flows/oauth2_account.toml")
 	}
 	for _, line := range lines {
@@ -302,8 +306,7 @@ func (a *app) keepDemo(ctx context.Context, n *node, dataDir, api string) error 
 	select {
 	case <-ctx.Done():
 		return nil
-	case err := <-n.done:
-		n.cancel = nil
-		return err
+	case <-n.Done():
+		return n.Err()
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/qarion/qarion/apicall"
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/engine/flowfile"
+	"github.com/qarion/qarion/node"
 )
 
 // checkingTypes are the task types for checking files, without a node.
@@ -22,11 +23,7 @@ func checkingTypes() (types flowfile.Types, done func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	types = flowfile.Types{}
-	for _, t := range taskTypes(calls) {
-		types[t.Name()] = t
-	}
-	return types, calls.Close, nil
+	return node.Types(calls), calls.Close, nil
 }
 
 func (a *app) flowsCommand() *cobra.Command {

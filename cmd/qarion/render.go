@@ -20,6 +20,7 @@ import (
 	"github.com/qarion/qarion/internal/jinja"
 	"github.com/qarion/qarion/internal/value"
 	"github.com/qarion/qarion/kvstore"
+	"github.com/qarion/qarion/node"
 )
 
 // renderFlags are those of render.
@@ -335,7 +336,7 @@ func (c standIns) Get(ctx context.Context, id string) (engine.Credential, error)
 		return engine.Credential{}, engine.ErrNotFound
 	}
 	var info kvstore.CredentialInfo
-	if err := c.s.Admin(ctx, "credential.show", credentialInput{ID: id}, &info); err != nil {
+	if err := c.s.Admin(ctx, "credential.show", node.CredentialInput{ID: id}, &info); err != nil {
 		return engine.Credential{}, engine.ErrNotFound
 	}
 	if info.Error != "" {

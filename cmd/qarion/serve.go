@@ -1,13 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"github.com/qarion/qarion/bus"
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/engine/flowfile"
+	"github.com/qarion/qarion/node"
 )
 
 // serveFile is what a serving node leaves in its data directory, for the
@@ -26,8 +28,6 @@ type serveFile struct {
 	bus.Access
 	PID int `json:"pid"`
 }
-
-func serveFilePath(dataDir string) string { return filepath.Join(dataDir, "serve.json") }
 
 func (a *app) serveCommand() *cobra.Command {
 	var listen, flows string
@@ -58,36 +58,38 @@ func (a *app) serve(ctx context.Context) error {
 	if a.banner() {
 		fmt.Fprintf(a.ui.err, "qarion %s · %s · nats-server %s\n", programVersion(), runtime.Version(), natsVersion())
 	}
-	n, err := openNode(ctx, a.cfg, nodeOptions{
-		dataDir: a.cfg.DataDir, listen: a.cfg.NATS.Listen, flows: a.cfg.Flows.Dir, wait: lockWait, log: log,
-	})
+	cfg, err := a.cfg.node(a.cfg.DataDir, log)
+	if err != nil {
+		return err
+	}
+	cfg.Listen, cfg.Flows, cfg.Wait = a.cfg.NATS.Listen, a.cfg.Flows.Dir, lockWait
+	n, err := node.Open(ctx, cfg)
 	if err != nil {
 		if isConflict(err) {
 			return nobody(err, "another node may be running: qarion status; or choose [nats] listen and data_dir")
 		}
 		return err
 	}
-	if err := writeServeFile(a.cfg.DataDir, n.bus.Access()); err != nil {
+	if err := writeServeFile(a.cfg.DataDir, n.Bus.Access()); err != nil {
 		n.Close()
 		return err
 	}
-	defer os.Remove(serveFilePath(a.cfg.DataDir))
+	defer os.Remove(node.AccessFile(a.cfg.DataDir))
 	a.announce(n, time.Since(began), log)
 	return a.hold(ctx, n, log)
 }
 
 // hold waits for the first signal, then stops the node; a second signal cuts
 // calls in flight off.
-func (a *app) hold(ctx context.Context, n *node, log *slog.Logger) error {
+func (a *app) hold(ctx context.Context, n *node.Node, log *slog.Logger) error {
 	watching, stop := context.WithCancel(ctx)
 	watched := make(chan error, 1)
-	go func() { watched <- n.files.watch(watching, func(d *flowfile.Dir) { a.reportFiles(d, log) }) }()
+	go func() { watched <- n.Flows.Watch(watching, func(d *flowfile.Dir) { a.reportFiles(d, log) }) }()
 	var failed error
 	select {
 	case <-ctx.Done():
-	case failed = <-n.done:
-		n.cancel = nil
-		failed = cmpErr(failed, fmt.Errorf("the engine stopped"))
+	case <-n.Done():
+		failed = cmp.Or(n.Err(), errors.New("the engine stopped"))
 	}
 	stop()
 	<-watched
@@ -95,7 +97,7 @@ func (a *app) hold(ctx context.Context, n *node, log *slog.Logger) error {
 	signal.Notify(second, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(second)
 	closed := make(chan error, 1)
-	st, _ := n.engine.Status(context.WithoutCancel(ctx))
+	st, _ := n.Engine.Status(context.WithoutCancel(ctx))
 	if a.banner() {
 		fmt.Fprintf(a.ui.err, "stopping: %s in flight get %s; Ctrl-C again stops now\n", plural(st.InFlight, "call"), duration(engine.DefaultGrace))
 	}
@@ -103,12 +105,12 @@ func (a *app) hold(ctx context.Context, n *node, log *slog.Logger) error {
 	for {
 		select {
 		case <-second:
-			n.engine.Abort()
+			n.Engine.Abort()
 		case err := <-closed:
 			if a.banner() {
 				fmt.Fprintln(a.ui.err, "stopped")
 			}
-			return cmpErr(failed, err)
+			return cmp.Or(failed, err)
 		}
 	}
 }
@@ -131,10 +133,10 @@ func (a *app) logger() *slog.Logger {
 }
 
 // announce says that the node is ready, and for what.
-func (a *app) announce(n *node, took time.Duration, log *slog.Logger) {
-	d := n.files.found()
-	url := n.bus.Access().URL
-	st, _ := n.engine.Status(context.Background())
+func (a *app) announce(n *node.Node, took time.Duration, log *slog.Logger) {
+	d := n.Flows.Found()
+	url := n.Bus.Access().URL
+	st, _ := n.Engine.Status(context.Background())
 	if !a.banner() {
 		a.reportFiles(d, log)
 		log.Info("ready", "nats", url, "data", a.cfg.DataDir, "flows", len(d.Flows), "open_runs", st.OpenRuns, "took_ms", took.Milliseconds())
@@ -179,7 +181,7 @@ func writeServeFile(dataDir string, access bus.Access) error {
 	if err != nil {
 		return err
 	}
-	path := serveFilePath(dataDir)
+	path := node.AccessFile(dataDir)
 	tmp := path + ".new"
 	if err := os.WriteFile(tmp, data, 0o600); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)

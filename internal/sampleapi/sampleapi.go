@@ -1,4 +1,8 @@
-package main
+// Package sampleapi is the small shop that the demo calls, on loopback: users,
+// orders, stock, labels, an account behind OAuth2, reports with a rate limit,
+// and services that are down at first. It stands in for the APIs of a user's
+// own, and misbehaves as they do.
+package sampleapi
 
 import (
 	"encoding/json"
@@ -13,10 +17,14 @@ import (
 	"github.com/qarion/qarion/apicall"
 )
 
-// sampleAPI is the small shop that the demo calls: users, orders, stock,
+// Base is the address of the sample API in the example flows; the demo puts its
+// own in its place when the port is taken.
+const Base = "http://127.0.0.1:8089"
+
+// API is a running sample API: users, orders, stock,
 // labels, an account behind OAuth2, reports with a rate limit, an invoice
 // service and a warehouse that are down at first, and a card that is declined.
-type sampleAPI struct {
+type API struct {
 	server *http.Server
 	URL    string
 
@@ -30,13 +38,13 @@ type sampleAPI struct {
 	down     int            // how often the warehouse has failed
 }
 
-// startSampleAPI serves on a loopback port: the one that the example flows name
+// Start serves on a loopback port: the one that the example flows name
 // where it is wanted and free, else any.
-func startSampleAPI(wanted bool) (*sampleAPI, error) {
+func Start(wanted bool) (*API, error) {
 	var l net.Listener
 	err := net.ErrClosed
 	if wanted {
-		l, err = net.Listen("tcp", strings.TrimPrefix(sampleBase, "http://"))
+		l, err = net.Listen("tcp", strings.TrimPrefix(Base, "http://"))
 	}
 	if err != nil {
 		l, err = net.Listen("tcp", "127.0.0.1:0")
@@ -44,7 +52,7 @@ func startSampleAPI(wanted bool) (*sampleAPI, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start the sample API: %w", err)
 	}
-	s := &sampleAPI{URL: "http://" + l.Addr().String(), orders: map[string]int{}, next: 8817, invoices: map[string]int{}, reports: map[string]int{}}
+	s := &API{URL: "http://" + l.Addr().String(), orders: map[string]int{}, next: 8817, invoices: map[string]int{}, reports: map[string]int{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /users/{id}", s.user)
 	mux.HandleFunc("POST /orders", s.createOrder)
@@ -74,9 +82,9 @@ func startSampleAPI(wanted bool) (*sampleAPI, error) {
 }
 
 // Close stops the server.
-func (s *sampleAPI) Close() { _ = s.server.Close() }
+func (s *API) Close() { _ = s.server.Close() }
 
-func (s *sampleAPI) counted(next http.Handler) http.Handler {
+func (s *API) counted(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		s.calls++
@@ -92,7 +100,7 @@ func reply(w http.ResponseWriter, code int, v any) {
 	_ = json.NewEncoder(w).Encode(v)
 }
 
-func (s *sampleAPI) user(w http.ResponseWriter, r *http.Request) {
+func (s *API) user(w http.ResponseWriter, r *http.Request) {
 	id, err := strconv.Atoi(r.PathValue("id"))
 	if err != nil {
 		reply(w, 404, map[string]any{"error": "no_such_user"})
@@ -102,7 +110,7 @@ func (s *sampleAPI) user(w http.ResponseWriter, r *http.Request) {
 }
 
 // createOrder makes an order once per idempotency key.
-func (s *sampleAPI) createOrder(w http.ResponseWriter, r *http.Request) {
+func (s *API) createOrder(w http.ResponseWriter, r *http.Request) {
 	var in struct {
 		Customer int `json:"customer"`
 		Items    []struct {
@@ -126,18 +134,18 @@ func (s *sampleAPI) createOrder(w http.ResponseWriter, r *http.Request) {
 	reply(w, 201, map[string]any{"id": id, "customer": in.Customer, "total": 129.9, "status": "open"})
 }
 
-func (s *sampleAPI) order(w http.ResponseWriter, r *http.Request) {
+func (s *API) order(w http.ResponseWriter, r *http.Request) {
 	id, _ := strconv.Atoi(r.PathValue("id"))
 	reply(w, 200, map[string]any{"id": id, "total": 129.9, "currency": "EUR", "status": "confirmed"})
 }
 
-func (s *sampleAPI) stock(w http.ResponseWriter, _ *http.Request) {
+func (s *API) stock(w http.ResponseWriter, _ *http.Request) {
 	reply(w, 200, map[string]any{"status": "success", "data": map[string]any{
 		"items": []map[string]any{{"sku": "A-17", "qty": 41}, {"sku": "B-2", "qty": 7}},
 	}})
 }
 
-func (s *sampleAPI) labels(w http.ResponseWriter, _ *http.Request) {
+func (s *API) labels(w http.ResponseWriter, _ *http.Request) {
 	ids := make([]int, 20)
 	for i := range ids {
 		ids[i] = 501 + i
@@ -145,12 +153,12 @@ func (s *sampleAPI) labels(w http.ResponseWriter, _ *http.Request) {
 	reply(w, 200, map[string]any{"ids": ids})
 }
 
-func (s *sampleAPI) label(w http.ResponseWriter, r *http.Request) {
+func (s *API) label(w http.ResponseWriter, r *http.Request) {
 	time.Sleep(60 * time.Millisecond) // a printer is slow
 	reply(w, 200, map[string]any{"id": r.PathValue("id"), "text": "SHIP-" + r.PathValue("id")})
 }
 
-func (s *sampleAPI) sheet(w http.ResponseWriter, r *http.Request) {
+func (s *API) sheet(w http.ResponseWriter, r *http.Request) {
 	var in struct {
 		Labels []int `json:"labels"`
 	}
@@ -162,7 +170,7 @@ func (s *sampleAPI) sheet(w http.ResponseWriter, r *http.Request) {
 }
 
 // invoice is down for the first two tries of each key.
-func (s *sampleAPI) invoice(w http.ResponseWriter, r *http.Request) {
+func (s *API) invoice(w http.ResponseWriter, r *http.Request) {
 	key := r.Header.Get("Idempotency-Key")
 	s.mu.Lock()
 	s.invoices[key]++
@@ -175,20 +183,20 @@ func (s *sampleAPI) invoice(w http.ResponseWriter, r *http.Request) {
 	reply(w, 201, map[string]any{"invoice": "R-2026-0042", "tries": try})
 }
 
-func (s *sampleAPI) payment(w http.ResponseWriter, _ *http.Request) {
+func (s *API) payment(w http.ResponseWriter, _ *http.Request) {
 	reply(w, 402, map[string]any{"error": "card_declined", "message": "Insufficient funds", "order_id": 8817})
 }
 
 // The client that the token endpoint knows.
 const (
-	sampleClient = "demo"
-	sampleSecret = "demo-secret-of-the-sample-api"
+	Client = "demo"
+	Secret = "demo-secret-of-the-sample-api"
 )
 
 // token gives a token to the client (RFC 6749, 4.4).
-func (s *sampleAPI) token(w http.ResponseWriter, r *http.Request) {
+func (s *API) token(w http.ResponseWriter, r *http.Request) {
 	id, secret, _ := r.BasicAuth()
-	if id != sampleClient || secret != sampleSecret || r.FormValue("grant_type") != "client_credentials" {
+	if id != Client || secret != Secret || r.FormValue("grant_type") != "client_credentials" {
 		reply(w, 401, map[string]any{"error": "invalid_client"})
 		return
 	}
@@ -201,7 +209,7 @@ func (s *sampleAPI) token(w http.ResponseWriter, r *http.Request) {
 
 // member lets requests with a good token through. The first token is taken for
 // expired: servers restart, and forget.
-func (s *sampleAPI) member(next http.HandlerFunc) http.HandlerFunc {
+func (s *API) member(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		want := fmt.Sprintf("Bearer sample-token-%d", max(2, s.tokens))
@@ -216,7 +224,7 @@ func (s *sampleAPI) member(next http.HandlerFunc) http.HandlerFunc {
 }
 
 // report is refused once per key, with the time when to come again.
-func (s *sampleAPI) report(w http.ResponseWriter, r *http.Request) {
+func (s *API) report(w http.ResponseWriter, r *http.Request) {
 	key := r.Header.Get("Idempotency-Key")
 	s.mu.Lock()
 	s.reports[key]++
@@ -231,7 +239,7 @@ func (s *sampleAPI) report(w http.ResponseWriter, r *http.Request) {
 }
 
 // reserve fails as often as it takes to open a circuit.
-func (s *sampleAPI) reserve(w http.ResponseWriter, _ *http.Request) {
+func (s *API) reserve(w http.ResponseWriter, _ *http.Request) {
 	s.mu.Lock()
 	s.down++
 	n := s.down

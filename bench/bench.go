@@ -1,0 +1,177 @@
+// Package bench measures the engine against a bare HTTP client, on this machine
+// and in one run, so that ratios hold where absolute numbers do not.
+//
+// It stands beside the commands, above node: it opens nodes in this process,
+// and starts the target server and serving nodes as processes of their own.
+package bench
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/qarion/qarion/bus"
+	"github.com/qarion/qarion/engine/flowfile"
+	"github.com/qarion/qarion/node"
+)
+
+// Config is how the bench is run.
+type Config struct {
+	Node      node.Config   // of the nodes that it opens; DataDir and Sync are its own
+	Parts     []string      // what to measure, of Parts
+	Length    time.Duration // of each measurement of a rate
+	StoreRuns int           // finished runs in the store, for the part "store"
+	Begin     func(part string)
+}
+
+// Parts are the parts, in the order in which they run. The last takes minutes.
+func Parts() []string {
+	return []string{"single", "breaker", "chain", "fanout", "triggers", "serve", "growth", "store"}
+}
+
+// What the bench does.
+const (
+	benchOpen   = 256  // runs open at a time
+	benchFan    = 1000 // tasks of the fan-out
+	benchChain  = 10   // tasks of the chain
+	benchGrowth = 10_000
+)
+
+// Figures is what the bench measures. A ratio is against the bare client of
+// the same run. Times are in microseconds where the name says us.
+type Figures struct {
+	BareRPS          float64 `json:"bare_rps,omitempty"`
+	SingleTPS        float64 `json:"single_tps,omitempty"`
+	SingleRatio      float64 `json:"single_ratio,omitempty"`
+	SingleQuietTPS   float64 `json:"single_no_events_tps,omitempty"`
+	SingleQuietRatio float64 `json:"single_no_events_ratio,omitempty"`
+	BreakerCost      float64 `json:"breaker_cost_percent,omitempty"`
+	ChainP50         float64 `json:"chain_transition_p50_us,omitempty"`
+	ChainNoSyncP50   float64 `json:"chain_transition_nosync_p50_us,omitempty"`
+	FanoutTPS        float64 `json:"fanout_tps,omitempty"`
+	FanoutRatio      float64 `json:"fanout_ratio,omitempty"`
+	TriggerPS        float64 `json:"trigger_publish_ps,omitempty"`
+	ReadyMS          float64 `json:"serve_ready_ms,omitempty"`
+	IdleRSSMiB       float64 `json:"serve_idle_rss_mib,omitempty"`
+	IdleCPU          float64 `json:"serve_idle_cpu_percent,omitempty"`
+	StoreRuns        int     `json:"store_runs,omitempty"`
+	StoreStartMS     float64 `json:"store_start_to_request_ms,omitempty"`
+	StoreRSSMiB      float64 `json:"store_rss_mib,omitempty"`
+	OneFlowUS        float64 `json:"growth_one_flow_us_per_task,omitempty"`
+	ManyFlowsUS      float64 `json:"growth_many_runs_us_per_task,omitempty"`
+	GrowthRatio      float64 `json:"growth_ratio,omitempty"`
+}
+
+// Run measures the parts one after the other.
+func Run(ctx context.Context, cfg Config) (*Figures, error) {
+	target, stop, err := startTarget(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer stop()
+	b := &bencher{cfg: cfg, target: target, length: cfg.Length}
+	steps := map[string]func(context.Context) error{
+		"single": b.single, "breaker": b.breaker, "chain": b.chains, "fanout": b.fanout, "triggers": b.triggers,
+		"serve": b.serve, "growth": b.growth, "store": b.store,
+	}
+	for _, name := range Parts() {
+		if !slices.Contains(cfg.Parts, name) {
+			continue
+		}
+		cfg.Begin(name)
+		if err := steps[name](ctx); err != nil {
+			return nil, fmt.Errorf("measure %s: %w", name, err)
+		}
+	}
+	return &b.Figures, nil
+}
+
+// bencher holds the target and what was measured so far.
+type bencher struct {
+	cfg    Config
+	target string
+	length time.Duration
+	Figures
+}
+
+// bare measures a tuned net/http client at the worker's concurrency, once.
+func (b *bencher) bare(ctx context.Context) (float64, error) {
+	if b.BareRPS > 0 {
+		return b.BareRPS, nil
+	}
+	slots := b.cfg.Node.Slots
+	tr := &http.Transport{MaxIdleConnsPerHost: slots, MaxConnsPerHost: slots, DisableCompression: true}
+	defer tr.CloseIdleConnections()
+	client := &http.Client{Transport: tr}
+	ctx, cancel := context.WithTimeout(ctx, b.length)
+	defer cancel()
+	var n atomic.Int64
+	var wg sync.WaitGroup
+	began := time.Now()
+	for range slots {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.target, nil)
+				if err != nil {
+					return
+				}
+				resp, err := client.Do(req)
+				if err != nil {
+					return
+				}
+				_, err = io.ReadAll(resp.Body)
+				resp.Body.Close()
+				if err == nil {
+					n.Add(1)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if n.Load() == 0 {
+		return 0, fmt.Errorf("the bare client made no call against %s", b.target)
+	}
+	b.BareRPS = float64(n.Load()) / time.Since(began).Seconds()
+	return b.BareRPS, nil
+}
+
+// withNode runs fn on a fresh node with a client of its own.
+func (b *bencher) withNode(ctx context.Context, sync time.Duration, noViews bool, flows map[string]string, fn func(*node.Node, *bus.Client) error) error {
+	dir, err := os.MkdirTemp("", "qarion-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	cfg := b.cfg.Node
+	cfg.DataDir, cfg.Sync, cfg.NoViews = dir, sync, noViews
+	n, err := node.Open(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer n.Close()
+	for name, text := range flows {
+		flow, _, err := flowfile.Parse(name+".toml", []byte(text), n.Types)
+		if err != nil {
+			return err
+		}
+		if _, err := n.Engine.PutFlow(ctx, flow); err != nil {
+			return err
+		}
+	}
+	c, err := n.Client()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return fn(n, c)
+}
+
+func (b *bencher) task(id, deps string) string {
+	return fmt.Sprintf("[[tasks]]\nid = %q\ntype = \"api_call\"\n%sproperties = { url = %q }\n", id, deps, b.target)
+}
