@@ -260,3 +260,34 @@ func TestAnswers_WhatFailsIsKept(t *testing.T) {
 		})
 	}
 }
+
+// TestAnswers_ChecksOfFields: keys that hold dots, and what must not be there.
+func TestAnswers_ChecksOfFields(t *testing.T) {
+	const doc = `{"@odata.nextLink":"x","value":[{"@odata.etag":"e"}],"error":null}`
+	rules := func(pairs ...any) []any { return []any{"response_validation", value.MapOf(pairs...)} }
+	const failed = "validation: 200 OK, 1 check failed: "
+	playAll(t, []answer{
+		{name: "keys with dots", contentType: "application/json", body: doc, value: doc,
+			more: rules("required_fields", []any{"@odata.nextLink", "value.0.@odata.etag", "/value/0/@odata.etag", `value[0]["@odata.etag"]`, []any{"value", int64(0), "@odata.etag"}})},
+		{name: "a check of one", contentType: "application/json", body: doc, value: doc, more: rules("field_checks", value.MapOf("@odata.nextLink", value.MapOf("value", "x")))},
+		{name: "what is absent", contentType: "application/json", body: doc, value: doc, more: rules("field_checks", value.MapOf("errors", value.MapOf("absent", true), "value.1", value.MapOf("absent", true)))},
+		{name: "what should be", contentType: "application/json", body: doc, value: doc, more: rules("field_checks", value.MapOf("error", value.MapOf("absent", true))),
+			fails: failed + "error: it is there, expected to be absent"},
+		{name: "absent = false is no check", contentType: "application/json", body: doc, value: doc, more: rules("field_checks", value.MapOf("error", value.MapOf("absent", false, "type", "null")))},
+		{name: "a key with dots that is missing", contentType: "application/json", body: doc, more: rules("required_fields", []any{"@odata.count"}),
+			fails: failed + "@odata.count: missing (keys: @odata.nextLink, value, error)"},
+	})
+	for _, row := range []struct {
+		rules any
+		want  string
+	}{
+		{value.MapOf("required_fields", []any{""}), "required_fields: a path is empty"},
+		{value.MapOf("required_fields", []any{"["}), `required_fields: the path "[" has a bracket that is not of the form ["key"] or [0]`},
+		{value.MapOf("required_fields", []any{int64(1)}), "required_fields is a list, want a list of strings"},
+		{value.MapOf("field_checks", value.MapOf("a", value.MapOf("absent", true, "type", "str"))), "what is absent cannot be checked any further"},
+	} {
+		if _, problems := prepare(t, with("response_validation", row.rules)); len(problems) != 1 || problems[0].Message != row.want {
+			t.Errorf("got %v, want %s", problems, row.want)
+		}
+	}
+}

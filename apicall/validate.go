@@ -5,7 +5,6 @@ import (
 	"math/big"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -16,13 +15,14 @@ import (
 // rules are what response_validation demands.
 type rules struct {
 	statuses []int
-	required []string
+	required []fieldPath
 	checks   []check
 }
 
 // check is one entry of field_checks.
 type check struct {
-	path                 string
+	path                 fieldPath
+	absent               bool
 	types                []string
 	hasValue             bool
 	value                any
@@ -40,7 +40,7 @@ var typeWords = map[string]string{
 
 var (
 	ruleKeys  = []string{"expected_status_code", "required_fields", "field_checks"}
-	checkKeys = []string{"type", "value", "min", "max", "pattern", "one_of", "min_length", "max_length"}
+	checkKeys = []string{"type", "value", "min", "max", "pattern", "one_of", "min_length", "max_length", "absent"}
 )
 
 // readRules reads response_validation; nil when the task has none.
@@ -51,7 +51,7 @@ func (r *reader) readRules() *rules {
 	}
 	in := &reader{task: r.task, from: m, path: []string{"properties", "response_validation"}}
 	in.unknown("rule", ruleKeys)
-	out := &rules{statuses: in.statuses("expected_status_code", nil), required: in.names("required_fields")}
+	out := &rules{statuses: in.statuses("expected_status_code", nil), required: in.paths("required_fields")}
 	if checks := in.table("field_checks"); checks != nil {
 		for path, v := range checks.All() {
 			out.checks = append(out.checks, in.readCheck(path, v))
@@ -62,9 +62,13 @@ func (r *reader) readRules() *rules {
 }
 
 func (r *reader) readCheck(path string, v any) check {
-	c := check{path: path, minLength: -1, maxLength: -1}
+	c := check{minLength: -1, maxLength: -1}
 	if _, told := v.(unread); told {
 		return c
+	}
+	var err error
+	if c.path, err = parsePath(path); err != nil {
+		r.problem("field_checks", "bad-path", "field_checks: %v", err)
 	}
 	m, ok := v.(*value.Map)
 	if !ok {
@@ -92,8 +96,10 @@ func (r *reader) readCheck(path string, v any) check {
 			in.wrongType("one_of", one, "a list")
 		}
 	}
+	if c.absent = in.flag("absent", false); c.absent && m.Len() > 1 {
+		in.problem("absent", "unused", "what is absent cannot be checked any further")
+	}
 	if s := in.text("pattern", ""); s != "" {
-		var err error
 		if c.pattern, err = regexp.Compile(s); err != nil {
 			in.problem("pattern", "bad-pattern", "pattern: %v", err)
 		}
@@ -136,19 +142,21 @@ func (r *rules) violations(doc *document) (out []string) {
 		return []string{"the response is not JSON: " + err.Error()}
 	}
 	for _, path := range r.required {
-		if _, missing := lookup(body, path); missing != "" {
-			out = append(out, path+": "+missing)
+		if _, missing := path.find(body); missing != "" {
+			out = append(out, path.text+": "+missing)
 		}
 	}
 	for _, c := range r.checks {
-		v, missing := lookup(body, c.path)
-		if missing != "" {
-			if !slices.Contains(r.required, c.path) {
-				out = append(out, c.path+": "+missing)
-			}
-			continue
+		v, missing := c.path.find(body)
+		switch {
+		case c.absent && missing == "":
+			out = append(out, c.path.text+": it is there, expected to be absent")
+		case c.absent:
+		case missing == "":
+			out = append(out, c.breaches(v)...)
+		case !r.requires(c.path.text):
+			out = append(out, c.path.text+": "+missing)
 		}
-		out = append(out, c.breaches(v)...)
 	}
 	if len(out) > engine.MaxViolations {
 		more := len(out) - engine.MaxViolations
@@ -157,36 +165,49 @@ func (r *rules) violations(doc *document) (out []string) {
 	return out
 }
 
-// lookup follows a dotted path with list indexes; missing says what there is
-// instead.
-func lookup(v any, path string) (found any, missing string) {
-	for _, step := range strings.Split(path, ".") {
-		switch at := v.(type) {
-		case *value.Map:
-			next, ok := at.Get(step)
-			if !ok {
-				return nil, "missing (keys: " + someKeys(at) + ")"
-			}
-			v = next
-		case []any:
-			i, err := strconv.Atoi(step)
-			if err != nil || i < 0 || i >= len(at) {
-				return nil, fmt.Sprintf("missing (a list of %d)", len(at))
-			}
-			v = at[i]
-		default:
-			return nil, fmt.Sprintf("missing (%q is read from %s)", step, value.Kind(v))
-		}
+// requires reports whether a path is one of the required fields, which say by
+// themselves that it is missing.
+func (r *rules) requires(path string) bool {
+	return slices.ContainsFunc(r.required, func(p fieldPath) bool { return p.text == path })
+}
+
+// paths reads a list of paths: texts, or lists of keys.
+func (r *reader) paths(key string) []fieldPath {
+	v, ok := r.get(key)
+	if !ok {
+		return nil
 	}
-	return v, ""
+	list, many := v.([]any)
+	if !many {
+		list = []any{v}
+	}
+	var out []fieldPath
+	for _, e := range list {
+		var p fieldPath
+		var err error
+		switch e := e.(type) {
+		case string:
+			p, err = parsePath(e)
+		case []any:
+			p, err = exactPath(e)
+		default:
+			r.wrongType(key, v, "a list of strings")
+			return nil
+		}
+		if err != nil {
+			r.problem(key, "bad-path", "%s: %v", key, err)
+		}
+		out = append(out, p)
+	}
+	return out
 }
 
 // breaches says in what a value differs from what the check demands. What
 // stands under a name such as "token" is not shown.
 func (c *check) breaches(v any) (out []string) {
-	say := func(format string, args ...any) { out = append(out, c.path+": "+fmt.Sprintf(format, args...)) }
+	say := func(format string, args ...any) { out = append(out, c.path.text+": "+fmt.Sprintf(format, args...)) }
 	shown := short(v)
-	if secretName(c.path) {
+	if secretName(c.path.text) {
 		shown = hidden
 	}
 	if len(c.types) > 0 && !slices.ContainsFunc(c.types, func(t string) bool { return isType(v, t) }) {
