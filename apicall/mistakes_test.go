@@ -59,7 +59,7 @@ var fine = map[string]string{
 	"xml_lists":           "text, huge text, empty, an empty list",
 
 	"response_validation.expected_status_code":      "an empty list",
-	"response_validation.required_fields":           "text, huge text, empty, an empty list",
+	"response_validation.required_fields":           "text, huge text, an empty list",
 	"response_validation.field_checks":              "an empty table",
 	"response_validation.field_checks.f.type":       "an empty list",
 	"response_validation.field_checks.f.value":      "true, text, a list, a table, a float, negative, negative float, huge, huge float, huge text, empty, an empty list, an empty table",
@@ -69,6 +69,7 @@ var fine = map[string]string{
 	"response_validation.field_checks.f.one_of":     "a list, an empty list",
 	"response_validation.field_checks.f.min_length": "",
 	"response_validation.field_checks.f.max_length": "",
+	"response_validation.field_checks.f.absent":     "true",
 	"response_validation.field_checks.f":            "an empty table",
 }
 

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nats.go/micro"
 
 	"github.com/qarion/qarion/engine"
@@ -92,7 +91,15 @@ func (c *Client) call(ctx context.Context, subject string, in, out any) error {
 	}
 	answer := m.Data
 	if m.Header.Get(HeaderBlob) != "" {
-		if answer, err = c.object(ctx, answer); err != nil {
+		ref := new(engine.BlobRef)
+		if err := json.Unmarshal(answer, ref); err != nil {
+			return fmt.Errorf("read where the value is: %w", err)
+		}
+		if where, ok := out.(*xcomContent); ok {
+			where.ref = ref
+			return nil
+		}
+		if answer, err = c.object(ctx, ref); err != nil {
 			return err
 		}
 	}
@@ -101,6 +108,9 @@ func (c *Client) call(ctx context.Context, subject string, in, out any) error {
 		return nil
 	case *json.RawMessage:
 		*out = answer
+		return nil
+	case *xcomContent:
+		out.text = answer
 		return nil
 	}
 	if err := json.Unmarshal(answer, out); err != nil {
@@ -122,31 +132,6 @@ func (c *Client) unanswered(ctx context.Context, err error) error {
 		return fmt.Errorf("%w: no answer from %s within %s: whether the request was carried out is not known", engine.ErrUnavailable, c.target, callTimeout)
 	}
 	return fmt.Errorf("%w: ask %s: %w", engine.ErrUnavailable, c.target, err)
-}
-
-// object reads the value that an answer refers to, since it does not fit into
-// a message.
-func (c *Client) object(ctx context.Context, reference []byte) ([]byte, error) {
-	var ref engine.BlobRef
-	if err := json.Unmarshal(reference, &ref); err != nil {
-		return nil, fmt.Errorf("read where the value is: %w", err)
-	}
-	js, err := jetstream.New(c.nc)
-	if err != nil {
-		return nil, err
-	}
-	store, err := js.ObjectStore(ctx, bucketBlobs)
-	if err != nil {
-		return nil, fmt.Errorf("%w: open the object store at %s: %w", engine.ErrUnavailable, c.target, err)
-	}
-	data, err := store.GetBytes(ctx, ref.Name)
-	if errors.Is(err, jetstream.ErrObjectNotFound) {
-		return nil, fmt.Errorf("%w: object %s", engine.ErrNotFound, ref.Name)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%w: read object %s: %w", engine.ErrUnavailable, ref.Name, err)
-	}
-	return ref.JSON(data), nil
 }
 
 // CallError is a refusal by the node, in its own words.

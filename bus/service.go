@@ -47,10 +47,11 @@ type Runner interface {
 
 // XComStore has the values that tasks left.
 type XComStore interface {
-	// Lookup returns a value as JSON text, or where it is when it is large.
-	Lookup(ctx context.Context, run engine.RunID, task engine.TaskID) (text []byte, ref *engine.BlobRef, err error)
-	// Get returns a value as JSON text, wherever it is.
-	Get(ctx context.Context, run engine.RunID, task engine.TaskID) ([]byte, error)
+	// Lookup returns a value as JSON text, or where it is when it is large; with
+	// an attempt over 0 what that one received and failed because of.
+	Lookup(ctx context.Context, run engine.RunID, task engine.TaskID, attempt int) (text []byte, ref *engine.BlobRef, err error)
+	// Get returns the same as JSON text, wherever it is.
+	Get(ctx context.Context, run engine.RunID, task engine.TaskID, attempt int) ([]byte, error)
 }
 
 // ServiceConfig is what the service works with.

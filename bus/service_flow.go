@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/qarion/qarion/engine"
 )
@@ -52,15 +53,19 @@ func (s *Service) xcomGet(ctx context.Context, data []byte) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, ref, err := s.cfg.XCom.Lookup(ctx, id, task)
+	text, ref, err := s.cfg.XCom.Lookup(ctx, id, task, in.Attempt)
+	if errors.Is(err, engine.ErrNotFound) && in.Attempt > 0 && s.succeeded(ctx, id, task, in.Attempt) {
+		in.Attempt = 0 // what it received is the task's value
+		text, ref, err = s.cfg.XCom.Lookup(ctx, id, task, 0)
+	}
 	if err != nil {
-		return nil, s.whyNoValue(ctx, id, task, err)
+		return nil, s.whyNoValue(ctx, id, task, in.Attempt, err)
 	}
 	if ref == nil {
 		return json.RawMessage(text), nil
 	}
-	if ref.Size <= maxAnswer || ref.Described() {
-		if text, err = s.cfg.XCom.Get(ctx, id, task); err != nil {
+	if !in.Where && (ref.Size <= maxAnswer || ref.Described()) {
+		if text, err = s.cfg.XCom.Get(ctx, id, task, in.Attempt); err != nil {
 			return nil, err
 		}
 		if len(text) <= maxAnswer {
@@ -71,8 +76,19 @@ func (s *Service) xcomGet(ctx context.Context, data []byte) (any, error) {
 	return ref, nil
 }
 
+// succeeded reports whether a task succeeded in an attempt.
+func (s *Service) succeeded(ctx context.Context, id engine.RunID, task engine.TaskID, attempt int) bool {
+	doc, err := s.runs.Get(ctx, id)
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(doc.Tasks, func(t engine.TaskDoc) bool {
+		return t.TaskID == task && t.Status == engine.Success && t.Attempts == attempt
+	})
+}
+
 // whyNoValue says more than "not found" where the run is known.
-func (s *Service) whyNoValue(ctx context.Context, id engine.RunID, task engine.TaskID, err error) error {
+func (s *Service) whyNoValue(ctx context.Context, id engine.RunID, task engine.TaskID, attempt int, err error) error {
 	if !errors.Is(err, engine.ErrNotFound) {
 		return err
 	}
@@ -83,10 +99,14 @@ func (s *Service) whyNoValue(ctx context.Context, id engine.RunID, task engine.T
 	var names []string
 	for _, t := range doc.Tasks {
 		if t.TaskID == task {
-			if t.Status != engine.Success {
-				return fmt.Errorf("%w: task %s of run %s is %s and left no value", engine.ErrNotFound, task, id, t.Status)
+			if t.Status == engine.Success || attempt > 0 {
+				return err
 			}
-			return err
+			text := fmt.Sprintf("task %s of run %s is %s and left no value", task, id, t.Status)
+			if _, _, none := s.cfg.XCom.Lookup(ctx, id, task, t.Attempts); none == nil && t.Attempts > 0 {
+				text += fmt.Sprintf("; what attempt %d received was kept: --attempt %d", t.Attempts, t.Attempts)
+			}
+			return fmt.Errorf("%w: %s", engine.ErrNotFound, text)
 		}
 		names = append(names, string(t.TaskID))
 	}

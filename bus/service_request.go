@@ -75,8 +75,10 @@ type FlowRef struct {
 
 // XComRef is the payload of xcom.get.
 type XComRef struct {
-	Run  string `json:"run_id"` // as in RunRef
-	Task string `json:"task_id"`
+	Run     string `json:"run_id"` // as in RunRef
+	Task    string `json:"task_id"`
+	Attempt int    `json:"attempt,omitempty"` // what this attempt received; 0: the task's value
+	Where   bool   `json:"where,omitempty"`   // of what lies in the object store, where that is
 }
 
 // How long a caller may wait for a run's end.

@@ -113,12 +113,12 @@ func (s *Service) values(run engine.RunID, tasks []string) (map[engine.TaskID]an
 
 // value is a task's value, or where it is when it is larger than that.
 func (s *Service) value(ctx context.Context, run engine.RunID, task engine.TaskID, limit int) ([]byte, error) {
-	text, ref, err := s.cfg.XCom.Lookup(ctx, run, task)
+	text, ref, err := s.cfg.XCom.Lookup(ctx, run, task, 0)
 	if err != nil || ref == nil {
 		return text, err
 	}
 	if ref.Size <= int64(limit) || ref.Described() {
-		if text, err = s.cfg.XCom.Get(ctx, run, task); err != nil || len(text) <= limit {
+		if text, err = s.cfg.XCom.Get(ctx, run, task, 0); err != nil || len(text) <= limit {
 			return text, err
 		}
 	}

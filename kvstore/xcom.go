@@ -75,39 +75,55 @@ func (x *XCom) Mark(ctx context.Context, at engine.Pos) error {
 }
 
 // Project implements engine.Projection: the value of each attempt that
-// succeeded and counts, and those that a person gave.
+// succeeded and counts, those that a person gave, and what attempts received
+// that failed because of it.
 func (x *XCom) Project(ctx context.Context, changes []engine.Change) error {
 	b := x.feed.Begin(ctx)
 	defer b.End()
 	for i := range changes {
 		c := &changes[i]
-		if c.Kind == engine.RunChanged && len(c.Value) > 0 && !b.Written(feed.Pos(c.Pos)) { // resolved by a person
-			if err := b.Add(ctx, feed.Pos(c.Pos), xcomSubject(c.Run, c.Task, 0), c.Value); err != nil {
-				return unavailable(err)
-			}
+		if b.Written(feed.Pos(c.Pos)) {
 			continue
 		}
-		if c.Kind != engine.AttemptDone || c.Superseded || c.Attempt.Outcome != engine.OutcomeSuccess || b.Written(feed.Pos(c.Pos)) {
-			continue
-		}
-		rec := c.Attempt
-		data, marker := rec.Value, ""
-		if rec.Blob != nil {
-			ref, err := json.Marshal(rec.Blob)
-			if err != nil {
-				return fmt.Errorf("value of %s: %w", rec.OperationID(), err)
-			}
-			data, marker = ref, "1"
+		subject, data, marker, err := xcomEntry(c)
+		if err != nil {
+			return err
 		}
 		if len(data) == 0 {
 			continue
 		}
 		b.Header(HeaderBlob, marker)
-		if err := b.Add(ctx, feed.Pos(c.Pos), xcomSubject(rec.Run, rec.Task, rec.Item), data); err != nil {
+		if err := b.Add(ctx, feed.Pos(c.Pos), subject, data); err != nil {
 			return unavailable(err)
 		}
 	}
 	return unavailable(b.Commit(ctx))
+}
+
+// xcomEntry is what a change leaves in the bucket; no data means nothing.
+func xcomEntry(c *engine.Change) (subject string, data []byte, marker string, err error) {
+	switch {
+	case c.Kind == engine.RunChanged: // resolved by a person
+		return xcomSubject(c.Run, c.Task, 0), c.Value, "", nil
+	case c.Kind != engine.AttemptDone || c.Superseded:
+		return "", nil, "", nil
+	}
+	rec := c.Attempt
+	switch rec.Outcome {
+	case engine.OutcomeSuccess:
+		subject = xcomSubject(rec.Run, rec.Task, rec.Item)
+	case engine.OutcomeFailed, engine.OutcomeRetry:
+		subject = receivedSubject(rec.Run, rec.Task, rec.Attempt)
+	default:
+		return "", nil, "", nil
+	}
+	if rec.Blob == nil {
+		return subject, rec.Value, "", nil
+	}
+	if data, err = json.Marshal(rec.Blob); err != nil {
+		err = fmt.Errorf("value of %s: %w", rec.OperationID(), err)
+	}
+	return subject, data, "1", err
 }
 
 func xcomSubject(run engine.RunID, task engine.TaskID, item int) string {
@@ -118,11 +134,24 @@ func xcomSubject(run engine.RunID, task engine.TaskID, item int) string {
 	return subject
 }
 
+// receivedSubject is where a failed attempt leaves what it received.
+func receivedSubject(run engine.RunID, task engine.TaskID, attempt int) string {
+	return xcomSubject(run, task, 0) + ".attempt." + strconv.Itoa(attempt)
+}
+
 // Lookup returns what the bucket holds: the value as JSON text, or where it is
-// when it is large. ErrNotFound when the task left none, or its time is over.
-func (x *XCom) Lookup(ctx context.Context, run engine.RunID, task engine.TaskID) (text []byte, ref *engine.BlobRef, err error) {
-	m, err := x.feed.Stream().GetLastMsgForSubject(ctx, xcomSubject(run, task, 0))
+// when it is large; with an attempt over 0 what that one received and failed
+// because of. ErrNotFound when there is none, or its time is over.
+func (x *XCom) Lookup(ctx context.Context, run engine.RunID, task engine.TaskID, attempt int) (text []byte, ref *engine.BlobRef, err error) {
+	subject := xcomSubject(run, task, 0)
+	if attempt > 0 {
+		subject = receivedSubject(run, task, attempt)
+	}
+	m, err := x.feed.Stream().GetLastMsgForSubject(ctx, subject)
 	if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && m.Header.Get(headerOperation) != "" {
+		if attempt > 0 {
+			return nil, nil, fmt.Errorf("%w: attempt %d of task %s in run %s kept nothing", engine.ErrNotFound, attempt, task, run)
+		}
 		return nil, nil, fmt.Errorf("%w: no value of task %s in run %s: it left none, or values of that age are gone", engine.ErrNotFound, task, run)
 	}
 	if err != nil {
@@ -138,9 +167,9 @@ func (x *XCom) Lookup(ctx context.Context, run engine.RunID, task engine.TaskID)
 	return nil, ref, nil
 }
 
-// Get returns a task's value as JSON text, wherever it is.
-func (x *XCom) Get(ctx context.Context, run engine.RunID, task engine.TaskID) ([]byte, error) {
-	text, ref, err := x.Lookup(ctx, run, task)
+// Get returns what Lookup finds as JSON text, wherever it is.
+func (x *XCom) Get(ctx context.Context, run engine.RunID, task engine.TaskID, attempt int) ([]byte, error) {
+	text, ref, err := x.Lookup(ctx, run, task, attempt)
 	if err != nil || ref == nil {
 		return text, err
 	}

@@ -32,20 +32,23 @@ func TestXCom_AnyClientReadsTheValues(t *testing.T) {
 
 	kv := bucket(t, nc, kvstore.BucketXCom)
 	keys, err := kv.Keys(t.Context())
-	if err != nil || len(keys) != 3 {
-		t.Errorf("keys %v, %v: want three", keys, err)
+	if err != nil || len(keys) != 4 {
+		t.Errorf("keys %v, %v: want four", keys, err)
 	}
-	for key, want := range map[string]string{".user": `{"id":1}`, ".get-cart": `[]`, ".user.2": `2`} {
+	for key, want := range map[string]string{".user": `{"id":1}`, ".get-cart": `[]`, ".user.2": `2`, ".other.attempt.1": `1`} {
 		e, err := kv.Get(t.Context(), string(run)+key)
 		if err != nil || string(e.Value()) != want {
 			t.Errorf("key %s: %v, %v; want %s", key, e, err, want)
 		}
 	}
-	if got, err := x.Get(t.Context(), run, "user"); err != nil || string(got) != `{"id":1}` {
+	if got, err := x.Get(t.Context(), run, "user", 0); err != nil || string(got) != `{"id":1}` {
 		t.Errorf("Get: %s, %v", got, err)
 	}
-	if _, err := x.Get(t.Context(), run, "other"); !errors.Is(err, engine.ErrNotFound) {
+	if _, err := x.Get(t.Context(), run, "other", 0); !errors.Is(err, engine.ErrNotFound) {
 		t.Errorf("a task without a value: %v", err)
+	}
+	if got, err := x.Get(t.Context(), run, "other", 1); err != nil || string(got) != `1` {
+		t.Errorf("what a failed attempt received: %s, %v", got, err)
 	}
 	if p, err := x.Position(t.Context()); err != nil || p.Seq != 9 {
 		t.Errorf("position %v, %v", p, err)
@@ -68,15 +71,15 @@ func TestXCom_ReadsLargeValuesThroughTheObjectStore(t *testing.T) {
 	if err := x.Project(t.Context(), []engine.Change{c, attempt(2, run, "small", `1`)}); err != nil {
 		t.Fatal(err)
 	}
-	got, err := x.Get(t.Context(), run, "page")
+	got, err := x.Get(t.Context(), run, "page", 0)
 	if want := `"` + strings.ReplaceAll(text, "\n", `\n`) + `"`; err != nil || string(got) != want {
 		t.Errorf("got %d bytes, %v; want %d", len(got), err, len(want))
 	}
-	_, ref, err := x.Lookup(t.Context(), run, "page")
+	_, ref, err := x.Lookup(t.Context(), run, "page", 0)
 	if err != nil || ref == nil || ref.Name != name || ref.ContentType != "text/plain" {
 		t.Errorf("reference %+v, %v", ref, err)
 	}
-	if _, ref, err := x.Lookup(t.Context(), run, "small"); err != nil || ref != nil {
+	if _, ref, err := x.Lookup(t.Context(), run, "small", 0); err != nil || ref != nil {
 		t.Errorf("a small value behind a large one: %+v, %v", ref, err)
 	}
 }
@@ -92,7 +95,7 @@ func TestXCom_ADeletedKeyIsNotFound(t *testing.T) {
 	if err := bucket(t, nc, kvstore.BucketXCom).Delete(t.Context(), string(run)+".b"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := x.Get(t.Context(), run, "b"); !errors.Is(err, engine.ErrNotFound) {
+	if _, err := x.Get(t.Context(), run, "b", 0); !errors.Is(err, engine.ErrNotFound) {
 		t.Errorf("got %v", err)
 	}
 	if p, err := x.Position(t.Context()); err != nil || p.Seq != 1 {

@@ -18,9 +18,9 @@ import (
 )
 
 // TestScripts runs the commands as a user does: exact output and exit codes.
-// $API is a small server: /ok answers JSON, /echo says which
-// Authorization it got, /status/N answers with N, /slow
-// answers after a second.
+// $API is a small server: /ok answers JSON, /order JSON with a price, /words
+// text, /logo bytes, /echo says which Authorization it got, /status/N answers
+// with N, /slow answers after a second.
 func TestScripts(t *testing.T) {
 	bin := filepath.Dir(testkit.Binary(t))
 	mux := http.NewServeMux()
@@ -28,6 +28,14 @@ func TestScripts(t *testing.T) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write([]byte(`{"id":7,"name":"Ann"}`))
 	})
+	for path, answer := range map[string][2]string{
+		"/order": {"application/json", `{"id": 7, "price": 1.50}`}, "/words": {"text/plain", "hello"}, "/logo": {"image/png", "\x89PNG\r\n\x1a\n"},
+	} {
+		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", answer[0])
+			_, _ = w.Write([]byte(answer[1]))
+		})
+	}
 	mux.HandleFunc("/declined", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(402)
