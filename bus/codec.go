@@ -3,6 +3,7 @@ package bus
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/fxamacker/cbor/v2"
@@ -38,21 +39,50 @@ const maxFlowInline = 256 << 10
 // maxDefinition bounds what a definition may expand to, in bytes.
 const maxDefinition = 64 << 20
 
+// Limits of the decoders: the library's own are for strangers' data and were
+// met by ours. What is read here this program wrote, so they only bound what a
+// damaged length could ask for.
+const (
+	// A message has at most maxPayload bytes, so no list in it has more elements.
+	maxMessageElements = maxPayload
+	// The longest lists in a checkpoint's part are the tasks of one run
+	// (engine.MaxTasks), what fold copied into one part, and a task's attempts.
+	maxPartElements = 1 << 17
+	maxPairs        = 1 << 10 // keys of a record
+	maxNesting      = 32
+)
+
+var (
+	messageDec    = decMode(maxMessageElements)
+	checkpointDec = decMode(maxPartElements)
+)
+
+func decMode(elements int) cbor.DecMode {
+	mode, err := cbor.DecOptions{MaxNestedLevels: maxNesting, MaxArrayElements: elements, MaxMapPairs: maxPairs}.DecMode()
+	if err != nil {
+		panic(err) // the options are constants
+	}
+	return mode
+}
+
+// maxWindow bounds what the decompression of a checkpoint takes, in bytes.
+const maxWindow = 8 << 20
+
+// newZip is how everything is compressed here.
+func newZip(w io.Writer) (*zstd.Encoder, error) {
+	return zstd.NewWriter(w, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(1<<20))
+}
+
 // codec turns records into messages and back. It holds no state but its
 // buffers' pools and is safe for concurrent use.
 type codec struct {
 	writer string
-	dec    cbor.DecMode
 	zip    *zstd.Encoder
 	unzip  *zstd.Decoder
 }
 
 func newCodec(writer string) (*codec, error) {
-	dec, err := cbor.DecOptions{MaxNestedLevels: 32, MaxArrayElements: 1 << 24, MaxMapPairs: 1 << 20}.DecMode()
-	if err != nil {
-		return nil, err
-	}
-	zip, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(1<<20))
+	zip, err := newZip(nil)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +90,7 @@ func newCodec(writer string) (*codec, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &codec{writer: writer, dec: dec, zip: zip, unzip: unzip}, nil
+	return &codec{writer: writer, zip: zip, unzip: unzip}, nil
 }
 
 func (c *codec) bundle(records []cbor.RawMessage) ([]byte, error) {
@@ -93,7 +123,7 @@ func (c *codec) read(subject string, header nats.Header, data []byte) ([]engine.
 		return []engine.Record{&rec}, nil
 	}
 	var b bundle
-	if err := c.dec.Unmarshal(data, &b); err != nil {
+	if err := messageDec.Unmarshal(data, &b); err != nil {
 		return bad(subject, err), nil
 	}
 	if b.Format > engine.FormatVersion {
@@ -120,22 +150,22 @@ func (c *codec) record(subject string, raw []byte) (engine.Record, error) {
 	switch {
 	case strings.HasPrefix(subject, subjectAttempt):
 		rec := new(engine.AttemptRecord)
-		return rec, c.dec.Unmarshal(raw, rec)
+		return rec, messageDec.Unmarshal(raw, rec)
 	case strings.HasPrefix(subject, subjectSubmit):
 		rec := new(engine.SubmitRecord)
-		return rec, c.dec.Unmarshal(raw, rec)
+		return rec, messageDec.Unmarshal(raw, rec)
 	case strings.HasPrefix(subject, subjectControl):
 		rec := new(engine.ControlRecord)
-		return rec, c.dec.Unmarshal(raw, rec)
+		return rec, messageDec.Unmarshal(raw, rec)
 	case strings.HasPrefix(subject, subjectFlow):
 		rec := new(flowMessage)
-		if err := c.dec.Unmarshal(raw, rec); err != nil {
+		if err := messageDec.Unmarshal(raw, rec); err != nil {
 			return nil, err
 		}
 		return &rec.FlowRecord, c.expand(rec)
 	case subject == subjectInstall:
 		rec := new(engine.InstallRecord)
-		return rec, c.dec.Unmarshal(raw, rec)
+		return rec, messageDec.Unmarshal(raw, rec)
 	}
 	return nil, fmt.Errorf("unknown subject")
 }

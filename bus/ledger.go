@@ -79,15 +79,15 @@ func (l *Ledger) Append(ctx context.Context, rec engine.Record) (uint64, error) 
 	case *engine.SubmitRecord:
 		return l.submits.append(ctx, rec)
 	case *engine.ControlRecord:
-		return l.write(ctx, subjectControl+string(rec.Run), rec, nil)
+		return l.write(ctx, subjectControl+string(rec.Run), rec)
 	case *engine.InstallRecord:
-		return l.write(ctx, subjectInstall, rec, nil)
+		return l.write(ctx, subjectInstall, rec)
 	case *engine.FlowRecord:
 		m, err := l.flowMessage(ctx, rec)
 		if err != nil {
 			return 0, err
 		}
-		return l.write(ctx, subjectFlow+string(rec.Flow), m, nats.Header{headerHash: {rec.Hash}})
+		return l.write(ctx, subjectFlow+string(rec.Flow), m)
 	}
 	return 0, fmt.Errorf("%w: a %T is not written by the engine", engine.ErrInvalid, rec)
 }
@@ -102,29 +102,26 @@ func (l *Ledger) AppendTogether(ctx context.Context, recs []*engine.SubmitRecord
 		}
 		raw[i] = data
 	}
-	return l.writeBundle(ctx, l.submits.subject, raw, nil)
+	return l.writeBundle(ctx, l.submits.subject, raw)
 }
 
-// headerHash names the flow version in a flow record's message, for the purge.
-const headerHash = "Qarion-Flow-Hash"
-
 // write publishes one record as a bundle of its own.
-func (l *Ledger) write(ctx context.Context, subject string, rec any, header nats.Header) (uint64, error) {
+func (l *Ledger) write(ctx context.Context, subject string, rec any) (uint64, error) {
 	raw, err := cbor.Marshal(rec)
 	if err != nil {
 		return 0, fmt.Errorf("encode record: %w", err)
 	}
-	return l.writeBundle(ctx, subject, []cbor.RawMessage{raw}, header)
+	return l.writeBundle(ctx, subject, []cbor.RawMessage{raw})
 }
 
-func (l *Ledger) writeBundle(ctx context.Context, subject string, records []cbor.RawMessage, header nats.Header) (uint64, error) {
+func (l *Ledger) writeBundle(ctx context.Context, subject string, records []cbor.RawMessage) (uint64, error) {
 	data, err := l.codec.bundle(records)
 	if err != nil {
 		return 0, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
-	ack, err := l.js.PublishMsg(ctx, &nats.Msg{Subject: subject, Data: data, Header: header})
+	ack, err := l.js.PublishMsg(ctx, &nats.Msg{Subject: subject, Data: data})
 	if err != nil {
 		return 0, unavailable(err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/qarion/qarion/bus"
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/internal/testkit"
 )
@@ -36,47 +37,43 @@ func entries(t *testing.T, n *testkit.Node) (all []engine.Entry) {
 	return all
 }
 
-func TestLedger_PurgeKeepsWhatIsInUse(t *testing.T) {
+func TestLedger_APurgeIsToldFromALoss(t *testing.T) {
 	n := testkit.StartNode(t, testkit.NodeConfig{Types: []engine.TaskType{testkit.TaskFunc{Do: value}}})
-	old := flow("f", nil, "a")
-	_, oldHash, _ := old.Encode()
-	put(t, n, old)
-	put(t, n, flow("f", nil, "b"))
-	put(t, n, flow("f", nil, "c"))
+	put(t, n, flow("f", nil, "a"))
 	runToEnd(t, n, "f")
 	last, err := n.Ledger.Last(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	later := engine.At(time.Now().Add(time.Hour))
-	if err := n.Ledger.Purge(t.Context(), last+1, engine.At(time.Now().Add(-time.Hour)), nil); err != nil {
-		t.Fatal(err)
-	}
-	before := len(entries(t, n))
-	if err := n.Ledger.Purge(t.Context(), last+1, later, map[string]bool{oldHash: true}); err != nil {
-		t.Fatal(err)
-	}
-	var kept []string
-	for _, e := range entries(t, n) {
-		for _, rec := range e.Records {
-			switch rec := rec.(type) {
-			case *engine.InstallRecord:
-				kept = append(kept, "install")
-			case *engine.FlowRecord:
-				f, err := engine.DecodeFlow(rec.Definition)
-				if err != nil {
-					t.Fatal(err)
-				}
-				kept = append(kept, "flow "+string(f.Tasks[0].ID))
-			case *engine.ControlRecord: // what entries wrote
-			default:
-				t.Errorf("a %T was kept", rec)
-			}
+	now := engine.At(time.Now())
+	for _, c := range []struct {
+		older engine.Micros
+		want  uint64
+	}{{now - engine.Micros(time.Hour/time.Microsecond), 1}, {now + engine.Micros(time.Hour/time.Microsecond), 4}} {
+		if got, err := n.Ledger.Since(t.Context(), c.older, 4); err != nil || got != c.want {
+			t.Errorf("entries since %s begin at %d, want %d: %v", c.older.Format(), got, c.want, err)
 		}
 	}
-	if got := strings.Join(kept, ", "); got != "install, flow a, flow c" || before < 6 {
-		t.Errorf("kept %s (before: %d entries)", got, before)
+	purged := func(want uint64) {
+		t.Helper()
+		if got, err := n.Ledger.Purged(t.Context()); err != nil || got != want {
+			t.Errorf("purged before %d, want %d: %v", got, want, err)
+		}
 	}
+	purged(0)
+	for range 2 { // again: nothing happens
+		if err := n.Ledger.Purge(t.Context(), 4); err != nil {
+			t.Fatal(err)
+		}
+		purged(4)
+	}
+	if all := entries(t, n); all[0].Seq != 4 || all[len(all)-1].Seq < last {
+		t.Errorf("the ledger begins at %d", all[0].Seq)
+	}
+	if _, err := n.Bus.Ledger(t.Context(), bus.LedgerConfig{Node: "again"}); err != nil { // opening it again forgets nothing
+		t.Fatal(err)
+	}
+	purged(4)
 }
 
 func TestLedger_UnreadableRecordsAreCountedAndSkipped(t *testing.T) {

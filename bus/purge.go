@@ -4,37 +4,84 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sort"
-	"time"
+	"strconv"
+	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/qarion/qarion/engine"
 )
 
-// Purge implements engine.Ledger: subject by subject, so that the newest flow
-// versions, which may be the oldest messages of all, stay.
-func (l *Ledger) Purge(ctx context.Context, before uint64, older engine.Micros, keep map[string]bool) error {
+// metaPurged is the key in the stream's metadata that says how far the ledger
+// was purged.
+const metaPurged = "qarion_purged_before"
+
+// Purge implements engine.Ledger.
+func (l *Ledger) Purge(ctx context.Context, before uint64) error {
+	if done, err := l.Purged(ctx); err != nil || before <= done {
+		return err
+	}
+	if err := l.note(ctx, metaPurged, strconv.FormatUint(before, 10)); err != nil {
+		return fmt.Errorf("note that the ledger is purged before %d: %w", before, err)
+	}
+	if err := l.stream.Purge(ctx, jetstream.WithPurgeSequence(before)); err != nil {
+		return fmt.Errorf("purge the ledger before %d: %w", before, err)
+	}
+	return nil
+}
+
+// Purged implements engine.Ledger.
+func (l *Ledger) Purged(ctx context.Context) (uint64, error) {
+	info, err := l.stream.Info(ctx)
+	if err != nil {
+		return 0, unavailable(err)
+	}
+	text := info.Config.Metadata[metaPurged]
+	if text == "" {
+		return 0, nil
+	}
+	seq, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return 0, damaged(fmt.Errorf("stream %s: %s is %q", StreamLedger, metaPurged, text))
+	}
+	return seq, nil
+}
+
+// note stores a fact about the ledger with its stream's configuration: it does
+// not lie in the messages that it is about.
+func (l *Ledger) note(ctx context.Context, key, text string) error {
 	info, err := l.stream.Info(ctx)
 	if err != nil {
 		return unavailable(err)
 	}
-	limit, err := l.firstSince(ctx, info.State.FirstSeq, min(before, info.State.LastSeq+1), older.Time())
-	if err != nil || limit <= info.State.FirstSeq {
-		return err
+	cfg := info.Config
+	cfg.Metadata = ownMetadata(cfg.Metadata)
+	cfg.Metadata[key] = text
+	if _, err := l.js.UpdateStream(ctx, cfg); err != nil {
+		return unavailable(err)
 	}
-	for _, subject := range []string{subjectTrigger + ">", subjectSubmit + "*", subjectAttempt + "*", subjectControl + "*"} {
-		err := l.stream.Purge(ctx, jetstream.WithPurgeSubject(subject), jetstream.WithPurgeSequence(limit))
-		if err != nil {
-			return fmt.Errorf("purge %s before %d: %w", subject, limit, err)
-		}
-	}
-	return l.purgeFlows(ctx, limit, keep)
+	return nil
 }
 
-// firstSince finds, between two sequences, the first message that is not older
-// than a time. Timestamps grow with sequences, so it searches by halves.
-func (l *Ledger) firstSince(ctx context.Context, from, to uint64, t time.Time) (uint64, error) {
+// ownMetadata is what this program wrote of a stream's metadata; the server
+// adds to it by itself.
+func ownMetadata(all map[string]string) map[string]string {
+	own := make(map[string]string, len(all)+1)
+	maps.Copy(own, all)
+	maps.DeleteFunc(own, func(key, _ string) bool { return strings.HasPrefix(key, "_nats.") })
+	return own
+}
+
+// Since implements engine.Ledger. Timestamps grow with sequences, so it
+// searches by halves.
+func (l *Ledger) Since(ctx context.Context, t engine.Micros, upTo uint64) (uint64, error) {
+	info, err := l.stream.Info(ctx)
+	if err != nil {
+		return 0, unavailable(err)
+	}
+	from, to := info.State.FirstSeq, min(upTo, info.State.LastSeq+1)
 	var failed error
 	n := sort.Search(int(to-min(from, to)), func(i int) bool {
 		m, err := l.stream.GetMsg(ctx, from+uint64(i), jetstream.WithGetMsgSubject(">"))
@@ -42,54 +89,10 @@ func (l *Ledger) firstSince(ctx context.Context, from, to uint64, t time.Time) (
 			return true // nothing from here on
 		}
 		if err != nil {
-			failed = err
+			failed = unavailable(err)
 			return true
 		}
-		return m.Sequence >= to || !m.Time.Before(t)
+		return m.Sequence >= to || !m.Time.Before(t.Time())
 	})
 	return from + uint64(n), failed
-}
-
-// purgeFlows deletes old flow versions that are neither the newest of their
-// flow nor in use.
-func (l *Ledger) purgeFlows(ctx context.Context, limit uint64, keep map[string]bool) error {
-	info, err := l.stream.Info(ctx, jetstream.WithSubjectFilter(subjectFlow+"*"))
-	if err != nil {
-		return unavailable(err)
-	}
-	for subject, n := range info.State.Subjects {
-		if n < 2 {
-			continue
-		}
-		if err := l.purgeFlow(ctx, subject, limit, keep); err != nil {
-			return fmt.Errorf("purge old versions of %s: %w", subject, err)
-		}
-	}
-	return nil
-}
-
-func (l *Ledger) purgeFlow(ctx context.Context, subject string, limit uint64, keep map[string]bool) error {
-	newest, err := l.stream.GetLastMsgForSubject(ctx, subject)
-	if err != nil {
-		return err
-	}
-	for seq := uint64(1); ; seq++ {
-		m, err := l.stream.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(subject))
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		seq = m.Sequence
-		if seq >= limit || seq == newest.Sequence {
-			return nil
-		}
-		if keep[m.Header.Get(headerHash)] {
-			continue
-		}
-		if err := l.stream.DeleteMsg(ctx, seq); err != nil {
-			return err
-		}
-	}
 }

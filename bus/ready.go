@@ -55,11 +55,22 @@ type readyMessage struct {
 	Tasks  []engine.ReadyTask `cbor:"2,keyasint"`
 }
 
-// Push implements engine.ReadyQueue.
+// maxReady is the largest READY message, in bytes: a message may have
+// maxPayload, and one task with everything that it may read (engine.MaxTasks
+// values, each by its place) takes less.
+const maxReady = maxPayload - 4<<10
+
+// Push implements engine.ReadyQueue. A bundle that is too large for a message
+// goes out as several.
 func (q *ReadyQueue) Push(ctx context.Context, tasks []engine.ReadyTask, accepted func(uint64, error)) {
 	data, err := cbor.Marshal(readyMessage{engine.FormatVersion, tasks})
 	if err != nil {
 		accepted(0, err)
+		return
+	}
+	if half := len(tasks) / 2; len(data) > maxReady && half > 0 {
+		q.Push(ctx, tasks[:half], accepted)
+		q.Push(ctx, tasks[half:], accepted)
 		return
 	}
 	future, err := q.push.PublishMsgAsync(&nats.Msg{Subject: subjectReady + defaultPool, Data: data})
@@ -154,7 +165,7 @@ type delivery struct {
 func newDelivery(m jetstream.Msg, leave func()) (*delivery, error) {
 	d := &delivery{msg: m, leave: sync.OnceFunc(leave)}
 	var rm readyMessage
-	if err := cbor.Unmarshal(m.Data(), &rm); err != nil {
+	if err := messageDec.Unmarshal(m.Data(), &rm); err != nil {
 		return d, err
 	}
 	meta, err := m.Metadata()

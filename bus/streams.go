@@ -11,10 +11,11 @@ import (
 
 // Names of the streams.
 const (
-	StreamLedger   = "QARION_LEDGER"
-	StreamTriggers = "QARION_TRIGGERS"
-	StreamReady    = "QARION_READY"
-	StreamEvents   = "QARION_EVENTS"
+	StreamLedger      = "QARION_LEDGER"
+	StreamCheckpoints = "QARION_CHECKPOINTS"
+	StreamTriggers    = "QARION_TRIGGERS"
+	StreamReady       = "QARION_READY"
+	StreamEvents      = "QARION_EVENTS"
 )
 
 // bucketBlobs is the object store of large values.
@@ -34,8 +35,24 @@ func ledgerConfig() jetstream.StreamConfig {
 		Description: "qarion: everything that happened, in order",
 		Subjects: []string{
 			subjectInstall, subjectFlow + "*", subjectSubmit + "*",
-			subjectAttempt + "*", subjectControl + "*", subjectCheckpoint + "*.*",
+			subjectAttempt + "*", subjectControl + "*",
 		},
+		Storage:     jetstream.FileStorage,
+		Retention:   jetstream.LimitsPolicy,
+		Discard:     jetstream.DiscardNew,
+		Duplicates:  100 * time.Millisecond,
+		AllowDirect: true,
+		Replicas:    1,
+	}
+}
+
+// checkpointConfig: a stream of their own, so that the ledger has no gap but
+// what a purge leaves at its beginning, and is read without them.
+func checkpointConfig() jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:        StreamCheckpoints,
+		Description: "qarion: what the ledger amounts to, so that a start reads only its end",
+		Subjects:    []string{subjectCheckpoint + "*.*"},
 		Storage:     jetstream.FileStorage,
 		Retention:   jetstream.LimitsPolicy,
 		Discard:     jetstream.DiscardNew,
@@ -58,11 +75,14 @@ func readyConfig() jetstream.StreamConfig {
 }
 
 // ensureStream creates a stream, or opens the one that is there and brings its
-// configuration up to date.
+// configuration up to date. Facts that were noted with it stay.
 func ensureStream(ctx context.Context, js jetstream.JetStream, cfg jetstream.StreamConfig) (jetstream.Stream, error) {
 	s, err := js.CreateStream(ctx, cfg)
 	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-		s, err = js.UpdateStream(ctx, cfg)
+		if s, err = js.Stream(ctx, cfg.Name); err == nil {
+			cfg.Metadata = ownMetadata(s.CachedInfo().Config.Metadata)
+			s, err = js.UpdateStream(ctx, cfg)
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open stream %s: %w", cfg.Name, err)

@@ -10,7 +10,7 @@ const (
 	subjectSubmit     = "qarion.submit."     // <node>
 	subjectAttempt    = "qarion.attempt."    // <worker>
 	subjectControl    = "qarion.control."    // <run>
-	subjectCheckpoint = "qarion.checkpoint." // <ledger sequence>.<part>
+	subjectCheckpoint = "qarion.checkpoint." // <ledger sequence>.<piece>, in a stream of their own
 )
 
 // Subjects of READY.

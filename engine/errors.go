@@ -15,4 +15,6 @@ var (
 	ErrDenied = errors.New("denied")
 	// ErrUnavailable: it cannot be done now and may work later.
 	ErrUnavailable = errors.New("unavailable")
+	// ErrDamaged: something that was stored is missing or cannot be read.
+	ErrDamaged = errors.New("damaged")
 )

@@ -89,8 +89,13 @@ func (f *Flow) Encode() (definition []byte, hash string, err error) {
 	if err != nil {
 		return nil, "", fmt.Errorf("encode flow %s: %w", f.ID, err)
 	}
+	return definition, FlowHash(definition), nil
+}
+
+// FlowHash is the content hash of what Encode wrote.
+func FlowHash(definition []byte) string {
 	sum := sha256.Sum256(definition)
-	return definition, hex.EncodeToString(sum[:16]), nil
+	return hex.EncodeToString(sum[:16])
 }
 
 // DecodeFlow reads what Encode wrote.

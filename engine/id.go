@@ -102,6 +102,29 @@ func runID(at time.Time, entropy [10]byte) RunID {
 	return RunID(base32(id[:], 26))
 }
 
+// Pack is the id as the 128 bits that it stands for; false when it is no ULID.
+func (id RunID) Pack() (bits [16]byte, ok bool) {
+	if len(id) != 26 || id[0] > '7' {
+		return bits, false
+	}
+	acc, have, next := uint(0), 0, len(bits)-1
+	for i := len(id) - 1; i >= 0; i-- {
+		digit := strings.IndexByte(crockford, id[i])
+		if digit < 0 {
+			return bits, false
+		}
+		acc |= uint(digit) << have
+		if have += 5; have >= 8 && next >= 0 {
+			bits[next] = byte(acc)
+			acc, have, next = acc>>8, have-8, next-1
+		}
+	}
+	return bits, true
+}
+
+// UnpackRunID is the id that Pack made the bits of.
+func UnpackRunID(bits [16]byte) RunID { return RunID(base32(bits[:], 26)) }
+
 // base32 writes the big-endian number b as n digits of Crockford's base 32.
 func base32(b []byte, n int) string {
 	out := make([]byte, n)

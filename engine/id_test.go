@@ -82,3 +82,22 @@ func TestRetryPolicy_DelaysAsAsked(t *testing.T) {
 		}
 	}
 }
+
+func TestRunID_PacksIntoSixteenBytes(t *testing.T) {
+	next := RunIDs()
+	ids := []RunID{"00000000000000000000000000", "7ZZZZZZZZZZZZZZZZZZZZZZZZZ", DeriveRunID(time.UnixMilli(1_700_000_000_000), "inst", 7)}
+	for range 1000 {
+		ids = append(ids, next(time.Now()))
+	}
+	for _, id := range ids {
+		bits, ok := id.Pack()
+		if back := UnpackRunID(bits); !ok || back != id {
+			t.Fatalf("%s became %s (%v)", id, back, ok)
+		}
+	}
+	for _, id := range []RunID{"", "r1", "8ZZZZZZZZZZZZZZZZZZZZZZZZZ", "0000000000000000000000000U", "00000000000000000000000000000"} {
+		if _, ok := id.Pack(); ok {
+			t.Errorf("%q was packed", id)
+		}
+	}
+}

@@ -38,8 +38,13 @@ type Ledger interface {
 	Last(ctx context.Context) (uint64, error)
 	// Read returns one record; ErrNotFound when it was purged.
 	Read(ctx context.Context, at Pos) (Record, error)
-	// Purge removes what stands before a sequence and is older than a time,
-	// apart from flow versions in keep (by hash), the newest version of each
-	// flow and the installation record.
-	Purge(ctx context.Context, before uint64, older Micros, keep map[string]bool) error
+	// Since is the first sequence, from what is there up to a given one, whose
+	// entry is not older than a time; the given one when all are older.
+	Since(ctx context.Context, t Micros, upTo uint64) (uint64, error)
+	// Purge removes every entry before a sequence. That it does is stored
+	// first, so that a gap which a purge left can be told from a loss.
+	Purge(ctx context.Context, before uint64) error
+	// Purged is the sequence before which everything has been purged, or may
+	// have been; 1 or less when nothing was.
+	Purged(ctx context.Context) (uint64, error)
 }

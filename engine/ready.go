@@ -31,7 +31,8 @@ type ReadyInput struct {
 // it loses, the scheduler emits again from the fold.
 type ReadyQueue interface {
 	// Push publishes one bundle without waiting; accepted is called with its
-	// sequence, or with an error when it was not stored.
+	// sequence, or with an error when it was not stored: once, or for each
+	// piece of a bundle that is too large for one message.
 	Push(ctx context.Context, bundle []ReadyTask, accepted func(seq uint64, err error))
 	// Pull hands deliveries to fn until ctx ends; at most ahead bundles are
 	// delivered and not yet finished. fn must not block for long.

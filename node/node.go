@@ -168,12 +168,16 @@ func (n *Node) openEngine(ctx context.Context) error {
 	if n.cfg.NoViews {
 		projections = []engine.Projection{n.runs}
 	}
+	checkpoints, err := n.Bus.Checkpoints(ctx, n.ledger)
+	if err != nil {
+		return err
+	}
 	ready, err := n.Bus.ReadyQueue(ctx)
 	if err != nil {
 		return err
 	}
 	cfg := runtime.Config{
-		Ledger: n.ledger, Checkpoints: n.ledger, ReadyQueue: ready, Blobs: n.blobs, Projections: projections,
+		Ledger: n.ledger, Checkpoints: checkpoints, ReadyQueue: ready, Blobs: n.blobs, Projections: projections,
 		TaskTypes: taskTypes(n.calls), Worker: "local", Version: n.cfg.Version, Slots: n.cfg.Slots,
 		Retention: n.cfg.Keep.Runs, OnlyOwn: n.cfg.OnlyOwn, Log: n.log,
 	}

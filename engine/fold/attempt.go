@@ -14,6 +14,7 @@ func (s *step) attempt(rec *engine.AttemptRecord) {
 	if r == nil {
 		return // closed: a bundle that was written twice
 	}
+	s.touch(r)
 	i, ok := r.Graph.Index[rec.Task]
 	if !ok || rec.Item != 0 {
 		s.Bad++

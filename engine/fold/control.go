@@ -12,6 +12,7 @@ func (s *step) control(rec *engine.ControlRecord) {
 	if r == nil {
 		return // it ended before the record: ledger order decides
 	}
+	s.touch(r)
 	switch rec.Kind {
 	case engine.ControlCancel:
 		s.end(r, engine.Cancelled, "cancelled", cmp.Or(rec.Reason, "cancelled"))
@@ -36,6 +37,7 @@ func (s *step) end(r *Run, status engine.Status, class, reason string) {
 	if r.Ending != "" {
 		return
 	}
+	s.touch(r)
 	r.Ending, r.endReason, r.endClass = status, reason, class
 	if r.firstError == nil {
 		r.firstError = &engine.RunError{Class: class, Message: reason}

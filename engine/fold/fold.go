@@ -25,10 +25,15 @@ type State struct {
 	runs     map[engine.RunID]*Run
 	seen     dedupe
 	told     told
+
+	gen    uint64    // of the newest snapshot
+	taking *Snapshot // that is being taken; nil: none
 }
 
 // flowState is what is known of one flow.
 type flowState struct {
+	id      engine.FlowID
+	gen     uint64 // of the last snapshot that has it, or that began before it
 	current string // hash of the newest version; "" when removed
 	batch   int64  // the last batch id given out
 	active  []engine.RunID
@@ -163,12 +168,14 @@ func (s *step) flow(rec *engine.FlowRecord) {
 	}
 }
 
+// flowState is a flow's state, which is about to change.
 func (s *State) flowState(id engine.FlowID) *flowState {
 	fs := s.flows[id]
 	if fs == nil {
-		fs = &flowState{}
+		fs = &flowState{id: id, gen: s.gen}
 		s.flows[id] = fs
 	}
+	s.touchFlow(fs)
 	return fs
 }
 
@@ -295,7 +302,7 @@ func (s *step) open(rec *engine.SubmitRecord, v *version, fs *flowState) *Run {
 	g := v.graph
 	v.runs++
 	r := &Run{
-		ID: rec.Run, Graph: g, Status: engine.Pending, accepted: cmp.Or(rec.Stored, s.at), Seq: s.pos.Seq,
+		ID: rec.Run, Graph: g, Status: engine.Pending, accepted: cmp.Or(rec.Stored, s.at), Seq: s.pos.Seq, gen: s.gen,
 		Batch: rec.BatchID, execution: rec.ExecutionDate,
 		triggerType: rec.TriggerType, triggerID: rec.TriggerID,
 		Tasks: make([]TaskState, len(g.Flow.Tasks)), open: len(g.Flow.Tasks),
@@ -320,6 +327,7 @@ func (s *step) open(rec *engine.SubmitRecord, v *version, fs *flowState) *Run {
 }
 
 func (s *step) start(r *Run, fs *flowState) {
+	s.touch(r)
 	fs.active = append(fs.active, r.ID)
 	r.Status = engine.Running
 	r.Deadline = s.at + engine.Micros(r.Graph.Flow.Timeout/time.Microsecond)

@@ -23,6 +23,9 @@ func (s *State) RunIDs() []engine.RunID { return slices.Sorted(maps.Keys(s.runs)
 // Open is the number of open runs.
 func (s *State) Open() int { return len(s.runs) }
 
+// Size is about how much the state holds: open runs and caller keys.
+func (s *State) Size() int { return len(s.runs) + s.seen.len() }
+
 // Graphs yields the flow versions in use: the newest of each flow, and those
 // that open runs started with.
 func (s *State) Graphs() iter.Seq[*Graph] {

@@ -29,6 +29,7 @@ type Run struct {
 	variables              []byte     // JSON object, or nil
 	variablesAt            engine.Pos // where they stand, when larger than keepVariables
 	Seq                    uint64     // ledger sequence that opened it
+	gen                    uint64     // of the last snapshot that has it, or that began before it
 
 	Tasks       []TaskState
 	open        int // tasks that are not final

@@ -2,6 +2,7 @@ package fold
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
@@ -158,13 +159,22 @@ func (s *sim) restart() {
 		for _, e := range s.log[:from] {
 			state.Apply(e)
 		}
-		snap, err := state.Snapshot("test")
-		if err != nil {
-			s.t.Fatal(err)
+		snap := state.Snapshot("test")
+		restored := NewRestoring(true)
+		for rest := s.log[from:]; ; { // it may go on while the snapshot is taken
+			if len(rest) > 0 && s.rng.IntN(2) == 0 {
+				state.Apply(rest[0])
+				rest = rest[1:]
+			}
+			part := snap.Next()
+			if part == nil {
+				break
+			}
+			if err := errors.Join(part.Fill(), restored.Add(part)); err != nil {
+				s.t.Fatal(err)
+			}
 		}
-		if state, err = Restore(snap); err != nil {
-			s.t.Fatal(err)
-		}
+		state = restored.State()
 	}
 	for _, e := range s.log[from:] {
 		state.Apply(e)

@@ -8,22 +8,36 @@ import (
 	"github.com/qarion/qarion/engine"
 )
 
-// Snapshot is the fold's state as data, for checkpoints. It holds the flow
-// versions in use, so that it can be read without anything else.
-type Snapshot struct {
+// Part is a piece of the state as data: a snapshot is a row of parts. Each is
+// small, however large the state is. The first ones hold the flow versions in
+// use, so that a snapshot can be read without anything else.
+type Part struct {
 	Format       int            `cbor:"1,keyasint"` // FormatVersion of the writer
 	Writer       string         `cbor:"2,keyasint"` // program version, for the message to an older one
 	Seq          uint64         `cbor:"3,keyasint"`
 	Installation string         `cbor:"4,keyasint"`
 	Bad          int            `cbor:"5,keyasint"`
-	Flows        []flowSnapshot `cbor:"6,keyasint"`
-	Versions     [][]byte       `cbor:"7,keyasint"` // definitions
-	Runs         []runSnapshot  `cbor:"8,keyasint"`
-	Seen         []dedupeEntry  `cbor:"9,keyasint"`
+	Flows        []flowSnapshot `cbor:"6,keyasint,omitempty"` // entries of one flow add up
+	Versions     [][]byte       `cbor:"7,keyasint,omitempty"` // definitions
+	Runs         []runSnapshot  `cbor:"8,keyasint,omitempty"`
+	Seen         []keySnapshot  `cbor:"9,keyasint,omitempty"` // oldest first
 
 	Taken    engine.TriggerPlace `cbor:"10,keyasint,omitempty"`
 	Rejected uint64              `cbor:"11,keyasint,omitempty"`
 	Told     told                `cbor:"12,keyasint,omitempty"`
+
+	graphs []*Graph // whose definitions Versions will be
+}
+
+// partSize is about how many tasks, run ids and keys a part holds. One run, or
+// one flow, may go beyond it.
+const partSize = 1024
+
+type keySnapshot struct {
+	_    struct{} `cbor:",toarray"`
+	Hash [16]byte
+	Run  engine.RunID
+	At   engine.Micros
 }
 
 type flowSnapshot struct {
@@ -80,28 +94,176 @@ type taskSnapshot struct {
 	History   []attemptNote `cbor:"21,keyasint,omitempty"`
 }
 
-// Snapshot copies the state into data. What it shares with the state (values,
-// histories) is only ever replaced, never changed in place.
-func (s *State) Snapshot(writer string) (*Snapshot, error) {
-	snap := &Snapshot{
-		Format: engine.FormatVersion, Writer: writer, Seq: s.Seq, Installation: s.Installation, Bad: s.Bad,
-		Seen: slices.Clone(s.seen.order), Taken: s.Taken, Rejected: s.Rejected, Told: s.told,
+// Snapshot is a snapshot that is being taken: of the state as it was when it
+// began, whatever is applied meanwhile. What is about to change is copied
+// before, the rest when its turn comes; so no step takes long. It belongs to
+// the state's goroutine.
+type Snapshot struct {
+	Seq uint64 // of the last entry that it covers
+
+	state  *State
+	gen    uint64
+	head   Part
+	count  Count
+	graphs []*Graph
+	flows  []*flowState
+	runs   []*Run
+	keys   keys
+
+	full []*Part // copied before their turn came
+	part *Part   // being filled
+	size int
+}
+
+// Snapshot begins a snapshot. One that is still being taken is given up.
+func (s *State) Snapshot(writer string) *Snapshot {
+	s.gen++
+	x := &Snapshot{
+		Seq: s.Seq, state: s, gen: s.gen, keys: s.seen.keys(),
+		head: Part{
+			Format: engine.FormatVersion, Writer: writer, Seq: s.Seq, Installation: s.Installation, Bad: s.Bad,
+			Taken: s.Taken, Rejected: s.Rejected, Told: s.told,
+		},
+		graphs: make([]*Graph, 0, len(s.versions)),
+		flows:  slices.AppendSeq(make([]*flowState, 0, len(s.flows)), maps.Values(s.flows)),
+		runs:   slices.AppendSeq(make([]*Run, 0, len(s.runs)), maps.Values(s.runs)),
 	}
-	for _, id := range slices.Sorted(maps.Keys(s.flows)) {
-		f := s.flows[id]
-		snap.Flows = append(snap.Flows, flowSnapshot{id, f.current, f.batch, slices.Clone(f.active), slices.Clone(f.queue)})
+	for _, v := range s.versions {
+		x.graphs = append(x.graphs, v.graph)
 	}
-	for _, hash := range slices.Sorted(maps.Keys(s.versions)) {
-		def, _, err := s.versions[hash].graph.Flow.Encode()
-		if err != nil {
-			return nil, err
+	x.count = Count{Versions: len(x.graphs), Runs: len(x.runs), Keys: s.seen.len()}
+	x.turn()
+	s.taking = x
+	return x
+}
+
+// Count is what the snapshot holds.
+func (x *Snapshot) Count() Count { return x.count }
+
+// Close ends a snapshot that was not taken to its end.
+func (x *Snapshot) Close() {
+	if x.state.taking == x {
+		x.state.taking = nil
+	}
+}
+
+// Next copies the next part; nil: that was all.
+func (x *Snapshot) Next() *Part {
+	if len(x.graphs) > 0 {
+		p := x.head
+		for n := 0; n < partSize && len(x.graphs) > 0; n += 8 + len(x.graphs[0].Flow.Tasks) {
+			p.graphs = append(p.graphs, x.graphs[0])
+			x.graphs = x.graphs[1:]
+			if len(x.graphs) == 0 {
+				break
+			}
 		}
-		snap.Versions = append(snap.Versions, def)
+		return &p
 	}
-	for _, id := range slices.Sorted(maps.Keys(s.runs)) {
-		snap.Runs = append(snap.Runs, s.runs[id].snapshot())
+	for len(x.full) == 0 && x.copySome() {
 	}
-	return snap, nil
+	if len(x.full) > 0 {
+		p := x.full[0]
+		x.full = x.full[1:]
+		return p
+	}
+	p := x.part
+	x.part = nil
+	if p == nil {
+		x.Close()
+	}
+	return p
+}
+
+// copySome copies what comes next; false: there is no more.
+func (x *Snapshot) copySome() bool {
+	switch {
+	case x.part == nil:
+		return false
+	case len(x.flows) > 0:
+		x.flow(x.flows[0])
+		x.flows = x.flows[1:]
+	case len(x.runs) > 0:
+		x.run(x.runs[0])
+		x.runs[0] = nil
+		x.runs = x.runs[1:]
+	case x.keys.at < x.keys.to:
+		seen := x.keys.take(partSize - x.size)
+		x.part.Seen = append(x.part.Seen, seen...)
+		x.grown(len(seen))
+	default:
+		return false
+	}
+	return true
+}
+
+// run copies a run, unless that was done already.
+func (x *Snapshot) run(r *Run) {
+	if r.gen != x.gen {
+		r.gen = x.gen
+		x.part.Runs = append(x.part.Runs, r.snapshot())
+		x.grown(1 + len(r.Tasks))
+	}
+}
+
+// flow copies a flow, unless that was done already; its lists in pieces.
+func (x *Snapshot) flow(f *flowState) {
+	if f.gen == x.gen {
+		return
+	}
+	f.gen = x.gen
+	active, queue := f.active, f.queue
+	for first := true; first || len(active)+len(queue) > 0; first = false {
+		fs := flowSnapshot{Flow: f.id, Current: f.current, Batch: f.batch}
+		fs.Active, active = cutIDs(active)
+		fs.Queue, queue = cutIDs(queue)
+		x.part.Flows = append(x.part.Flows, fs)
+		x.grown(1 + len(fs.Active) + len(fs.Queue))
+	}
+}
+
+func cutIDs(ids []engine.RunID) (piece, rest []engine.RunID) {
+	n := min(len(ids), partSize)
+	return slices.Clone(ids[:n]), ids[n:]
+}
+
+func (x *Snapshot) grown(n int) {
+	if x.size += n; x.size >= partSize {
+		x.full = append(x.full, x.part)
+		x.turn()
+	}
+}
+
+func (x *Snapshot) turn() {
+	p := x.head
+	x.part, x.size = &p, 0
+}
+
+// Fill completes a part with what is not copied: it is slow, and need not be
+// called on the state's goroutine.
+func (p *Part) Fill() error {
+	for _, g := range p.graphs {
+		def, _, err := g.Flow.Encode()
+		if err != nil {
+			return err
+		}
+		p.Versions = append(p.Versions, def)
+	}
+	p.graphs = nil
+	return nil
+}
+
+// touch copies what is about to change into the snapshot that is being taken.
+func (s *State) touch(r *Run) {
+	if s.taking != nil {
+		s.taking.run(r)
+	}
+}
+
+func (s *State) touchFlow(f *flowState) {
+	if s.taking != nil {
+		s.taking.flow(f)
+	}
 }
 
 func (r *Run) snapshot() runSnapshot {
@@ -121,38 +283,67 @@ func (r *Run) snapshot() runSnapshot {
 	return rs
 }
 
-// Restore builds the state that a snapshot was taken from.
-func Restore(snap *Snapshot) (*State, error) {
-	if snap.Format > engine.FormatVersion {
-		return nil, fmt.Errorf("%w: the checkpoint has format %d, written by qarion %s; this program reads up to %d", engine.ErrInvalid, snap.Format, snap.Writer, engine.FormatVersion)
+// Restoring builds the state that the parts of a snapshot were taken from.
+type Restoring struct {
+	state *State
+	keep  bool
+	have  Count
+}
+
+// Count is what a snapshot holds.
+type Count struct {
+	Versions int `cbor:"1,keyasint"`
+	Runs     int `cbor:"2,keyasint"`
+	Keys     int `cbor:"3,keyasint"`
+}
+
+// NewRestoring begins with nothing. One that does not keep what it reads only
+// says whether a snapshot can be restored, in little memory.
+func NewRestoring(keep bool) *Restoring { return &Restoring{state: NewState(), keep: keep} }
+
+// Add takes the next part. ErrInvalid: it was written in a newer format, or
+// does not fit to the others.
+func (r *Restoring) Add(p *Part) error {
+	if p.Format > engine.FormatVersion {
+		return fmt.Errorf("%w: the checkpoint has format %d, written by qarion %s; this program reads up to %d", engine.ErrInvalid, p.Format, p.Writer, engine.FormatVersion)
 	}
-	s := NewState()
-	s.Seq, s.Installation, s.Bad = snap.Seq, snap.Installation, snap.Bad
-	s.Taken, s.Rejected, s.told = snap.Taken, snap.Rejected, snap.Told
-	for _, e := range snap.Seen {
-		s.seen.put(e)
-	}
-	for _, def := range snap.Versions {
+	s := r.state
+	s.Seq, s.Installation, s.Bad = p.Seq, p.Installation, p.Bad
+	s.Taken, s.Rejected, s.told = p.Taken, p.Rejected, p.Told
+	for _, def := range p.Versions {
 		f, err := engine.DecodeFlow(def)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		_, hash, err := f.Encode()
-		if err != nil {
-			return nil, err
-		}
+		hash := engine.FlowHash(def)
 		s.versions[hash] = &version{graph: NewGraph(f, hash)}
 	}
-	for _, f := range snap.Flows {
-		s.flows[f.Flow] = &flowState{f.Current, f.Batch, f.Active, f.Queue}
-	}
-	for i := range snap.Runs {
-		if err := s.restoreRun(&snap.Runs[i]); err != nil {
-			return nil, err
+	for i := range p.Runs {
+		if err := s.restoreRun(&p.Runs[i]); err != nil {
+			return err
 		}
 	}
-	return s, nil
+	r.have.Versions, r.have.Runs, r.have.Keys = r.have.Versions+len(p.Versions), r.have.Runs+len(p.Runs), r.have.Keys+len(p.Seen)
+	if !r.keep {
+		clear(s.runs)
+		return nil
+	}
+	for _, f := range p.Flows {
+		fs := s.flowState(f.Flow)
+		fs.current, fs.batch = f.Current, f.Batch
+		fs.active, fs.queue = append(fs.active, f.Active...), append(fs.queue, f.Queue...)
+	}
+	for _, e := range p.Seen {
+		s.seen.put(e.Hash, e.Run, e.At)
+	}
+	return nil
 }
+
+// Count is what the parts so far held.
+func (r *Restoring) Count() Count { return r.have }
+
+// State is what the parts so far make.
+func (r *Restoring) State() *State { return r.state }
 
 func (s *State) restoreRun(rs *runSnapshot) error {
 	v := s.versions[rs.Hash]

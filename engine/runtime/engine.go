@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/qarion/qarion/engine"
-	"github.com/qarion/qarion/engine/fold"
 )
 
 // Defaults of Config.
@@ -149,6 +148,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		})
 	})
 	spawn("keep house", func() error { return e.keepHouse(base) })
+	spawn("purge", func() error { return e.purgeNowAndThen(base) })
 
 	select {
 	case <-e.ready:
@@ -279,20 +279,4 @@ func (e *Engine) openViews(ctx context.Context) error {
 		e.views.addView(v, at, follows...)
 	}
 	return nil
-}
-
-// newest is above every sequence.
-const newest = 1<<64 - 1
-
-// restore returns the state of the newest checkpoint that covers no more than
-// a sequence; that of the ledger's beginning when there is none.
-func (e *Engine) restore(ctx context.Context, atMost uint64) (*fold.State, error) {
-	snap, err := e.cfg.Checkpoints.Load(ctx, atMost)
-	if err != nil {
-		return nil, fmt.Errorf("load a checkpoint: %w", err)
-	}
-	if snap == nil {
-		return fold.NewState(), nil
-	}
-	return fold.Restore(snap)
 }

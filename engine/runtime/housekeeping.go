@@ -2,11 +2,9 @@ package runtime
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/qarion/qarion/engine"
-	"github.com/qarion/qarion/engine/fold"
 )
 
 // How often the engine looks after itself.
@@ -15,16 +13,13 @@ const (
 	checkpointAge  = 5 * time.Minute // a checkpoint at the latest, when anything happened
 	reconcileEvery = 30 * time.Second
 	reconcileAfter = time.Minute // given out and not heard of since
-	purgeEvery     = 10 * time.Minute
 )
 
-// keepHouse writes checkpoints, gives lost tasks out again and purges what is
-// past its time, until ctx ends.
+// keepHouse writes checkpoints and gives lost tasks out again, until ctx ends.
 func (e *Engine) keepHouse(ctx context.Context) error {
-	look, reconcile, purge := time.NewTicker(checkpointLook), time.NewTicker(reconcileEvery), time.NewTicker(purgeEvery)
+	look, reconcile := time.NewTicker(checkpointLook), time.NewTicker(reconcileEvery)
 	defer look.Stop()
 	defer reconcile.Stop()
-	defer purge.Stop()
 	last := time.Now()
 	for {
 		var err error
@@ -37,8 +32,6 @@ func (e *Engine) keepHouse(ctx context.Context) error {
 			}
 		case <-reconcile.C:
 			err = e.reconcile(ctx)
-		case <-purge.C:
-			err = e.Purge(ctx, e.cfg.Now().Add(-e.cfg.Retention))
 		}
 		if err != nil && ctx.Err() == nil {
 			e.log.Warn("housekeeping did not finish; it is tried again", engine.LogErr, err)
@@ -48,31 +41,10 @@ func (e *Engine) keepHouse(ctx context.Context) error {
 
 func (e *Engine) checkpointDue(ctx context.Context, age time.Duration) (due bool) {
 	err := e.sched.ask(ctx, func() {
-		n := e.sched.since
-		due = e.sched.current && (n >= e.cfg.CheckpointEvery || n > 0 && age >= checkpointAge)
+		s := e.sched
+		due = s.checkpointDue(e.cfg.CheckpointEvery) || s.current && s.since > 0 && age >= checkpointAge
 	})
 	return due && err == nil
-}
-
-// Checkpoint writes a snapshot of the fold, if anything has happened since the
-// last one. The views store where they are.
-func (e *Engine) Checkpoint(ctx context.Context) error {
-	e.checkpointing.Lock()
-	defer e.checkpointing.Unlock()
-	var snap *fold.Snapshot
-	var failed error
-	err := e.sched.ask(ctx, func() {
-		if e.sched.since == 0 {
-			return
-		}
-		snap, failed = e.sched.state.Snapshot(e.cfg.Version)
-		e.sched.since = 0
-	})
-	if err = errors.Join(err, failed); err != nil || snap == nil {
-		return err
-	}
-	e.views.requestMarks(snap.Seq)
-	return e.cfg.Checkpoints.Save(ctx, snap, e.views.needed())
 }
 
 // reconcile gives out again what was given out long ago, has no record, and is
@@ -158,28 +130,4 @@ func (w *worker) making(key engine.AttemptKey) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.calls[key] != nil
-}
-
-// Purge removes from the ledger what is older than a time, is covered by the
-// older checkpoint, has been shown by every view and belongs to no open run.
-func (e *Engine) Purge(ctx context.Context, older time.Time) error {
-	kept, err := e.cfg.Checkpoints.Kept(ctx)
-	if err != nil || len(kept) < 2 {
-		return err
-	}
-	before := min(kept[1], e.views.needed())
-	keep := map[string]bool{}
-	err = e.sched.ask(ctx, func() {
-		for r := range e.sched.state.Runs() {
-			before = min(before, r.Seq)
-		}
-		for g := range e.sched.state.Graphs() {
-			keep[g.Hash] = true
-		}
-	})
-	if err != nil {
-		return err
-	}
-	e.cfg.programs.retain(keep)
-	return e.cfg.Ledger.Purge(ctx, before, engine.At(older), keep)
 }

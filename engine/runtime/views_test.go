@@ -50,10 +50,16 @@ func (v *view) Mark(_ context.Context, at engine.Pos) error {
 }
 
 // took are the changes that the view has taken, as a text each.
-func (v *view) took() (list []string) {
+func (v *view) took() []string { return v.after(0) }
+
+// after are those of entries from a sequence on.
+func (v *view) after(seq uint64) (list []string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for _, c := range v.changes {
+		if c.Pos.Seq < seq {
+			continue
+		}
 		status := ""
 		if c.Doc != nil {
 			status = fmt.Sprint(c.Doc.Status, " ", c.Doc.Counts, " ", c.Doc.BatchID)
@@ -61,6 +67,18 @@ func (v *view) took() (list []string) {
 		list = append(list, fmt.Sprint(c.Pos, " ", c.At, " ", c.Kind, " ", c.Run, " ", c.Task, " ", status))
 	}
 	return list
+}
+
+// end is the document of a run's end, nil before it.
+func (v *view) end(run engine.RunID) *engine.RunDoc {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, c := range v.changes {
+		if c.Kind == engine.RunDone && c.Run == run {
+			return c.Doc
+		}
+	}
+	return nil
 }
 
 func (v *view) count(kind engine.ChangeKind) (n int) {
@@ -138,7 +156,7 @@ func checkpoint(t testing.TB, n *testkit.Node) []uint64 {
 	if err := n.Engine.Checkpoint(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	kept, err := n.Ledger.Kept(t.Context())
+	kept, err := n.Checkpoints.Kept(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

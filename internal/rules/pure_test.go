@@ -14,7 +14,7 @@ import (
 // pureImports is all that the fold may import: nouns, values, and parts of the
 // standard library that only compute.
 var pureImports = []string{
-	"bytes", "cmp", "container/heap", "crypto/sha256", "encoding/json", "errors", "fmt", "iter", "maps", "slices", "strconv", "strings", "time",
+	"bytes", "cmp", "container/heap", "crypto/sha256", "encoding/binary", "encoding/json", "errors", "fmt", "iter", "maps", "slices", "strconv", "strings", "time",
 	module + "engine", module + "internal/value",
 }
 

@@ -24,10 +24,11 @@ import (
 // Node is an engine on an embedded bus. Stop and start it again to see what
 // survives.
 type Node struct {
-	Dir    string
-	Bus    *bus.Bus
-	Ledger *bus.Ledger
-	Engine *runtime.Engine
+	Dir         string
+	Bus         *bus.Bus
+	Ledger      *bus.Ledger
+	Checkpoints *bus.Checkpoints
+	Engine      *runtime.Engine
 
 	triggers *bus.Triggers
 	stop     context.CancelFunc
@@ -62,12 +63,14 @@ func StartNode(t testing.TB, cfg NodeConfig) *Node {
 	blobs := &Blobs{}
 	ledger, err := b.Ledger(ctx, bus.LedgerConfig{Node: "test", Version: "test", Blobs: blobs})
 	must(t, err)
+	checkpoints, err := b.Checkpoints(ctx, ledger)
+	must(t, err)
 	ready, err := b.ReadyQueue(ctx)
 	must(t, err)
 	triggers, err := b.Triggers(ctx)
 	must(t, err)
 	ec := runtime.Config{
-		Triggers: triggers, Ledger: ledger, Checkpoints: ledger, ReadyQueue: ready, Blobs: blobs, TaskTypes: cfg.Types,
+		Triggers: triggers, Ledger: ledger, Checkpoints: checkpoints, ReadyQueue: ready, Blobs: blobs, TaskTypes: cfg.Types,
 		Slots: cfg.Slots, Version: "test", Worker: "test", Log: log, Grace: 5 * time.Second,
 	}
 	if cfg.Views != nil {
@@ -79,7 +82,7 @@ func StartNode(t testing.TB, cfg NodeConfig) *Node {
 	e, err := runtime.New(ec)
 	must(t, err)
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
-	n := &Node{Dir: cfg.Dir, Bus: b, Ledger: ledger, triggers: triggers, Engine: e, stop: stop, done: make(chan error, 1)}
+	n := &Node{Dir: cfg.Dir, Bus: b, Ledger: ledger, Checkpoints: checkpoints, triggers: triggers, Engine: e, stop: stop, done: make(chan error, 1)}
 	go func() { n.done <- e.Run(run) }()
 	t.Cleanup(func() { n.Stop(t) })
 	select {
