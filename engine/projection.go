@@ -42,10 +42,12 @@ type Change struct {
 	Flow FlowID
 	Task TaskID
 
+	BatchID    int64          // AttemptDone, TaskReady, TaskClosed
 	Attempt    *AttemptRecord // AttemptDone
 	Superseded bool           // AttemptDone: it came too late and changed nothing
 	Doc        *RunDoc        // RunStarted, RunDone, RunChanged
-	Reason     string         // RunRejected, RunChanged
+	Status     Status         // TaskClosed: what the task is now
+	Reason     string         // RunRejected, RunChanged, TaskClosed
 	Untold     uint64         // RunRejected: how many were refused since the last one that was shown
 	Value      []byte         // RunChanged: the value that a person gave an interrupted task, JSON text
 	Replay     bool           // the change is older than this start of the node
@@ -66,5 +68,6 @@ const (
 	RunChanged  ChangeKind = "run.interrupted" // a task waits for a person, or was resolved
 	RunDone     ChangeKind = "run.done"
 	TaskReady   ChangeKind = "task.ready"
-	AttemptDone ChangeKind = "task.done" // published as the operation-log document
+	TaskClosed  ChangeKind = "task.closed" // final by something else than its attempt; no event
+	AttemptDone ChangeKind = "task.done"   // published as the operation-log document
 )

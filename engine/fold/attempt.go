@@ -24,7 +24,7 @@ func (s *step) attempt(rec *engine.AttemptRecord) {
 	current := r.Key(i) == rec.AttemptKey && (t.Status == engine.Ready || t.Status == engine.Running)
 	if !current {
 		if rec.Start != t.lastStart && rec.Outcome != engine.OutcomeStarted {
-			s.showAttempt(rec, true) // a second call was really made: it is shown and changes nothing
+			s.showAttempt(r, rec, true) // a second call was really made: it is shown and changes nothing
 		}
 		return
 	}
@@ -45,11 +45,14 @@ func (s *step) finished(r *Run, i int, rec *engine.AttemptRecord) {
 	if rec.Outcome != engine.OutcomeDeferred {
 		s.note(r, t, rec)
 	}
-	s.showAttempt(rec, false)
+	s.showAttempt(r, rec, false)
 	s.effects[len(s.effects)-1].Change.Given = t.Given != nil
 	t.Given = nil
 	if r.Ending != "" {
 		s.closeTask(r, i, engine.Cancelled, r.endReason)
+		if rec.Outcome != engine.OutcomeCancelled {
+			s.showClosed(r, i)
+		}
 		s.finish(r)
 		return
 	}
@@ -92,8 +95,23 @@ func (s *step) note(r *Run, t *TaskState, rec *engine.AttemptRecord) {
 	})
 }
 
-func (s *step) showAttempt(rec *engine.AttemptRecord, superseded bool) {
-	s.show(&engine.Change{Kind: engine.AttemptDone, Run: rec.Run, Flow: rec.Flow, Task: rec.Task, Attempt: rec, Superseded: superseded})
+func (s *step) showAttempt(r *Run, rec *engine.AttemptRecord, superseded bool) {
+	s.show(&engine.Change{Kind: engine.AttemptDone, Run: rec.Run, Flow: rec.Flow, Task: rec.Task, BatchID: r.Batch, Attempt: rec, Superseded: superseded})
+}
+
+// showReady tells that a task may start, or start again.
+func (s *step) showReady(r *Run, i int) {
+	s.show(&engine.Change{Kind: engine.TaskReady, Run: r.ID, Flow: r.Graph.Flow.ID, Task: r.Graph.Flow.Tasks[i].ID, BatchID: r.Batch})
+}
+
+// showClosed tells what became of a task where its last attempt does not say
+// it: it was skipped or cancelled, or a person or a rule decided.
+func (s *step) showClosed(r *Run, i int) {
+	t := &r.Tasks[i]
+	s.show(&engine.Change{
+		Kind: engine.TaskClosed, Run: r.ID, Flow: r.Graph.Flow.ID, Task: r.Graph.Flow.Tasks[i].ID, BatchID: r.Batch,
+		Status: t.Status, Reason: t.reason,
+	})
 }
 
 // keep holds small values in memory for the tasks that will read them.
@@ -122,6 +140,7 @@ func (s *step) fail(r *Run, i int, rec *engine.AttemptRecord) {
 	r.noteFailure(i, rec)
 	r.unreachable(i, func(c, cause int) {
 		s.closeTask(r, c, engine.Skipped, "needs "+string(r.Graph.Flow.Tasks[cause].ID))
+		s.showClosed(r, c)
 	})
 }
 

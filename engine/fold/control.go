@@ -46,6 +46,7 @@ func (s *step) end(r *Run, status engine.Status, class, reason string) {
 		switch r.Tasks[i].Status {
 		case engine.Pending, engine.Interrupted:
 			s.closeTask(r, i, engine.Cancelled, reason)
+			s.showClosed(r, i)
 		}
 	}
 	s.effects = append(s.effects, Effect{Kind: End, Run: r.ID, Open: r})
@@ -83,6 +84,7 @@ func (s *step) sendAgain(r *Run, i int) {
 	t := &r.Tasks[i]
 	t.Status, t.Started, t.Again = engine.Ready, false, true
 	t.dispatch++
+	s.showReady(r, i)
 	s.emit(r, i)
 }
 
@@ -93,6 +95,7 @@ func (s *step) interrupt(r *Run, i int, reason string, rec *engine.AttemptRecord
 		return
 	} else if task.OnInterrupted == "fail" {
 		s.fail(r, i, rec)
+		s.showClosed(r, i)
 		return
 	}
 	t := &r.Tasks[i]
@@ -122,14 +125,17 @@ func (s *step) resolve(r *Run, rec *engine.ControlRecord) {
 		t.at, t.hasValue = s.pos, len(rec.Value) > 0
 		t.keep(rec.Value, nil)
 		s.succeed(r, i)
+		s.showClosed(r, i)
 	case "retry":
 		r.Interrupted--
 		r.InFlight++
 		t.gen, t.attempt, t.dispatch = t.gen+1, 1, 0
 		t.Status, t.NotBefore, t.reason = engine.Ready, 0, ""
+		s.showReady(r, i)
 		s.emit(r, i)
 	default:
 		s.fail(r, i, &engine.AttemptRecord{AttemptKey: r.Key(i), Class: "resolved", Error: cmp.Or(rec.Reason, "resolved as failed by a person")})
+		s.showClosed(r, i)
 	}
 	if r.open > 0 || len(rec.Value) > 0 {
 		status := r.Status

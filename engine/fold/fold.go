@@ -341,7 +341,7 @@ func (s *step) release(r *Run, i int) {
 	r.Tasks[i].Status = engine.Ready
 	r.Tasks[i].attempt = 1
 	r.InFlight++
-	s.show(&engine.Change{Kind: engine.TaskReady, Run: r.ID, Flow: r.Graph.Flow.ID, Task: r.Graph.Flow.Tasks[i].ID})
+	s.showReady(r, i)
 	s.emit(r, i)
 }
 

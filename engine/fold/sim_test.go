@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/qarion/qarion/engine"
@@ -23,12 +24,33 @@ type sim struct {
 	log     []engine.Entry // the ledger
 	out     map[engine.AttemptKey]bool
 	success map[string]int // run/task -> effective successes
-	calls   map[string]int
+	told    hearsay
+}
+
+// hearsay is what a view knows of the tasks that hears of changes alone.
+type hearsay map[string]engine.Status
+
+func (v hearsay) hear(c *engine.Change) {
+	key := string(c.Run) + "/" + string(c.Task)
+	switch c.Kind {
+	case engine.TaskReady:
+		v[key] = engine.Ready
+	case engine.TaskClosed:
+		v[key] = c.Status
+	case engine.AttemptDone:
+		if c.Superseded {
+			return
+		}
+		v[key] = map[engine.Outcome]engine.Status{
+			engine.OutcomeSuccess: engine.Success, engine.OutcomeFailed: engine.Failed, engine.OutcomeInterrupted: engine.Interrupted,
+			engine.OutcomeCancelled: engine.Cancelled, engine.OutcomeRetry: engine.Ready, engine.OutcomeDeferred: engine.Ready,
+		}[c.Attempt.Outcome]
+	}
 }
 
 func TestFold_SimulationEndsEveryRunTheSameOnEveryReplay(t *testing.T) {
 	for seed := range uint64(simSeeds) {
-		s := &sim{rng: rand.New(rand.NewPCG(seed, 1)), out: map[engine.AttemptKey]bool{}, success: map[string]int{}, calls: map[string]int{}}
+		s := &sim{rng: rand.New(rand.NewPCG(seed, 1)), out: map[engine.AttemptKey]bool{}, success: map[string]int{}, told: hearsay{}}
 		s.history = newHistory(t)
 		s.play(seed)
 		if t.Failed() {
@@ -73,7 +95,11 @@ func (s *sim) randomFlow() *engine.Flow {
 		}
 		lines = append(lines, line)
 	}
-	return flowOf("f", lines...)
+	f := flowOf("f", lines...)
+	for i := range f.Tasks {
+		f.Tasks[i].OnInterrupted = []string{"", "", "retry", "fail"}[s.rng.IntN(4)]
+	}
+	return f
 }
 
 // append writes to the ledger and holds the step against the legal moves.
@@ -87,11 +113,32 @@ func (s *sim) append(recs ...engine.Record) {
 		}
 	}
 	for _, e := range s.last {
+		if e.Kind == Show {
+			s.told.hear(e.Change)
+			s.compare(e.Change)
+		}
 		switch {
 		case e.Kind == Emit && e.Task >= 0:
 			s.out[e.Open.Key(e.Task)] = true
 		case e.Kind == Show && e.Change.Kind == engine.AttemptDone && !e.Change.Superseded && e.Change.Attempt.Outcome == engine.OutcomeSuccess:
 			s.success[string(e.Change.Run)+"/"+string(e.Change.Task)]++
+		}
+	}
+	for key, now := range s.taskStates() {
+		if got := s.told[key]; now != engine.Pending && got != now && (now != engine.Running || got != engine.Ready) {
+			s.t.Errorf("%s is %s, the changes have told %q", key, now, got)
+		}
+	}
+}
+
+// compare holds what the changes have told against the document of a run's end.
+func (s *sim) compare(c *engine.Change) {
+	if c.Kind != engine.RunDone {
+		return
+	}
+	for _, d := range c.Doc.Tasks {
+		if got := s.told[string(c.Run)+"/"+string(d.TaskID)]; got != d.Status {
+			s.t.Errorf("%s/%s is %s, the changes have told %q", c.Run, d.TaskID, d.Status, got)
 		}
 	}
 }
@@ -124,6 +171,9 @@ func (s *sim) step() {
 		s.append(&engine.ControlRecord{Kind: engine.ControlCancel, Run: engine.RunID(fmt.Sprintf("01M84BFBV1N8Q6D2T4XW9B7C%02d", s.rng.IntN(3)))})
 		return
 	}
+	if (len(keys) == 0 || s.rng.IntN(10) == 0) && s.resolve() {
+		return
+	}
 	if len(keys) == 0 {
 		s.restart()
 		return
@@ -139,8 +189,26 @@ func (s *sim) step() {
 	s.append(recs...)
 }
 
+// resolve lets a person decide about a task that waits for one, if there is any.
+func (s *sim) resolve() bool {
+	var waiting []string
+	for key, status := range s.taskStates() {
+		if status == engine.Interrupted {
+			waiting = append(waiting, key)
+		}
+	}
+	if len(waiting) == 0 {
+		return false
+	}
+	slices.Sort(waiting)
+	run, task, _ := strings.Cut(waiting[s.rng.IntN(len(waiting))], "/")
+	as := []string{"success", "failed", "retry"}[s.rng.IntN(3)]
+	s.append(&engine.ControlRecord{Kind: engine.ControlResolve, Run: engine.RunID(run), Task: engine.TaskID(task), As: as})
+	return true
+}
+
 func (s *sim) ended(k engine.AttemptKey) *engine.AttemptRecord {
-	outcomes := []engine.Outcome{engine.OutcomeSuccess, engine.OutcomeSuccess, engine.OutcomeSuccess, engine.OutcomeRetry, engine.OutcomeDeferred, engine.OutcomeFailed}
+	outcomes := []engine.Outcome{engine.OutcomeSuccess, engine.OutcomeSuccess, engine.OutcomeSuccess, engine.OutcomeRetry, engine.OutcomeDeferred, engine.OutcomeFailed, engine.OutcomeInterrupted}
 	rec := &engine.AttemptRecord{AttemptKey: k, Flow: "f", Start: s.now + engine.Micros(s.rng.IntN(1000)), Outcome: outcomes[s.rng.IntN(len(outcomes))]}
 	if k.Attempt > 5 || k.Dispatch > 5 {
 		rec.Outcome = engine.OutcomeSuccess
