@@ -31,8 +31,8 @@ func runFlow(t *testing.T, slots int, cfg apicall.Config, started func(*runtime.
 	for i := range flow.Tasks {
 		flow.Tasks[i].Type = apicall.Name
 	}
-	if problems := engine.Compile(flow, map[string]engine.TaskType{apicall.Name: kind}).Problems; len(problems) > 0 {
-		t.Fatal(problems)
+	if wrong := engine.Refused(engine.Compile(flow, map[string]engine.TaskType{apicall.Name: kind}).Problems); wrong != nil {
+		t.Fatal(wrong)
 	}
 	if _, err := n.Engine.PutFlow(t.Context(), flow); err != nil {
 		t.Fatal(err)

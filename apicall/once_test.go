@@ -36,8 +36,8 @@ func TestOnce_AnAnsweredPostWhoseValueCannotBeStored(t *testing.T) {
 	n := testkit.StartNode(t, testkit.NodeConfig{Slots: 2, Types: []engine.TaskType{kind}, Change: func(c *runtime.Config) { c.Blobs = fullDisk{} }})
 	flow := &engine.Flow{ID: "f", Timeout: time.Minute, Tasks: []engine.Task{{ID: "t", Type: apicall.Name,
 		Properties: value.MapOf("url", u.URL+"/x", "operation", "post", "retry_count", int64(2), "retry_delay", "1ms")}}}
-	if p := engine.Compile(flow, map[string]engine.TaskType{apicall.Name: kind}).Problems; len(p) > 0 {
-		t.Fatal(p)
+	if wrong := engine.Refused(engine.Compile(flow, map[string]engine.TaskType{apicall.Name: kind}).Problems); wrong != nil {
+		t.Fatal(wrong)
 	}
 	if _, err := n.Engine.PutFlow(t.Context(), flow); err != nil {
 		t.Fatal(err)

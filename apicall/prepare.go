@@ -117,6 +117,9 @@ func (p *program) describe(c *compiler) engine.Needs {
 		Subtype: p.props.operation, Names: c.names, Retry: p.props.retry, OnInterrupted: p.props.onInterrupted,
 		Unrepeatable: p.props.unrepeatable(),
 	}
+	if p.props.handling == "ignore" {
+		n.NoValue = `response_handling = "ignore"`
+	}
 	for _, id := range p.props.pulls {
 		n.Pulls = append(n.Pulls, engine.NameUse{Name: id, Path: []string{"properties", "xcom_pull"}})
 	}
@@ -146,6 +149,7 @@ func (c *compiler) parse(path []string, source string) *jinja.Template {
 		c.problems = append(c.problems, engine.Problem{
 			Task: c.task, Path: append([]string{"properties"}, path...), Code: "template", Message: templateMessage(err),
 		})
+		c.fail(path[0])
 		t, _ = jinja.Parse(field, "")
 		return t
 	}
@@ -154,7 +158,9 @@ func (c *compiler) parse(path []string, source string) *jinja.Template {
 			c.prog.keyRead[name] = true
 		}
 		if !strings.HasPrefix(name, credentialName) {
-			c.names = append(c.names, engine.NameUse{Name: name, Path: append([]string{"properties"}, path...)})
+			c.names = append(c.names, engine.NameUse{
+				Name: name, Path: append([]string{"properties"}, path...), Optional: !slices.Contains(t.Needs(), name),
+			})
 		}
 	}
 	return t

@@ -1,6 +1,7 @@
 package apicall
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -196,7 +197,7 @@ func (r *reader) readFormat(p *props) {
 	p.responseFormat = r.word("response_format", "auto", responseFormats)
 	p.responseCharset = strings.TrimSpace(r.text("response_charset", ""))
 	if p.responseCharset != "" && !isUTF8(p.responseCharset) && charset(p.responseCharset) == nil {
-		r.problem("response_charset", "unknown-word", "the charset %s is not known", engine.Quoted(p.responseCharset))
+		r.problem("response_charset", "unknown-word", "the charset %s is not known", value.Quoted(p.responseCharset))
 	}
 	var err error
 	if p.csvDelimiter, err = readDelimiter(r.text("csv_delimiter", ",")); err != nil {
@@ -269,6 +270,10 @@ func (r *reader) check(p *props) {
 		r.problem("auth_type", "missing", "auth_type %q needs credential_id", p.authType)
 	case p.authType == "none" && p.credentialID != "":
 		r.problem("credential_id", "unused", "credential_id is given, but auth_type is missing (basic, oauth2, api_key or bearer)")
+	}
+	if p.retry.Count > 0 && p.unrepeatable() && r.judges("retry_count", "operation", "idempotency_key") {
+		r.add("retry_count", engine.Problem{Code: "repeatable", Warning: true, Message: fmt.Sprintf(
+			"retry_count on a %s: it may be repeated when its answer is lost: add idempotency_key = true", p.method)})
 	}
 	if p.pullKey != "" && len(p.pulls) == 0 && r.judges("xcom_pull_key", "xcom_pull") {
 		r.problem("xcom_pull_key", "unused", "xcom_pull_key needs xcom_pull")

@@ -3,7 +3,6 @@ package apicall
 import (
 	"fmt"
 	"math"
-	"math/big"
 	"slices"
 	"strings"
 	"time"
@@ -37,7 +36,9 @@ func (r *reader) add(key string, p engine.Problem) {
 		p.Message = cut(p.Message, maxMessage)
 	}
 	r.problems = append(r.problems, p)
-	r.fail(key)
+	if !p.Warning {
+		r.fail(key)
+	}
 }
 
 func (r *reader) fail(key string) {
@@ -159,7 +160,7 @@ func (r *reader) word(key, def string, words []string) string {
 	if !slices.Contains(words, s) {
 		r.add(key, engine.Problem{
 			Code: "unknown-word", Value: s, Suggestion: engine.Nearest(s, words),
-			Message: fmt.Sprintf("%s is %s, want one of %s", key, engine.Quoted(s), strings.Join(words, ", ")),
+			Message: fmt.Sprintf("%s is %s, want one of %s", key, value.Quoted(s), strings.Join(words, ", ")),
 		})
 		return def
 	}
@@ -188,7 +189,7 @@ func (r *reader) fraction(key string, def, low float64) float64 {
 	if !ok {
 		return def
 	}
-	f, ok := number(v)
+	f, ok := value.Float(v)
 	if !ok {
 		r.wrongType(key, v, "a number")
 		return def
@@ -221,7 +222,7 @@ func (r *reader) span(key string, def, low time.Duration) time.Duration {
 // Duration reads a time span as flow files write it: a number of seconds, or
 // text such as "1.5s" or "2m".
 func Duration(v any) (time.Duration, error) {
-	if f, ok := number(v); ok {
+	if f, ok := value.Float(v); ok {
 		if f > 1e9 || f < -1e9 {
 			return 0, fmt.Errorf("%g seconds is out of range", f)
 		}
@@ -233,30 +234,9 @@ func Duration(v any) (time.Duration, error) {
 	}
 	d, err := time.ParseDuration(s)
 	if err != nil {
-		return 0, fmt.Errorf("%s is not a time span such as \"1.5s\" or \"2m\"", engine.Quoted(s))
+		return 0, fmt.Errorf("%s is not a time span such as \"1.5s\" or \"2m\"", value.Quoted(s))
 	}
 	return d, nil
-}
-
-func number(v any) (float64, bool) {
-	switch v := v.(type) {
-	case int64:
-		return float64(v), true
-	case float64:
-		return v, true
-	case value.Number:
-		if n, err := v.Plain(); err == nil {
-			return number(n)
-		}
-		if strings.HasPrefix(string(v), "-") {
-			return math.Inf(-1), true
-		}
-		return math.Inf(1), true
-	case *big.Int:
-		f, _ := new(big.Float).SetInt(v).Float64()
-		return f, true
-	}
-	return 0, false
 }
 
 func (r *reader) table(key string) *value.Map {
@@ -322,7 +302,7 @@ func (r *reader) unknown(what string, known []string) {
 			continue
 		}
 		r.add(key, engine.Problem{
-			Code: "unknown-property", Message: fmt.Sprintf("unknown %s %s", what, engine.Quoted(key)), Suggestion: engine.Nearest(key, known),
+			Code: "unknown-property", Message: fmt.Sprintf("unknown %s %s", what, value.Quoted(key)), Suggestion: engine.Nearest(key, known),
 		})
 	}
 }

@@ -10,33 +10,16 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/qarion/qarion/internal/secret"
 	"github.com/qarion/qarion/internal/value"
 )
 
 // hidden stands where a secret was.
-const hidden = "***"
+const hidden = secret.Hidden
 
 // minSecret is the shortest secret that is looked for by value: shorter ones
 // would hide half of the text around them.
 const minSecret = 8
-
-// secretNames are the words that make a header, a parameter or a key secret by
-// its name.
-var secretNames = []string{
-	"authorization", "cookie", "token", "password", "passwd", "passphrase", "pwd", "secret", "api_key", "apikey", "api-key",
-	"credential", "private_key", "private-key", "signature", "session", "jwt",
-}
-
-// secretName reports whether what stands under a name must not be shown.
-func secretName(name string) bool {
-	name = strings.ToLower(name)
-	for _, w := range secretNames {
-		if strings.Contains(name, w) {
-			return true
-		}
-	}
-	return false
-}
 
 // redactor hides the secrets of one attempt: by value, in every form in which
 // they may come back, and by name.
@@ -118,7 +101,7 @@ var percent = regexp.MustCompile(`%[0-9A-F]{2}`)
 func lowerPercent(s string) string { return percent.ReplaceAllStringFunc(s, strings.ToLower) }
 
 // keyValue finds names with secret values in JSON, forms, queries and headers.
-var keyValue = regexp.MustCompile(`(?i)("?[\w.-]*(?:` + strings.Join(secretNames, "|") + `)[\w.-]*"?\s*[:=]\s*)` +
+var keyValue = regexp.MustCompile(`(?i)("?[\w.-]*(?:` + secret.Pattern() + `)[\w.-]*"?\s*[:=]\s*)` +
 	`("(?:[^"\\]|\\.)*"?|\[[^\]]*\]?|\{[^}]*\}?|(?:(?:bearer|basic|digest|token)\s+)?[^\s&,;"}<]+)`)
 
 // values hides secrets by value, for our own words: by name, "a password: use
@@ -145,7 +128,7 @@ func (r *redactor) text(s string) string {
 
 // header hides a header's value by its name, or the secrets in it.
 func (r *redactor) header(name, v string) string {
-	if secretName(name) {
+	if secret.Name(name) {
 		if scheme, _, ok := strings.Cut(v, " "); ok && strings.EqualFold(name, "Authorization") {
 			return scheme + " " + hidden
 		}
@@ -164,7 +147,7 @@ func (r *redactor) url(u *url.URL) string {
 		parts := strings.Split(c.RawQuery, "&")
 		for i, p := range parts {
 			k, _, ok := strings.Cut(p, "=")
-			if name, err := url.QueryUnescape(k); ok && (err != nil || secretName(name)) {
+			if name, err := url.QueryUnescape(k); ok && (err != nil || secret.Name(name)) {
 				parts[i] = k + "=" + hidden
 			}
 		}

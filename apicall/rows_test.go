@@ -988,8 +988,8 @@ func TestRows_ThroughTheEngine(t *testing.T) {
 	add("once", "/once", 0, nil, "operation", "post")
 	add("late", "/slow/10ms", 0, []string{"posted", "asked"})
 	add("never", "/ok", 0, []string{"once"})
-	if problems := engine.Compile(flow, map[string]engine.TaskType{apicall.Name: kind}).Problems; len(problems) > 0 {
-		t.Fatal(problems)
+	if wrong := engine.Refused(engine.Compile(flow, map[string]engine.TaskType{apicall.Name: kind}).Problems); wrong != nil {
+		t.Fatal(wrong)
 	}
 	if _, err := n.Engine.PutFlow(t.Context(), flow); err != nil {
 		t.Fatal(err)

@@ -63,10 +63,16 @@ func (s *Service) start(ctx context.Context, req engine.StartRequest, wait time.
 	if err != nil {
 		return nil, err
 	}
+	warnings := doc.Warnings
 	if wait > 0 || doc.Final { // final: an earlier run of the same key, of which only the id is known here
 		if doc, err = s.runs.wait(s.ctx, doc.RunID, wait); err != nil {
 			return nil, err
 		}
+	}
+	if len(warnings) > 0 {
+		with := *doc
+		with.Warnings = warnings
+		doc = &with
 	}
 	return s.runAnswer(doc, xcom)
 }

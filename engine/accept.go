@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"bytes"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,8 +8,6 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
-
-	"github.com/qarion/qarion/internal/value"
 )
 
 // The headers of a trigger message. Any other that starts with Qarion- is
@@ -107,38 +104,4 @@ func (s *SubmitRecord) setHeader(name, v string) error {
 		}
 	}
 	return nil
-}
-
-// CheckVariables refuses variables that a run of the flow could not use: not a
-// JSON object, a reserved name, or another type than the declared default.
-func CheckVariables(f *Flow, data []byte) error {
-	data = bytes.TrimSpace(data)
-	if len(data) == 0 || string(data) == "{}" {
-		return nil
-	}
-	v, err := value.ParseJSON(data)
-	if err != nil {
-		return fmt.Errorf("payload is not JSON: %w", err)
-	}
-	vars, ok := v.(*value.Map)
-	if !ok {
-		return fmt.Errorf("payload is a JSON %s, want an object of variables such as {\"customer\": 7}", value.TypeName(v))
-	}
-	for name, got := range vars.All() {
-		if ReservedName(name) {
-			return fmt.Errorf("variable %q: the name is reserved", name)
-		}
-		def, declared := f.Variables.Get(name)
-		if declared && !passesFor(got, def) {
-			return fmt.Errorf("variable %q: got %s, want %s as its default in the flow", name, value.TypeName(got), value.TypeName(def))
-		}
-	}
-	return nil
-}
-
-// passesFor reports whether a value may stand in for a default: the same type,
-// or an integer for a float. A null default takes anything.
-func passesFor(got, def any) bool {
-	g, d := value.TypeName(got), value.TypeName(def)
-	return g == d || def == nil || g == "int" && d == "float"
 }

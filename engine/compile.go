@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/qarion/qarion/internal/value"
 )
 
 // Compiled is what Compile found.
@@ -25,25 +27,34 @@ type CredentialUse struct {
 // tried. It reports every problem that it finds; a flow with one that is no
 // warning must not run.
 func Compile(f *Flow, types map[string]TaskType) Compiled {
-	c := &compilation{flow: f, types: types, index: make(map[TaskID]int, len(f.Tasks)), byName: make(map[string]TaskID, len(f.Tasks))}
+	f.Strict, f.Reads = true, nil
+	c := &compilation{flow: f, types: types, missing: map[string]bool{}, noValue: make([]string, len(f.Tasks)), index: make(map[TaskID]int, len(f.Tasks)), byName: make(map[string]TaskID, len(f.Tasks))}
+	readInputs(f, c.add)
+	f.declareInputs()
 	c.names()
 	for i := range f.Tasks {
 		c.task(i)
 	}
 	c.at = 0
 	c.cycles()
+	c.readNothing()
+	slices.Sort(f.Reads)
 	f.link()
 	return c.found
 }
 
 type compilation struct {
-	flow   *Flow
-	types  map[string]TaskType
-	index  map[TaskID]int    // task -> place in the flow, of the first of that id
-	byName map[string]TaskID // template name -> task
-	at     int               // the task that problems are of, from 1; 0: none
-	near   suggester         // of task ids
-	found  Compiled
+	flow     *Flow
+	types    map[string]TaskType
+	index    map[TaskID]int    // task -> place in the flow, of the first of that id
+	byName   map[string]TaskID // template name -> task
+	at       int               // the task that problems are of, from 1; 0: none
+	near     suggester         // of task ids
+	nearName suggester         // of the names that templates know
+	missing  map[string]bool   // undeclared names that were told
+	noValue  []string          // why a task leaves no value
+	uses     []valueUse
+	found    Compiled
 }
 
 func (c *compilation) add(p Problem) {
@@ -90,7 +101,7 @@ func (c *compilation) task(i int) {
 	case kind == nil:
 		names := slices.Sorted(maps.Keys(c.types))
 		c.add(Problem{Path: []string{"type"}, Code: "task-type", Suggestion: Nearest(t.Type, names),
-			Message: fmt.Sprintf("unknown task type %s (there are: %s)", Quoted(t.Type), strings.Join(names, ", "))})
+			Message: fmt.Sprintf("unknown task type %s (there are: %s)", value.Quoted(t.Type), strings.Join(names, ", "))})
 		return
 	}
 	prog, problems := kind.Prepare(c.flow, t)
@@ -103,6 +114,7 @@ func (c *compilation) task(i int) {
 	needs := prog.Needs()
 	t.Subtype, t.Unrepeatable, t.OnInterrupted = needs.Subtype, needs.Unrepeatable, needs.OnInterrupted
 	t.MaxAttempts = needs.Retry.Count + 1
+	c.noValue[i] = needs.NoValue
 	r := taskReads{c: c, t: t, seen: map[edge]bool{}}
 	for _, dep := range t.Dependencies {
 		r.seen[edge{dep, &t.Dependencies}] = true
@@ -142,7 +154,7 @@ func (c *compilation) written(t *Task) {
 }
 
 func (c *compilation) unknown(t *Task, name string, path []string, text string) {
-	c.add(Problem{Path: path, Code: "unknown-task", Value: text, Message: "no task " + Quoted(name), Suggestion: c.near.nearest(name, string(t.ID))})
+	c.add(Problem{Path: path, Code: "unknown-task", Value: text, Message: "no task " + value.Quoted(name), Suggestion: c.near.nearest(name, string(t.ID))})
 }
 
 // taskReads collects what a task reads of others, each once.
@@ -157,12 +169,14 @@ type edge struct {
 	list *[]TaskID // that it stands in
 }
 
-// name makes xcom_<task> and resp_<task> in a template a dependency.
+// name makes xcom_<task> and resp_<task> in a template a dependency. Any other
+// name must be one of the context or a variable.
 func (r *taskReads) name(use NameUse) {
 	list := &r.t.Pulls
 	name, ok := strings.CutPrefix(use.Name, "xcom_")
 	if !ok {
 		if name, ok = strings.CutPrefix(use.Name, "resp_"); !ok {
+			r.c.variable(use)
 			return
 		}
 		list = &r.t.Responses
@@ -176,7 +190,7 @@ func (r *taskReads) name(use NameUse) {
 
 // value notes that a task reads another's value, which makes it a dependency.
 func (r *taskReads) value(id TaskID, use NameUse, list *[]TaskID) {
-	_, known := r.c.index[id]
+	at, known := r.c.index[id]
 	switch {
 	case id == r.t.ID:
 		r.c.add(Problem{Path: use.Path, Code: "cycle", Value: use.Name, Message: "the task reads its own value"})
@@ -185,6 +199,9 @@ func (r *taskReads) value(id TaskID, use NameUse, list *[]TaskID) {
 	default:
 		r.once(id, list)
 		r.once(id, &r.t.Dependencies)
+		if list == &r.t.Pulls && !use.Optional {
+			r.c.uses = append(r.c.uses, valueUse{by: r.c.at, of: at, use: use})
+		}
 	}
 }
 

@@ -62,7 +62,24 @@ func (d *RunDoc) append(dst []byte, full bool) ([]byte, error) {
 	if err := o.xcom(d.XCom); err != nil {
 		return dst, fmt.Errorf("values of run %s: %w", d.RunID, err)
 	}
+	o.texts("warnings", d.Warnings)
 	return o.end(), nil
+}
+
+// texts appends a list of texts, unless it is empty.
+func (o *object) texts(key string, list []string) {
+	if len(list) == 0 {
+		return
+	}
+	o.key(key)
+	o.b = append(o.b, '[')
+	for i, s := range list {
+		if i > 0 {
+			o.b = append(o.b, ',')
+		}
+		o.b = value.AppendString(o.b, s)
+	}
+	o.b = append(o.b, ']')
 }
 
 // states is the order in which counts are written.

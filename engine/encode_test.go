@@ -40,7 +40,8 @@ func fullRunDoc() *RunDoc {
 			TaskID: "b", Class: "status", Message: "m", Method: "GET", URL: "http://x/?a=1&b=<2>", StatusCode: 422,
 			ResponseExcerpt: "{}", Attempts: history, Details: json.RawMessage(`{"method":"GET"}`),
 		},
-		XCom: map[TaskID]any{"a": json.RawMessage(`{"id":1}`), "b": "text"},
+		XCom:     map[TaskID]any{"a": json.RawMessage(`{"id":1}`), "b": "text"},
+		Warnings: []string{"variable \"x\" is not declared", "<b>"},
 	}
 }
 
@@ -72,7 +73,7 @@ func TestRunDoc_AppendJSONWritesWhatItsTagsSay(t *testing.T) {
 func TestRunDoc_NoFieldIsForgotten(t *testing.T) {
 	for _, v := range []any{*fullRunDoc(), fullRunDoc().Tasks[0], *fullRunDoc().Error, AttemptDoc{}} {
 		typ := reflect.TypeOf(v)
-		want := map[string]int{"RunDoc": 19, "TaskDoc": 12, "RunError": 9, "AttemptDoc": 8}[typ.Name()]
+		want := map[string]int{"RunDoc": 20, "TaskDoc": 12, "RunError": 9, "AttemptDoc": 8}[typ.Name()]
 		if typ.NumField() != want {
 			t.Errorf("%s has %d fields, the encoder in encode.go was written for %d", typ.Name(), typ.NumField(), want)
 		}

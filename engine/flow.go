@@ -36,13 +36,18 @@ type Flow struct {
 	Name          string        `json:"name,omitempty"`
 	Description   string        `json:"description,omitempty"`
 	Namespace     string        `json:"namespace,omitempty"`
-	File          string        `json:"file,omitempty"` // where it was read, for messages
-	Variables     *value.Map    `json:"variables,omitempty"`
-	Timeout       time.Duration `json:"timeout"` // of a whole run
+	File          string        `json:"file,omitempty"`      // where it was read, for messages
+	Variables     *value.Map    `json:"variables,omitempty"` // with their defaults; of inputs too, but for required ones
+	Input         *value.Map    `json:"input,omitempty"`     // name -> what a trigger's variable has to be
+	Reads         []string      `json:"reads,omitempty"`     // undeclared variables that templates read when they are given
+	Strict        bool          `json:"strict,omitempty"`    // a variable that is nearly a declared one is refused; false in flows of before there was the rule
+	Timeout       time.Duration `json:"timeout"`             // of a whole run
 	MaxActiveRuns int           `json:"max_active_runs,omitempty"`
 	OnOverlap     string        `json:"on_overlap,omitempty"`
 	Triggers      []TriggerSpec `json:"triggers,omitempty"`
 	Tasks         []Task        `json:"tasks"`
+
+	inputs []input // Input, read
 }
 
 // TriggerSpec is one [[triggers]] block of a flow file.
@@ -108,8 +113,10 @@ func DecodeFlow(definition []byte) (*Flow, error) {
 	return f, nil
 }
 
-// link fills what each task knows of the others.
+// link fills what is not written down: what each task knows of the others, and
+// the inputs as they are checked.
 func (f *Flow) link() {
+	f.inputs = readInputs(f, func(Problem) {}) // Compile has refused what is wrong
 	read := map[TaskID]bool{}
 	for i := range f.Tasks {
 		for _, id := range f.Tasks[i].Responses {

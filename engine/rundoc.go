@@ -28,7 +28,8 @@ type RunDoc struct {
 	Calls         int            `json:"calls"`       // attempts made
 	Tasks         []TaskDoc      `json:"tasks"`       // past MaxRunDocTasks only those that did not simply succeed
 	Error         *RunError      `json:"error,omitempty"`
-	XCom          map[TaskID]any `json:"xcom,omitempty"` // only where asked for
+	XCom          map[TaskID]any `json:"xcom,omitempty"`     // only where asked for
+	Warnings      []string       `json:"warnings,omitempty"` // only in the answer to the start of a run
 }
 
 // MaxRunDocTasks bounds the tasks that a run document lists.

@@ -2,8 +2,6 @@ package engine
 
 import (
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/qarion/qarion/internal/nearest"
 )
@@ -11,14 +9,6 @@ import (
 // Nearest returns the known name that a mistyped one most likely means, or ""
 // when none is near.
 func Nearest(name string, known []string) string { return nearest.Name(name, known) }
-
-// Quoted is a piece of text in quotes, cut so that it can stand in a message.
-func Quoted(s string) string {
-	if len(s) > 60 {
-		s = strings.ToValidUTF8(s[:57], "") + "..."
-	}
-	return strconv.Quote(s)
-}
 
 // maxComparisons bounds how many pairs of names are compared for the
 // suggestions in one flow: a file with thousands of mistakes among thousands of

@@ -46,14 +46,16 @@ type Needs struct {
 	Pulls         []NameUse   // task ids it pulls explicitly (xcom_pull)
 	Credentials   []NameUse   // ids of credentials it will ask for
 	Retry         RetryPolicy // when another attempt follows a failed one
+	NoValue       string      // why it leaves no value that others could read; "" when it does
 	Unrepeatable  bool        // a request whose outcome is unknown must not be sent again by itself
 	OnInterrupted string      // "", "retry" or "fail"; "" leaves an unknown outcome to a person
 }
 
 // NameUse is a name and the key where it stands, for messages.
 type NameUse struct {
-	Name string
-	Path []string // of keys below the task: "properties", "url"
+	Name     string
+	Path     []string // of keys below the task: "properties", "url"
+	Optional bool     // the template does without it
 }
 
 // Problem is something wrong in a flow. Whoever knows the file adds the place.

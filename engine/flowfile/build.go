@@ -38,16 +38,17 @@ func (f *file) build() {
 	f.flow = flow
 	f.id(t)
 	if kind := f.text(t, "flow_type", "standard"); kind != "standard" {
-		f.add(t.vals["flow_type"].place, Error{Key: "flow_type", Code: "flow-type", Message: fmt.Sprintf("flow type %s is not supported (there is: standard)", engine.Quoted(kind))})
+		f.add(t.vals["flow_type"].place, Error{Key: "flow_type", Code: "flow-type", Message: fmt.Sprintf("flow type %s is not supported (there is: standard)", value.Quoted(kind))})
 	}
 	if flow.OnOverlap != "" && !slices.Contains(overlaps, flow.OnOverlap) {
 		f.add(t.vals["on_overlap"].place, Error{Key: "on_overlap", Code: "unknown-word", Suggestion: engine.Nearest(flow.OnOverlap, overlaps),
-			Message: fmt.Sprintf("on_overlap is %s, want one of %s", engine.Quoted(flow.OnOverlap), strings.Join(overlaps, ", "))})
+			Message: fmt.Sprintf("on_overlap is %s, want one of %s", value.Quoted(flow.OnOverlap), strings.Join(overlaps, ", "))})
 	}
 	if n, ok := f.whole(t, "max_active_runs", 1, 1_000_000); ok {
 		flow.MaxActiveRuns = n
 	}
 	f.variables(t)
+	f.input(t)
 	f.triggers(t)
 	f.readTasks(t)
 	compiled := engine.Compile(flow, f.types)
@@ -91,11 +92,24 @@ func (f *file) variables(t *table) {
 	}
 	for _, name := range vars.keys {
 		if engine.ReservedName(name) {
-			f.add(vars.vals[name].key, Error{Key: name, Code: "reserved", Width: len(name), Message: fmt.Sprintf("variable %s: the name is reserved", engine.Quoted(name))})
+			f.add(vars.vals[name].key, Error{Key: name, Code: "reserved", Width: len(name), Message: fmt.Sprintf("variable %s: the name is reserved", value.Quoted(name))})
 		}
 		f.finite(vars.vals[name], name)
 	}
 	f.flow.Variables = vars.plain()
+}
+
+func (f *file) input(t *table) {
+	in := f.table(t, "input")
+	if in == nil {
+		return
+	}
+	f.flow.Input = value.NewMap(len(in.keys))
+	for _, name := range in.keys {
+		if f.finite(in.vals[name], name) {
+			f.flow.Input.Set(name, in.vals[name].plain())
+		}
+	}
 }
 
 func (f *file) triggers(t *table) {
@@ -139,7 +153,7 @@ func (f *file) trigger(n *node) {
 		return
 	case !known:
 		f.add(at, Error{Key: "type", Code: "trigger-type", Suggestion: engine.Nearest(tr.Type, []string{"cli", "nats"}),
-			Message: fmt.Sprintf("unknown trigger type %s (there are: cli, nats)", engine.Quoted(tr.Type))})
+			Message: fmt.Sprintf("unknown trigger type %s (there are: cli, nats)", value.Quoted(tr.Type))})
 		return
 	}
 	f.unknown(n.table, append(slices.Clone(commonTrigger), keys...), "trigger key")

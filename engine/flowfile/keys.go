@@ -46,7 +46,7 @@ func (f *file) finite(n *node, key string) bool {
 func (f *file) unknown(t *table, known []string, what string) {
 	for _, k := range t.keys {
 		if !slices.Contains(known, k) {
-			f.add(t.vals[k].key, Error{Key: k, Code: "unknown-key", Width: len(k), Message: fmt.Sprintf("unknown %s %s", what, engine.Quoted(k)), Suggestion: engine.Nearest(k, known)})
+			f.add(t.vals[k].key, Error{Key: k, Code: "unknown-key", Width: len(k), Message: fmt.Sprintf("unknown %s %s", what, value.Quoted(k)), Suggestion: engine.Nearest(k, known)})
 		}
 	}
 }
@@ -118,7 +118,7 @@ func (f *file) span(t *table, key string, def time.Duration) time.Duration {
 	case string:
 		var err error
 		if d, err = time.ParseDuration(v); err != nil {
-			f.add(n.place, Error{Key: key, Code: "wrong-type", Message: fmt.Sprintf("%s: %s is not a time span such as \"1.5s\" or \"2m\"", key, engine.Quoted(v))})
+			f.add(n.place, Error{Key: key, Code: "wrong-type", Message: fmt.Sprintf("%s: %s is not a time span such as \"1.5s\" or \"2m\"", key, value.Quoted(v))})
 			return def
 		}
 	default:

@@ -45,7 +45,7 @@ func (f *file) readDefaults(t *table) {
 	}
 	for _, kind := range d.keys {
 		if f.types[kind] == nil {
-			f.add(d.vals[kind].key, Error{Key: kind, Code: "task-type", Width: len(kind), Message: "defaults for unknown task type " + engine.Quoted(kind),
+			f.add(d.vals[kind].key, Error{Key: kind, Code: "task-type", Width: len(kind), Message: "defaults for unknown task type " + value.Quoted(kind),
 				Suggestion: engine.Nearest(kind, typeNames(f.types))})
 			continue
 		}
@@ -131,7 +131,7 @@ func typeNames(types Types) []string {
 
 // between are the codes of problems that properties have with each other, or
 // with the flow: they belong to the task, also when one comes from the defaults.
-var between = []string{"missing", "unused", "body-not-allowed", "cycle"}
+var between = []string{"missing", "unused", "body-not-allowed", "cycle", "repeatable"}
 
 // problem gives a problem of the flow its place: the value of the key that it
 // names, or the piece of text inside it.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/engine/fold"
+	"github.com/qarion/qarion/internal/value"
 )
 
 // Start stores a trigger and returns the run when the fold has accepted it. A
@@ -55,7 +56,25 @@ func (e *Engine) Start(ctx context.Context, req engine.StartRequest) (*engine.Ru
 	if r.known != "" {
 		return e.knownRun(ctx, r.known)
 	}
-	return r.doc, nil
+	return e.warned(r.doc, req.Variables), nil
+}
+
+// warned adds to a started run what its caller should hear: variables that the
+// flow does not know. They are most often a mistake.
+func (e *Engine) warned(doc *engine.RunDoc, variables []byte) *engine.RunDoc {
+	f := e.cfg.programs.flow(doc.FlowVersion)
+	if f == nil || len(variables) == 0 {
+		return doc
+	}
+	names := engine.Undeclared(f, variables)
+	if len(names) == 0 {
+		return doc
+	}
+	with := *doc
+	for _, name := range names {
+		with.Warnings = append(with.Warnings, fmt.Sprintf("variable %s is not declared in flow %s: nothing reads it", value.Quoted(name), doc.FlowID))
+	}
+	return &with
 }
 
 // putAdHoc writes a flow version that only this run uses.

@@ -52,6 +52,16 @@ func (p *programs) add(g *fold.Graph) {
 	}
 }
 
+// flow is a flow version in use; nil when there is none of that hash.
+func (p *programs) flow(hash string) *engine.Flow {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	if set := p.versions[hash]; set != nil {
+		return set.graph.Flow
+	}
+	return nil
+}
+
 // retain forgets the versions that are no longer in use.
 func (p *programs) retain(keep map[string]bool) {
 	p.mu.Lock()

@@ -101,7 +101,7 @@ func (t *setTarget) set(s *state, v val) {
 		s.scope.set(t.name, v)
 		return
 	}
-	target := (&name{t.name, t.slot}).eval(s).v
+	target := (&name{id: t.name, slot: t.slot}).eval(s).v
 	if u, ok := target.(*undefined); ok {
 		s.undefined(u)
 	}

@@ -25,7 +25,8 @@ type parser struct {
 	names  []string       // names read that may come from the context, by slot
 	slots  map[string]int // name -> slot
 	scopes []map[string]bool
-	free   map[string]bool // names that are read where no scope has them
+	free   map[string]int  // names that are read where no scope has them -> reads that fail without one
+	asked  map[string]bool // names of which the template asks whether they are defined
 	macros []*macroStmt    // the macros that the parser is in
 }
 
@@ -35,7 +36,7 @@ func parse(source string) (p *parser, body []stmt, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	p = &parser{lang: known(), source: clean, toks: toks, slots: map[string]int{}, free: map[string]bool{}, scopes: []map[string]bool{{}}}
+	p = &parser{lang: known(), source: clean, toks: toks, slots: map[string]int{}, free: map[string]int{}, asked: map[string]bool{}, scopes: []map[string]bool{{}}}
 	defer caught(&err)
 	body = p.statements()
 	if p.peek().Type != tokens.EOF {
@@ -154,16 +155,17 @@ func (p *parser) scoped(parse func()) {
 	p.scopes = p.scopes[:len(p.scopes)-1]
 }
 
-// slot is the place of a context variable; the name counts as free where no
-// scope has it.
-func (p *parser) slot(id string) int {
+// slot is the place of a context variable; the name is free where no scope has
+// it.
+func (p *parser) slot(id string) (i int, free bool) {
 	if n := len(p.macros); n > 0 {
 		p.macros[n-1].varargs = p.macros[n-1].varargs || id == "varargs"
 		p.macros[n-1].kwargs = p.macros[n-1].kwargs || id == "kwargs"
 	}
 	bound := slices.ContainsFunc(p.scopes, func(s map[string]bool) bool { return s[id] })
 	if _, global := p.lang.globals[id]; !bound && !global {
-		p.free[id] = true
+		p.free[id]++
+		free = true
 	}
 	i, ok := p.slots[id]
 	if !ok {
@@ -171,7 +173,27 @@ func (p *parser) slot(id string) int {
 		p.slots[id] = i
 		p.names = append(p.names, id)
 	}
-	return i
+	return i, free
+}
+
+// rootOf is the free name that an expression reads a part of; nil when it is
+// anything else.
+func rootOf(x expr) *name {
+	for {
+		switch e := x.(type) {
+		case *name:
+			if e.free {
+				return e
+			}
+			return nil
+		case *attr:
+			x = e.x
+		case *index:
+			x = e.x
+		default:
+			return nil
+		}
+	}
 }
 
 // statements parses up to the end, or to a tag in until, which is left where

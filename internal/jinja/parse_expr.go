@@ -166,7 +166,8 @@ func (p *parser) primary() expr {
 			return &literal{nil}
 		}
 		id := p.identifier("an expression")
-		return &name{id, p.slot(id)}
+		slot, free := p.slot(id)
+		return &name{id, slot, free}
 	case tokens.String:
 		s := ""
 		for p.is(tokens.String) {

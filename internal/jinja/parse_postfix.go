@@ -150,6 +150,11 @@ func (p *parser) filter(x expr) *filterExpr {
 	if p.is(tokens.LeftParenthesis) {
 		f.args = p.arguments()
 	}
+	if takesUndefined[f.name] {
+		if root := rootOf(x); root != nil {
+			p.free[root.id]--
+		}
+	}
 	return f
 }
 
@@ -160,6 +165,9 @@ func (p *parser) test(x expr) expr {
 	if t.fn, ok = p.lang.tests[t.name]; !ok {
 		p.at--
 		p.fail("unknown test %q%s", t.name, orNearest(t.name, p.lang.testNames()))
+	}
+	if root := rootOf(x); root != nil && (t.name == "defined" || t.name == "undefined") {
+		p.asked[root.id] = true
 	}
 	t.args = &arguments{}
 	switch {

@@ -163,7 +163,7 @@ func (p *parser) setTarget() setTarget {
 	t := setTarget{name: p.identifier("a name")}
 	if p.accept(tokens.Dot) {
 		t.attr = p.word("a name after \".\"")
-		t.slot = p.slot(t.name)
+		t.slot, _ = p.slot(t.name)
 	}
 	return t
 }

@@ -22,6 +22,7 @@ type Template struct {
 	text   string  // of a plain one: what it renders to
 	single *output // the one {{ }} that the template is; nil: it is more, or other
 	names  []string
+	needs  []string // those of names without which it fails
 	slots  []string // names that the context may be asked for
 	body   []stmt
 }
@@ -85,10 +86,14 @@ func Parse(field, source string) (*Template, error) {
 		return nil, &Error{field, err.Error()}
 	}
 	t.body, t.slots = body, p.names
-	for n := range p.free {
+	for n, reads := range p.free {
 		t.names = append(t.names, n)
+		if reads > 0 && !p.asked[n] {
+			t.needs = append(t.needs, n)
+		}
 	}
 	slices.Sort(t.names)
+	slices.Sort(t.needs)
 	if len(body) == 1 {
 		t.single, _ = body[0].(*output)
 	}
@@ -117,6 +122,11 @@ func (t *Template) Bare() (string, bool) {
 
 // Names lists the variables that the template reads, sorted.
 func (t *Template) Names() []string { return t.names }
+
+// Needs lists those of Names without which the template fails, sorted: they are
+// not only read under the filter default, and the template does not ask whether
+// they are defined.
+func (t *Template) Needs() []string { return t.needs }
 
 // Text renders to text.
 func (t *Template) Text(ctx context.Context, vars Vars) (Result, error) {

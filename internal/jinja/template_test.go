@@ -52,6 +52,27 @@ func TestNames_AreThoseTheContextMustHave(t *testing.T) {
 	}
 }
 
+func TestTemplate_NeedsWhatItCannotDoWithout(t *testing.T) {
+	for source, want := range map[string]string{
+		"{{ a }}{{ b.c }}": "[a b]",
+		"{{ a | default('x') }}{{ b.c['d'] | d(e) }}":                "[e]",
+		"{{ a | default('x') }}{{ a }}":                              "[a]",
+		"{{ a | upper | default('x') }}":                             "[a]",
+		"{{ a if a is defined else b }}":                             "[b]",
+		"{% if a is undefined %}x{% else %}{{ a.b }}{% endif %}":     "[]",
+		"{% for a in b %}{{ a | default(1) }}{% endfor %}{{ a }}":    "[a b]",
+		"{{ (a | default({})).b }}{{ c[d] | default(1) }}":           "[d]",
+		"{% filter default('x') %}{{ a }}{% endfilter %}":            "[a]",
+		"{% with a = b %}{{ a is defined }}{{ a }}{% endwith %}":     "[b]",
+		"{{ a is not defined }}{{ a }}{{ b is none }}":               "[b]",
+		"{{ [a, b] | map('default', 1) | list }}{{ dict(c=c) | d }}": "[a b c]",
+	} {
+		if got := fmt.Sprint(parse(t, source).Needs()); got != want {
+			t.Errorf("%s: %s, want %s", source, got, want)
+		}
+	}
+}
+
 func TestValue_KeepsTypes(t *testing.T) {
 	for source, want := range map[string]string{
 		"{{ xcom.id }}":                       "7",

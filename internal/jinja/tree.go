@@ -16,6 +16,7 @@ type (
 	name struct {
 		id   string
 		slot int // in Template.names, of the context's variable
+		free bool
 	}
 
 	listExpr  struct{ items []expr }

@@ -176,15 +176,3 @@ func TypeName(v any) string {
 	}
 	return "unknown"
 }
-
-// Kind names a value's type with its article: "a list", "an int", "null".
-func Kind(v any) string {
-	switch name := TypeName(v); name {
-	case "null":
-		return name
-	case "int":
-		return "an int"
-	default:
-		return "a " + name
-	}
-}
