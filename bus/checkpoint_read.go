@@ -75,7 +75,10 @@ func (c *Checkpoints) read(ctx context.Context, seq uint64, keep bool) (*fold.St
 			return nil, cmp.Or(in.failed, damaged(err))
 		}
 	}
-	switch state := restoring.State(); {
+	state, err := restoring.State()
+	switch {
+	case err != nil:
+		return nil, damaged(err)
 	case [32]byte(in.hash.Sum(nil)) != m.Hash:
 		return nil, damaged(errors.New("its pieces do not match its manifest"))
 	case m.Pieces > 0 && restoring.Count() != m.Have:

@@ -1,8 +1,6 @@
 package fold
 
 import (
-	"slices"
-
 	"github.com/qarion/qarion/engine"
 )
 
@@ -181,27 +179,21 @@ func (s *step) finish(r *Run) {
 	status := r.finalStatus()
 	s.show(&engine.Change{Kind: engine.RunDone, Run: r.ID, Flow: r.Graph.Flow.ID, Doc: r.Doc(status, s.at, true)})
 	delete(s.runs, r.ID)
-	s.leave(r)
+	s.giveBack(r)
 }
 
-// leave gives back what the run held: its flow version and its place among the
+// giveBack returns what the run held: its flow version and its place among the
 // active runs.
-func (s *step) leave(r *Run) {
+func (s *step) giveBack(r *Run) {
 	fs := s.flowState(r.Graph.Flow.ID)
-	v := s.versions[r.Graph.Hash]
-	v.runs--
-	if v.runs == 0 && fs.current != r.Graph.Hash {
-		delete(s.versions, r.Graph.Hash)
-	}
-	drop := func(id engine.RunID) bool { return id == r.ID }
-	fs.queue = slices.DeleteFunc(fs.queue, drop)
-	fs.active = slices.DeleteFunc(fs.active, drop)
-	for len(fs.queue) > 0 {
-		next := s.runs[fs.queue[0]]
-		if limit := next.Graph.Flow.MaxActiveRuns; limit > 0 && len(fs.active) >= limit {
+	s.versions[r.Graph.Hash].runs--
+	s.dropUnused(r.Graph.Hash)
+	r.leave()
+	for next := fs.queue.first; next != nil; next = fs.queue.first {
+		if limit := next.Graph.Flow.MaxActiveRuns; limit > 0 && fs.active.n >= limit {
 			return
 		}
-		fs.queue = fs.queue[1:]
+		next.leave()
 		s.start(next, fs)
 	}
 }

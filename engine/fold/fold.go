@@ -36,15 +36,16 @@ type flowState struct {
 	gen     uint64 // of the last snapshot that has it, or that began before it
 	current string // hash of the newest version; "" when removed
 	batch   int64  // the last batch id given out
-	active  []engine.RunID
-	queue   []engine.RunID // runs that wait behind max_active_runs
+	active  roster
+	queue   roster // runs that wait behind max_active_runs
 }
 
 // version is a flow version in use: the newest of its flow, or one that open
 // runs started with.
 type version struct {
-	graph *Graph
-	runs  int
+	graph  *Graph
+	runs   int
+	claims int // ad-hoc records whose run has not been submitted yet
 }
 
 // maxTold is how many refusals are shown per second of the ledger's time: a
@@ -163,7 +164,9 @@ func (s *step) flow(rec *engine.FlowRecord) {
 		s.versions[rec.Hash] = &version{graph: NewGraph(f, rec.Hash)}
 		s.effects = append(s.effects, Effect{Kind: Version, Graph: s.versions[rec.Hash].graph})
 	}
-	if !rec.AdHoc {
+	if rec.AdHoc {
+		s.versions[rec.Hash].claims++
+	} else {
 		s.replace(fs, rec.Hash)
 	}
 }
@@ -184,8 +187,13 @@ func (s *State) flowState(id engine.FlowID) *flowState {
 func (s *State) replace(fs *flowState, hash string) {
 	old := fs.current
 	fs.current = hash
-	if v := s.versions[old]; v != nil && v.runs == 0 && old != hash {
-		delete(s.versions, old)
+	s.dropUnused(old)
+}
+
+// dropUnused forgets a flow version that is not the newest and has no run.
+func (s *State) dropUnused(hash string) {
+	if v := s.versions[hash]; v != nil && v.runs == 0 && v.claims == 0 && s.flows[v.graph.Flow.ID].current != hash {
+		delete(s.versions, hash)
 	}
 }
 
@@ -225,6 +233,10 @@ func (s *step) submit(rec *engine.SubmitRecord) {
 	if s.taken(rec.From) {
 		return
 	}
+	if v := s.versions[rec.Version]; v != nil && s.runs[rec.Run] == nil {
+		v.claims = max(v.claims-1, 0)
+		defer s.dropUnused(rec.Version) // the run may be refused
+	}
 	if rec.Refused != "" {
 		s.reject(rec.Run, string(rec.Flow), rec.Refused)
 		return
@@ -245,9 +257,9 @@ func (s *step) submit(rec *engine.SubmitRecord) {
 	}
 	fs := s.flowState(rec.Flow)
 	f := v.graph.Flow
-	full := f.MaxActiveRuns > 0 && len(fs.active) >= f.MaxActiveRuns
+	full := f.MaxActiveRuns > 0 && fs.active.n >= f.MaxActiveRuns
 	if full && f.OnOverlap == engine.OverlapSkip {
-		s.reject(rec.Run, string(rec.Flow), fmt.Sprintf("%d of max_active_runs = %d runs are active and on_overlap is \"skip\"", len(fs.active), f.MaxActiveRuns))
+		s.reject(rec.Run, string(rec.Flow), fmt.Sprintf("%d of max_active_runs = %d runs are active and on_overlap is \"skip\"", fs.active.n, f.MaxActiveRuns))
 		return
 	}
 	if rec.DedupeID != "" {
@@ -258,10 +270,10 @@ func (s *step) submit(rec *engine.SubmitRecord) {
 	case !full:
 		s.start(r, fs)
 	case f.OnOverlap == engine.OverlapCancel:
-		s.end(s.runs[fs.active[0]], engine.Cancelled, "cancelled", "a newer run of "+string(f.ID)+" started (on_overlap = \"cancel\")")
+		s.end(fs.active.first, engine.Cancelled, "cancelled", "a newer run of "+string(f.ID)+" started (on_overlap = \"cancel\")")
 		s.start(r, fs)
 	default:
-		fs.queue = append(fs.queue, r.ID)
+		fs.queue.add(r)
 	}
 }
 
@@ -328,7 +340,7 @@ func (s *step) open(rec *engine.SubmitRecord, v *version, fs *flowState) *Run {
 
 func (s *step) start(r *Run, fs *flowState) {
 	s.touch(r)
-	fs.active = append(fs.active, r.ID)
+	fs.active.add(r)
 	r.Status = engine.Running
 	r.Deadline = s.at + engine.Micros(r.Graph.Flow.Timeout/time.Microsecond)
 	s.show(&engine.Change{Kind: engine.RunStarted, Run: r.ID, Flow: r.Graph.Flow.ID, Doc: r.Doc(engine.Running, 0, false)})

@@ -443,3 +443,36 @@ func TestFold_ManyRefusalsAreCountedAndFewAreTold(t *testing.T) {
 		t.Errorf("%d told and %d said to be left out, of 5001", told, untold)
 	}
 }
+
+// Two callers run the same file: the version stays until both have submitted
+// their runs, also over a checkpoint, and goes with the last of them.
+func TestFold_AnAdHocVersionLivesUntilItsLastRun(t *testing.T) {
+	f := flowOf("f", "a")
+	def, hash, err := f.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := &engine.FlowRecord{Flow: "f", Hash: hash, Definition: def, AdHoc: true}
+	submit := func(run engine.RunID, vars string) *engine.SubmitRecord {
+		return &engine.SubmitRecord{Run: run, Flow: "f", Version: hash, Variables: []byte(vars)}
+	}
+	h := newHistory(t)
+	h.add(put)
+	h.add(put)
+	h.add(submit("r1", ""))
+	h.report("r1", "a", engine.OutcomeSuccess)
+	h.state = restoreParts(t, takeAll(t, h.state.Snapshot("test"), func() {}))
+	h.add(submit("r2", ""))
+	if h.state.Run("r2") == nil {
+		t.Fatalf("the second run was refused: %+v", h.shown(engine.RunRejected))
+	}
+	h.report("r2", "a", engine.OutcomeSuccess)
+	if len(h.state.versions) != 0 {
+		t.Error("the version stays though no run needs it")
+	}
+	h.add(put)
+	h.add(submit("r3", `{"run_id": 1}`))
+	if len(h.state.versions) != 0 || h.state.Run("r3") != nil {
+		t.Error("the version of a refused run stays")
+	}
+}

@@ -62,7 +62,7 @@ func (s *State) Newests() iter.Seq[*Graph] {
 // Active is the number of runs of a flow that count for max_active_runs.
 func (s *State) Active(id engine.FlowID) int {
 	if fs := s.flows[id]; fs != nil {
-		return len(fs.active)
+		return fs.active.n
 	}
 	return 0
 }

@@ -30,6 +30,7 @@ type Run struct {
 	variablesAt            engine.Pos // where they stand, when larger than keepVariables
 	Seq                    uint64     // ledger sequence that opened it
 	gen                    uint64     // of the last snapshot that has it, or that began before it
+	place                  place      // among the active or the queued runs of its flow
 
 	Tasks       []TaskState
 	open        int // tasks that are not final

@@ -242,7 +242,10 @@ func (s *sim) restart() {
 				s.t.Fatal(err)
 			}
 		}
-		state = restored.State()
+		var err error
+		if state, err = restored.State(); err != nil {
+			s.t.Fatal(err)
+		}
 	}
 	for _, e := range s.log[from:] {
 		state.Apply(e)

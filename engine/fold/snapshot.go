@@ -26,6 +26,8 @@ type Part struct {
 	Rejected uint64              `cbor:"11,keyasint,omitempty"`
 	Told     told                `cbor:"12,keyasint,omitempty"`
 
+	Claims []int `cbor:"13,keyasint,omitempty"` // of each version
+
 	graphs []*Graph // whose definitions Versions will be
 }
 
@@ -106,6 +108,7 @@ type Snapshot struct {
 	head   Part
 	count  Count
 	graphs []*Graph
+	claims []int
 	flows  []*flowState
 	runs   []*Run
 	keys   keys
@@ -129,7 +132,7 @@ func (s *State) Snapshot(writer string) *Snapshot {
 		runs:   slices.AppendSeq(make([]*Run, 0, len(s.runs)), maps.Values(s.runs)),
 	}
 	for _, v := range s.versions {
-		x.graphs = append(x.graphs, v.graph)
+		x.graphs, x.claims = append(x.graphs, v.graph), append(x.claims, v.claims)
 	}
 	x.count = Count{Versions: len(x.graphs), Runs: len(x.runs), Keys: s.seen.len()}
 	x.turn()
@@ -152,8 +155,8 @@ func (x *Snapshot) Next() *Part {
 	if len(x.graphs) > 0 {
 		p := x.head
 		for n := 0; n < partSize && len(x.graphs) > 0; n += 8 + len(x.graphs[0].Flow.Tasks) {
-			p.graphs = append(p.graphs, x.graphs[0])
-			x.graphs = x.graphs[1:]
+			p.graphs, p.Claims = append(p.graphs, x.graphs[0]), append(p.Claims, x.claims[0])
+			x.graphs, x.claims = x.graphs[1:], x.claims[1:]
 			if len(x.graphs) == 0 {
 				break
 			}
@@ -212,19 +215,24 @@ func (x *Snapshot) flow(f *flowState) {
 		return
 	}
 	f.gen = x.gen
-	active, queue := f.active, f.queue
-	for first := true; first || len(active)+len(queue) > 0; first = false {
-		fs := flowSnapshot{Flow: f.id, Current: f.current, Batch: f.batch}
-		fs.Active, active = cutIDs(active)
-		fs.Queue, queue = cutIDs(queue)
+	head := flowSnapshot{Flow: f.id, Current: f.current, Batch: f.batch}
+	add := func(fs flowSnapshot) {
 		x.part.Flows = append(x.part.Flows, fs)
 		x.grown(1 + len(fs.Active) + len(fs.Queue))
 	}
-}
-
-func cutIDs(ids []engine.RunID) (piece, rest []engine.RunID) {
-	n := min(len(ids), partSize)
-	return slices.Clone(ids[:n]), ids[n:]
+	if f.active.n+f.queue.n == 0 {
+		add(head)
+	}
+	for ids := range f.active.pieces(partSize) {
+		fs := head
+		fs.Active = ids
+		add(fs)
+	}
+	for ids := range f.queue.pieces(partSize) {
+		fs := head
+		fs.Queue = ids
+		add(fs)
+	}
 }
 
 func (x *Snapshot) grown(n int) {
@@ -285,9 +293,10 @@ func (r *Run) snapshot() runSnapshot {
 
 // Restoring builds the state that the parts of a snapshot were taken from.
 type Restoring struct {
-	state *State
-	keep  bool
-	have  Count
+	state   *State
+	keep    bool
+	have    Count
+	rosters []flowSnapshot // of runs that may come later
 }
 
 // Count is what a snapshot holds.
@@ -310,13 +319,17 @@ func (r *Restoring) Add(p *Part) error {
 	s := r.state
 	s.Seq, s.Installation, s.Bad = p.Seq, p.Installation, p.Bad
 	s.Taken, s.Rejected, s.told = p.Taken, p.Rejected, p.Told
-	for _, def := range p.Versions {
+	for i, def := range p.Versions {
 		f, err := engine.DecodeFlow(def)
 		if err != nil {
 			return err
 		}
 		hash := engine.FlowHash(def)
-		s.versions[hash] = &version{graph: NewGraph(f, hash)}
+		v := &version{graph: NewGraph(f, hash)}
+		if i < len(p.Claims) {
+			v.claims = p.Claims[i]
+		}
+		s.versions[hash] = v
 	}
 	for i := range p.Runs {
 		if err := s.restoreRun(&p.Runs[i]); err != nil {
@@ -331,7 +344,9 @@ func (r *Restoring) Add(p *Part) error {
 	for _, f := range p.Flows {
 		fs := s.flowState(f.Flow)
 		fs.current, fs.batch = f.Current, f.Batch
-		fs.active, fs.queue = append(fs.active, f.Active...), append(fs.queue, f.Queue...)
+		if len(f.Active)+len(f.Queue) > 0 {
+			r.rosters = append(r.rosters, f)
+		}
 	}
 	for _, e := range p.Seen {
 		s.seen.put(e.Hash, e.Run, e.At)
@@ -342,8 +357,26 @@ func (r *Restoring) Add(p *Part) error {
 // Count is what the parts so far held.
 func (r *Restoring) Count() Count { return r.have }
 
-// State is what the parts so far make.
-func (r *Restoring) State() *State { return r.state }
+// State is what the parts make. ErrInvalid: some are missing.
+func (r *Restoring) State() (*State, error) {
+	for _, f := range r.rosters {
+		fs := r.state.flowState(f.Flow)
+		for _, list := range []struct {
+			to  *roster
+			ids []engine.RunID
+		}{{&fs.active, f.Active}, {&fs.queue, f.Queue}} {
+			for _, id := range list.ids {
+				run := r.state.runs[id]
+				if run == nil || run.place.in != nil {
+					return nil, fmt.Errorf("%w: checkpoint: run %s of flow %s is not in it, or twice", engine.ErrInvalid, id, f.Flow)
+				}
+				list.to.add(run)
+			}
+		}
+	}
+	r.rosters = nil
+	return r.state, nil
+}
 
 func (s *State) restoreRun(rs *runSnapshot) error {
 	v := s.versions[rs.Hash]

@@ -37,7 +37,11 @@ func restoreParts(t testing.TB, parts []*Part) *State {
 			t.Fatal(err)
 		}
 	}
-	return r.State()
+	s, err := r.State()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 // content is a state as text, whatever order its maps have.
@@ -46,11 +50,11 @@ func content(s *State) string {
 	fmt.Fprintln(&out, s.Seq, s.Installation, s.Bad, s.seen.len(), slices.Sorted(maps.Keys(s.versions)))
 	for _, id := range slices.Sorted(maps.Keys(s.flows)) {
 		f := s.flows[id]
-		fmt.Fprintln(&out, id, f.current, f.batch, f.active, f.queue)
+		fmt.Fprintln(&out, id, f.current, f.batch, slices.Collect(f.active.pieces(1<<30)), slices.Collect(f.queue.pieces(1<<30)))
 	}
 	for _, id := range s.RunIDs() {
 		r := *s.runs[id]
-		r.gen, r.Graph = 0, nil
+		r.gen, r.Graph, r.place = 0, nil, place{}
 		fmt.Fprintf(&out, "%s %+v\n", s.runs[id].Graph.Hash, r)
 	}
 	keys := s.seen.keys()

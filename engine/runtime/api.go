@@ -131,7 +131,7 @@ func (e *Engine) Wait(ctx context.Context, id engine.RunID) (*engine.RunDoc, err
 	if err != nil {
 		// It may have ended between the caller's start and now: what it waits
 		// for is then on its way through the views, or has passed them.
-		if settled := e.views.reached(ctx, e.foldedSeq(ctx), ""); settled != nil {
+		if settled := e.Shown(ctx, ""); settled != nil {
 			return nil, settled
 		}
 		select {
@@ -153,14 +153,14 @@ func (e *Engine) Wait(ctx context.Context, id engine.RunID) (*engine.RunDoc, err
 }
 
 // Shown returns when a view, by its name, shows what the engine knows now: a
-// run that is not open any more is found in it then. It waits for no other.
+// run that is not open any more is found in it then. It waits for no other; ""
+// stands for every view.
 func (e *Engine) Shown(ctx context.Context, view string) error {
-	return e.views.reached(ctx, e.foldedSeq(ctx), view)
-}
-
-func (e *Engine) foldedSeq(ctx context.Context) (seq uint64) {
-	_ = e.sched.ask(ctx, func() { seq = e.sched.state.Seq })
-	return seq
+	var seq uint64
+	if err := e.sched.ask(ctx, func() { seq = e.sched.state.Seq }); err != nil {
+		return err
+	}
+	return e.views.reached(ctx, seq, view)
 }
 
 // Open returns the open runs, newest first, at most 1,000.

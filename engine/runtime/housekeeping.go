@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/qarion/qarion/engine"
@@ -31,7 +32,7 @@ func (e *Engine) keepHouse(ctx context.Context) error {
 				err, last = e.Checkpoint(ctx), time.Now()
 			}
 		case <-reconcile.C:
-			err = e.reconcile(ctx)
+			err = errors.Join(e.sched.ask(ctx, e.sched.tidy), e.reconcile(ctx))
 		}
 		if err != nil && ctx.Err() == nil {
 			e.log.Warn("housekeeping did not finish; it is tried again", engine.LogErr, err)

@@ -1,6 +1,8 @@
 package runtime
 
 import (
+	"slices"
+
 	"github.com/qarion/qarion/engine"
 )
 
@@ -17,8 +19,9 @@ type parking struct {
 type spot struct {
 	tasks []taskPlace
 	until engine.Micros
-	good  int // released tasks that were not postponed again, in a row
-	away  int // released, no record yet
+	look  engine.Micros // when a timer is set to look at it; 0: none is
+	good  int           // released tasks that were not postponed again, in a row
+	away  int           // released, no record yet
 }
 
 func newParking(steps int) *parking {
@@ -26,8 +29,8 @@ func newParking(steps int) *parking {
 }
 
 // park adds a task that was postponed until the given time and returns that
-// of the whole spot.
-func (p *parking) park(name string, t taskPlace, until engine.Micros) engine.Micros {
+// of the whole spot; later: no timer is set for then.
+func (p *parking) park(name string, t taskPlace, until engine.Micros) (at engine.Micros, later bool) {
 	s := p.spots[name]
 	if s == nil {
 		s = &spot{}
@@ -35,7 +38,32 @@ func (p *parking) park(name string, t taskPlace, until engine.Micros) engine.Mic
 	}
 	s.tasks = append(s.tasks, t)
 	s.until = max(s.until, until)
-	return s.until
+	later = s.look < s.until
+	s.look = s.until
+	return s.until, later
+}
+
+// looked notes that the timer of a spot has fired.
+func (p *parking) looked(name string, at engine.Micros) {
+	if s := p.spots[name]; s != nil && s.look == at {
+		s.look = 0
+	}
+}
+
+// awaits reports whether a look at a spot at the given time is of use.
+func (p *parking) awaits(name string, at engine.Micros) bool {
+	s := p.spots[name]
+	return s != nil && len(s.tasks) > 0 && s.look == at
+}
+
+// tidy forgets the tasks whose runs have ended.
+func (p *parking) tidy() {
+	for name, s := range p.spots {
+		s.tasks = slices.DeleteFunc(s.tasks, func(t taskPlace) bool { return !t.open() })
+		if len(s.tasks) == 0 && s.away == 0 {
+			delete(p.spots, name)
+		}
+	}
 }
 
 // recorded notes the record of a released task and reports the spot's name if

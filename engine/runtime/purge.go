@@ -66,15 +66,11 @@ func (e *Engine) purgeLimit(ctx context.Context, older engine.Micros) (uint64, e
 	if err != nil || len(kept) < keptNewest {
 		return 0, err
 	}
-	before, inUse := min(kept[keptNewest-1], e.views.needed()), map[string]bool{}
+	before := min(kept[keptNewest-1], e.views.needed())
 	err = e.sched.ask(ctx, func() {
 		for r := range e.sched.state.Runs() {
 			before = min(before, r.Seq)
 		}
-		for g := range e.sched.state.Graphs() {
-			inUse[g.Hash] = true
-		}
-		e.cfg.programs.retain(inUse)
 	})
 	if err != nil {
 		return 0, err

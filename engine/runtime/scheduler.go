@@ -127,8 +127,10 @@ func (s *scheduler) carryOut(e *fold.Effect) {
 	case fold.Version:
 		s.cfg.programs.add(e.Graph)
 	case fold.Known:
+		delete(s.own, e.Run)
 		s.calls.started(e.Run, startResult{known: e.Known})
 	case fold.Refused:
+		delete(s.own, e.Run)
 		s.calls.started(e.Run, startResult{refused: e.Reason})
 	case fold.Emit:
 		if e.Freed {
@@ -155,6 +157,7 @@ func (s *scheduler) show(c *engine.Change) {
 		}
 	case engine.RunDone:
 		delete(s.own, c.Run)
+		s.worker.ended(c.Run)
 	}
 	c.Replay = !s.current
 	s.changes = append(s.changes, *c)
@@ -207,7 +210,7 @@ func (s *scheduler) plan(r *fold.Run, task int) {
 	}
 	if task < 0 {
 		if r.Deadline != 0 && r.Ending == "" {
-			s.timers.add(timer{at: r.Deadline, run: r.ID, task: -1})
+			s.timers.add(runTimer(r.Deadline, r.ID), s.awaits)
 		}
 		return
 	}
@@ -220,10 +223,11 @@ func (s *scheduler) plan(r *fold.Run, task int) {
 	case r.Ending != "":
 		s.stops.cancelled(place.key, r)
 	case t.Parked != "":
-		at := s.parking.park(t.Parked, place, t.NotBefore)
-		s.timers.add(timer{at: at, run: r.ID, task: task, key: place.key})
+		if at, later := s.parking.park(t.Parked, place, t.NotBefore); later {
+			s.timers.add(spotTimer(at, t.Parked), s.awaits)
+		}
 	case t.NotBefore > s.now():
-		s.timers.add(timer{at: t.NotBefore, run: r.ID, task: task, key: place.key})
+		s.timers.add(taskTimer(t.NotBefore, place), s.awaits)
 	default:
 		s.due.add(place)
 	}
@@ -237,26 +241,49 @@ func (s *scheduler) fire() {
 		if !ok {
 			return
 		}
-		r := s.state.Run(t.run)
-		if r == nil {
-			continue
-		}
-		if t.task < 0 {
+		switch r := s.state.Run(t.run); {
+		case t.spot != "":
+			s.parking.looked(t.spot, t.at)
+			s.unpark(t.spot, false)
+		case r == nil:
+		case t.task < 0:
 			if r.Ending == "" && r.Interrupted == 0 && r.Deadline <= now {
 				s.stops.timeout(r)
 			}
-			continue
+		default:
+			place := taskPlace{run: r, task: int(t.task), key: r.Key(int(t.task))}
+			if t.of(place.key) && place.open() {
+				s.due.add(place)
+			}
 		}
-		place := taskPlace{run: r, task: t.task, key: t.key}
-		if !place.open() {
-			continue
-		}
-		if name := r.Tasks[t.task].Parked; name != "" {
-			s.unpark(name, false)
-			continue
-		}
-		s.due.add(place)
 	}
+}
+
+// awaits reports whether anything waits for a timer still.
+func (s *scheduler) awaits(t *timer) bool {
+	if t.spot != "" {
+		return s.parking.awaits(t.spot, t.at)
+	}
+	r := s.state.Run(t.run)
+	switch {
+	case r == nil:
+		return false
+	case t.task < 0:
+		return r.Ending == "" && r.Deadline == t.at
+	}
+	place := taskPlace{run: r, task: int(t.task), key: r.Key(int(t.task))}
+	return t.of(place.key) && place.open()
+}
+
+// tidy forgets what runs have left behind that have ended since.
+func (s *scheduler) tidy() {
+	s.parking.tidy()
+	s.timers.tidy(s.awaits)
+	inUse := map[string]bool{}
+	for g := range s.state.Graphs() {
+		inUse[g.Hash] = true
+	}
+	s.cfg.programs.retain(inUse)
 }
 
 // unpark lets the next tasks of a spot go; those that remain look again when
@@ -385,8 +412,8 @@ func (s *scheduler) now() engine.Micros { return engine.At(s.cfg.Now()) }
 // sleepUntilNext sets the clock to the earliest timer.
 func (s *scheduler) sleepUntilNext(clock *time.Timer) {
 	d := time.Hour
-	if len(s.timers) > 0 {
-		d = max(0, time.Duration(s.timers[0].at-s.now())*time.Microsecond)
+	if at, ok := s.timers.next(); ok {
+		d = max(0, time.Duration(at-s.now())*time.Microsecond)
 	}
 	clock.Reset(d)
 }
@@ -399,11 +426,19 @@ func (s *scheduler) tell(ctx context.Context, fn func()) {
 	}
 }
 
-// ask runs a function in the loop and waits for it.
+// ask runs a function in the loop and waits for it. After an error it was not
+// run and never will be: it may write what the caller holds.
 func (s *scheduler) ask(ctx context.Context, fn func()) error {
+	var begun atomic.Bool
 	done := make(chan struct{})
+	run := func() {
+		if begun.CompareAndSwap(false, true) {
+			fn()
+			close(done)
+		}
+	}
 	select {
-	case s.asks <- func() { fn(); close(done) }:
+	case s.asks <- run:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -411,7 +446,11 @@ func (s *scheduler) ask(ctx context.Context, fn func()) error {
 	case <-done:
 		return nil
 	case <-ctx.Done():
-		return ctx.Err()
+		if begun.CompareAndSwap(false, true) {
+			return ctx.Err()
+		}
+		<-done // it is running now
+		return nil
 	}
 }
 

@@ -16,10 +16,6 @@ import (
 // signOfLife is how often a worker tells the queue that it still holds a task.
 const signOfLife = 5 * time.Second
 
-// rememberCancelled is how long a worker knows that a run is ending, for the
-// tasks of it that are still on their way.
-const rememberCancelled = time.Hour
-
 // errStopped ends attempts that the node's stop cuts off; errCancelled those
 // of a run that is ending.
 var (
@@ -40,7 +36,7 @@ type worker struct {
 	near      int                       // such tasks that have not ended
 	calls     map[engine.AttemptKey]context.CancelCauseFunc
 	held      map[engine.Delivery]struct{}
-	cancelled map[engine.RunID]time.Time
+	cancelled map[engine.RunID]bool // runs that are ending: their tasks may still be on their way
 	wg        sync.WaitGroup
 }
 
@@ -54,7 +50,7 @@ type stillOpen interface {
 func newWorker(cfg *Config) *worker {
 	return &worker{
 		cfg: cfg, log: engine.Logger(cfg.Log), slots: make(chan struct{}, cfg.Slots),
-		calls: map[engine.AttemptKey]context.CancelCauseFunc{}, held: map[engine.Delivery]struct{}{}, cancelled: map[engine.RunID]time.Time{},
+		calls: map[engine.AttemptKey]context.CancelCauseFunc{}, held: map[engine.Delivery]struct{}{}, cancelled: map[engine.RunID]bool{},
 	}
 }
 
@@ -128,11 +124,13 @@ func (w *worker) signs() {
 	for d := range w.held {
 		d.InProgress()
 	}
-	for run, at := range w.cancelled {
-		if time.Since(at) > rememberCancelled {
-			delete(w.cancelled, run)
-		}
-	}
+}
+
+// ended forgets a run: none of its tasks is on its way any more.
+func (w *worker) ended(id engine.RunID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.cancelled, id)
 }
 
 // deliver takes one bundle. The queue hears of it when every task in it has
@@ -190,7 +188,7 @@ func (w *worker) holdsAny(tasks []engine.ReadyTask) bool {
 func (w *worker) cancelRun(id engine.RunID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.cancelled[id] = time.Now()
+	w.cancelled[id] = true
 	for key, cancel := range w.calls {
 		if key.Run == id {
 			cancel(errCancelled)
@@ -240,7 +238,7 @@ func (w *worker) enter(rt *engine.ReadyTask, cancel context.CancelCauseFunc) boo
 		return false
 	}
 	w.calls[rt.AttemptKey] = cancel
-	if _, ending := w.cancelled[rt.Run]; ending {
+	if w.cancelled[rt.Run] {
 		cancel(errCancelled)
 	}
 	return true
