@@ -209,6 +209,21 @@ func (f *Flow) typed(name string) bool {
 	return false
 }
 
+// TypesOf lists the types that a variable may have, in the words of the flow
+// format ("number" is an int or a float); nil when it is not declared or may
+// have any.
+func (f *Flow) TypesOf(name string) []string {
+	for i := range f.inputs {
+		if f.inputs[i].name == name && len(f.inputs[i].check.Types) > 0 {
+			return f.inputs[i].check.Types
+		}
+	}
+	if def, ok := f.Variables.Get(name); ok && def != nil {
+		return []string{value.TypeName(def)}
+	}
+	return nil
+}
+
 // nearVariable is the declared variable that an undeclared name most likely
 // means. Names of one or two letters are all near each other.
 func (f *Flow) nearVariable(name string) string {

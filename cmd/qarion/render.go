@@ -267,9 +267,12 @@ func (a *app) findFlow(name string, types flowfile.Types) (*engine.Flow, error) 
 
 // renderInput reads the flags, and returns how a task's input is made.
 func (a *app) renderInput(ctx context.Context, s *session, flow *engine.Flow, r *renderFlags) (func(*engine.Task) *engine.TaskInput, error) {
-	given, err := r.vars.read(a.ui.in)
+	given, err := r.vars.read(a.ui.in, flow)
 	if err != nil {
 		return nil, err
+	}
+	if err := engine.CheckVariables(flow, given); err != nil {
+		return nil, fail(err)
 	}
 	variables := new(value.Map)
 	if len(given) > 0 {

@@ -2,14 +2,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -18,87 +14,25 @@ import (
 	"github.com/qarion/qarion/bus"
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/engine/flowfile"
-	"github.com/qarion/qarion/internal/value"
 )
 
-// variableFlags are --var and --json, which give a run its variables.
-type variableFlags struct {
-	vars []string
-	json string
-}
-
-func (v *variableFlags) add(c *cobra.Command) {
-	c.Flags().StringArrayVar(&v.vars, "var", nil, "a variable, k=v; typed by its looks (7, 1.5, true, null, else text)")
-	c.Flags().StringVar(&v.json, "json", "", "variables as a JSON object; - reads standard input")
-}
-
-// read makes the variables' JSON object.
-func (v *variableFlags) read(in io.Reader) (json.RawMessage, error) {
-	m := new(value.Map)
-	text := v.json
-	if text == "-" {
-		data, err := io.ReadAll(io.LimitReader(in, engine.MaxTriggerPayload+1))
-		if err != nil {
-			return nil, err
-		}
-		text = string(data)
-	}
-	if text != "" {
-		if err := m.UnmarshalJSON([]byte(text)); err != nil {
-			return nil, usageError(fmt.Errorf("--json: %w", err))
-		}
-	}
-	for _, kv := range v.vars {
-		k, s, ok := strings.Cut(kv, "=")
-		if !ok || k == "" {
-			return nil, usageError(fmt.Errorf("--var %q: want k=v", kv))
-		}
-		m.Set(k, typed(s))
-	}
-	if m.Len() == 0 {
-		return nil, nil
-	}
-	return value.JSON(m)
-}
-
-// typed reads a value by its looks: integer, float, true, false, null or none,
-// else text.
-func typed(s string) any {
-	switch strings.ToLower(s) {
-	case "true":
-		return true
-	case "false":
-		return false
-	case "null", "none":
-		return nil
-	}
-	if i, err := strconv.ParseInt(s, 10, 64); err == nil {
-		return i
-	}
-	looksNumber := s != "" && strings.Trim(s, "0123456789.eE+-") == "" && strings.ContainsAny(s, "0123456789")
-	if f, err := strconv.ParseFloat(s, 64); err == nil && looksNumber {
-		return f
-	}
-	return s
-}
-
 func (a *app) runCommand() *cobra.Command {
-	var vars variableFlags
+	var start startFlags
 	c := &cobra.Command{
 		Use: "run FILE", Short: "Run one flow file to its end",
 		Long: "Runs one flow file in this process, or on the node that serves the data directory.\nExit code 0 on success, 1 on failure. Ctrl-C cancels the run; a second one stops now.",
 		Example: `  qarion run flows/orders.toml --var customer=7
   qarion run flows/orders.toml --json '{"customer": 7}' --output json`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error { return a.run(c.Context(), args[0], &vars) },
+		RunE: func(c *cobra.Command, args []string) error { return a.run(c, args[0], &start) },
 	}
-	vars.add(c)
+	start.add(c)
 	return c
 }
 
-func (a *app) run(ctx context.Context, path string, vars *variableFlags) error {
-	variables, err := vars.read(a.ui.in)
-	if err != nil {
+func (a *app) run(c *cobra.Command, path string, start *startFlags) error {
+	ctx := c.Context()
+	if err := start.check(); err != nil {
 		return err
 	}
 	types, done, err := checkingTypes()
@@ -113,30 +47,43 @@ func (a *app) run(ctx context.Context, path string, vars *variableFlags) error {
 	if err != nil {
 		return err
 	}
+	in := bus.RunFlow{StartRun: bus.StartRun{TriggerType: "cli"}}
+	if err := start.fill(c, a.ui.in, flow, &in.StartRun); err != nil {
+		return err
+	}
+	if err := engine.CheckVariables(flow, in.Variables); err != nil {
+		return fail(err)
+	}
 	s, err := a.anyNode(ctx)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
-	def, _, err := flow.Encode()
-	if err != nil {
+	if in.Flow, _, err = flow.Encode(); err != nil {
 		return err
 	}
-	in := bus.RunFlow{Flow: def, StartRun: bus.StartRun{Variables: variables, TriggerType: "cli"}}
 	doc := new(engine.RunDoc)
 	if err := s.Admin(ctx, "flow.run", in, doc); err != nil {
 		return refused(err)
 	}
+	a.warn(doc)
 	end, err := a.followRun(ctx, s, doc, true)
 	if err != nil {
 		return err
 	}
 	err = a.conclude(end)
-	var c *cliError
-	if ctx.Err() != nil && errors.As(err, &c) {
-		c.code = exitCtrlC
+	var e *cliError
+	if ctx.Err() != nil && errors.As(err, &e) {
+		e.code = exitCtrlC
 	}
 	return err
+}
+
+// warn prints what the answer to a start warns of.
+func (a *app) warn(doc *engine.RunDoc) {
+	for _, w := range doc.Warnings {
+		a.ui.problem("warning", errors.New(w))
+	}
 }
 
 // refused is the node's no to a request: a failure, not a missing server.

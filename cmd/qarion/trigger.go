@@ -2,29 +2,31 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/qarion/qarion/bus"
 	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/internal/value"
 )
 
 func (a *app) triggerCommand() *cobra.Command {
-	var vars variableFlags
+	var start startFlags
 	var in bus.StartRun
-	var batch int64
 	var wait string
 	c := &cobra.Command{
 		Use: "trigger FLOW", Short: "Start a run on the serving node",
 		Example: `  qarion trigger orders --var customer=7 --wait
   qarion trigger orders --json '{"customer": 7}' --batch-id 42
   qarion trigger --flow-id orders --trigger-id nightly`,
-		Args: cobra.MaximumNArgs(1),
+		Args: func(c *cobra.Command, args []string) error { return cobra.MaximumNArgs(1)(c, waitGiven(args, &wait)) },
 		RunE: func(c *cobra.Command, args []string) error {
-			if len(args) == 1 {
+			if args = waitGiven(args, &wait); len(args) == 1 {
 				if in.Flow != "" && in.Flow != args[0] {
 					return usageError(errors.New("the flow is named twice: as an argument and with --flow-id"))
 				}
@@ -33,35 +35,45 @@ func (a *app) triggerCommand() *cobra.Command {
 			if in.Flow == "" {
 				return usageError(errors.New("which flow? qarion trigger FLOW"))
 			}
-			if c.Flags().Changed("batch-id") {
-				in.BatchID = &batch
-			}
-			return a.trigger(c.Context(), in, &vars, c.Flags().Changed("wait"), wait)
+			return a.trigger(c, in, &start, wait)
 		},
 	}
-	vars.add(c)
+	start.add(c)
 	f := c.Flags()
 	f.StringVar(&in.Flow, "flow-id", "", "the flow, instead of the argument")
 	f.StringVar(&in.TriggerID, "trigger-id", "", "which trigger asks")
 	f.StringVar(&in.ID, "id", "", "your own key: the same within 24 h starts nothing new")
-	f.Int64Var(&batch, "batch-id", 0, "the batch id (default: counted per flow)")
-	f.StringVar(&in.ExecutionDate, "execution-date", "", "RFC 3339 time (default: now)")
 	f.StringVar(&wait, "wait", "", "wait for the end; with a time span, at most so long (--wait=30s)")
 	f.Lookup("wait").NoOptDefVal = "forever"
 	c.ValidArgsFunction = a.completeFlows
 	return c
 }
 
-func (a *app) trigger(ctx context.Context, in bus.StartRun, vars *variableFlags, waits bool, wait string) error {
+// waitGiven takes the time span of --wait 30s out of the arguments, which
+// otherwise takes it only as --wait=30s: no flow's name begins with a digit.
+func waitGiven(args []string, wait *string) []string {
+	if *wait == "" {
+		return args
+	}
+	for i, arg := range args {
+		if d, err := time.ParseDuration(arg); err == nil && d > 0 {
+			*wait = arg
+			return slices.Delete(slices.Clone(args), i, i+1)
+		}
+	}
+	return args
+}
+
+func (a *app) trigger(c *cobra.Command, in bus.StartRun, start *startFlags, wait string) error {
+	ctx, waits := c.Context(), c.Flags().Changed("wait")
 	var limit time.Duration
 	if waits && wait != "forever" {
 		var err error
 		if limit, err = time.ParseDuration(wait); err != nil || limit <= 0 {
-			return usageError(fmt.Errorf("--wait is %q, want a time span such as 30s", wait))
+			return usageError(fmt.Errorf("--wait is %s, want a time span such as 30s", value.Quoted(wait)))
 		}
 	}
-	var err error
-	if in.Variables, err = vars.read(a.ui.in); err != nil {
+	if err := start.check(); err != nil {
 		return err
 	}
 	s, err := a.needNode()
@@ -69,11 +81,15 @@ func (a *app) trigger(ctx context.Context, in bus.StartRun, vars *variableFlags,
 		return err
 	}
 	defer s.Close()
+	if err := start.fill(c, a.ui.in, a.declaredBy(ctx, s, in.Flow, start), &in); err != nil {
+		return err
+	}
 	in.TriggerType = "cli"
 	doc := new(engine.RunDoc)
 	if err := s.Call(ctx, "run.start", in, doc); err != nil {
 		return refused(err)
 	}
+	a.warn(doc)
 	if !waits {
 		switch {
 		case a.json():
@@ -104,6 +120,23 @@ func (a *app) trigger(ctx context.Context, in bus.StartRun, vars *variableFlags,
 		return err
 	}
 	return a.conclude(end)
+}
+
+// declaredBy is the flow that says of what types --var is; nil when there is no
+// --var, or when the node does not say: then the start finds out.
+func (a *app) declaredBy(ctx context.Context, s *session, id string, start *startFlags) *engine.Flow {
+	if len(start.vars.vars) == 0 {
+		return nil
+	}
+	def := json.RawMessage{}
+	if err := s.Call(ctx, "flow.get", map[string]string{"flow": id}, &def); err != nil {
+		return nil
+	}
+	flow, err := engine.DecodeFlow(def)
+	if err != nil {
+		return nil
+	}
+	return flow
 }
 
 var errWaited = errors.New("the time to wait is over")
