@@ -18,6 +18,7 @@ import (
 type document struct {
 	shape     shape
 	mediaType string
+	fullType  string // with its parameters
 	data      []byte // JSON text, text in UTF-8, or bytes as they came
 	why       string // why it is no more than this, where its type promised more
 
@@ -25,6 +26,9 @@ type document struct {
 	err      error
 	isParsed bool
 }
+
+// maxContentType bounds the content type of bytes that are kept.
+const maxContentType = 256
 
 // shape is the kind of value that a document is.
 type shape int8
@@ -43,7 +47,7 @@ var responseFormats = []string{"auto", "json", "text", "bytes", "xml", "csv", "n
 // readDocument reads a body as the flow says, by its content type where it says
 // nothing.
 func readDocument(p *props, body []byte, contentType string) (document, error) {
-	d := document{mediaType: cut(mediaTypeOf(contentType), 128)}
+	d := document{mediaType: cut(mediaTypeOf(contentType), 128), fullType: contentType}
 	switch {
 	case len(body) == 0:
 		return d, nil
@@ -222,6 +226,9 @@ func (d *document) stored() ([]byte, *engine.LargeValue) {
 		}
 	}
 	kind := d.mediaType
+	if d.shape == shapeBytes {
+		kind = cut(headerValue(d.fullType), maxContentType) // who sends the bytes on sends their charset too
+	}
 	if d.shape == shapeText && (kind == "" || kind == engine.TypeJSON) {
 		kind = "text/plain"
 	}

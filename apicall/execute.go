@@ -23,6 +23,7 @@ type attempt struct {
 	body    *content
 	auth    Authenticator // nil: none
 	wire    wire
+	trusted bool     // the flow file names the host that was asked last
 	history []string // redirects, as the operation log shows them
 	moved   bool     // a redirect has turned the request into a GET: the first one was carried out
 }
@@ -78,6 +79,7 @@ func (a *attempt) send(ctx context.Context) (*http.Response, error) {
 		if err := a.prog.t.checkProxied(ctx, a.prog.props, req.URL, trusted); err != nil {
 			return nil, err
 		}
+		a.trusted = trusted
 		resp, err := a.roundTrip(a.prog.client.to(trusted), req)
 		if err != nil {
 			return nil, err
@@ -133,7 +135,7 @@ func (a *attempt) failed(ctx context.Context, f failure, err error) engine.TaskO
 			d.Hint = "nothing was sent"
 		}
 	}
-	a.out.Value, a.out.Large, a.out.Err = nil, nil, e
+	a.out.Value, a.out.Large, a.out.Stored, a.out.Err = nil, nil, nil, e
 	return a.out
 }
 

@@ -68,8 +68,9 @@ var properties = []Property{
 	{"csv_header", "boolean", "true", "with csv: the first row names the columns; false gives lists"},
 	{"xml_prefixes", "boolean", "false", "with xml: keep the namespace prefixes of names"},
 	{"xml_lists", "list", "", "with xml: elements that are a list also where there is one"},
+	{"store_as", "string", "value", "value, or object: streamed to the object store unread, of any size"},
 	{"select", "string", "", "jq expression that is applied before storing"},
-	{"max_response_bytes", "integer", "10485760", "of the decoded body"},
+	{"max_response_bytes", "integer", "10485760", "of the decoded body; of an object only if given"},
 	{"follow_redirects", "boolean", "true", "false takes a redirect as the answer"},
 	{"max_redirects", "integer", "10", "in a row"},
 	{"verify_tls", "boolean", "true", "check the server's certificate"},
@@ -88,6 +89,7 @@ var (
 	bodyFormats = []string{"json", "form", "raw", "xml", "multipart"}
 	authTypes   = []string{"none", "basic", "oauth2", "api_key", "bearer"}
 	handlings   = []string{"store", "validate", "ignore"}
+	storages    = []string{"value", "object"}
 	interrupts  = []string{"auto", "retry", "fail"}
 	jitters     = []string{"none", "equal", "full"}
 )
@@ -122,7 +124,9 @@ type props struct {
 	xmlLists                   []string
 	selects                    string
 	maxResponse                int64
-	redirects                  int // 0: none are followed
+	storeAs                    string
+	objectLimit                int64 // of a value that is stored as an object; 0: none
+	redirects                  int   // 0: none are followed
 	tls                        tlsOptions
 	proxy                      string
 }
@@ -151,10 +155,10 @@ func readProperties(task *engine.Task) (*props, *reader) {
 		retryOnValidation: r.flag("retry_on_validation", false),
 		breakerMaxWait:    r.span("breaker_max_wait", DefaultBreakerMaxWait, 0),
 		pulls:             r.names("xcom_pull"), pullKey: r.text("xcom_pull_key", ""),
-		handling:    r.word("response_handling", "store", handlings),
-		maxResponse: r.whole("max_response_bytes", DefaultMaxResponseBytes, 1, 1<<30),
-		selects:     r.text("select", ""),
-		proxy:       r.text("proxy", ""),
+		handling: r.word("response_handling", "store", handlings),
+		storeAs:  r.word("store_as", "value", storages),
+		selects:  r.text("select", ""),
+		proxy:    r.text("proxy", ""),
 	}
 	p.method = strings.ToUpper(p.operation)
 	p.connectTimeout = r.span("connect_timeout", min(DefaultConnectTimeout, p.timeout), time.Millisecond)
@@ -175,6 +179,7 @@ func readProperties(task *engine.Task) (*props, *reader) {
 	}
 	p.rules = r.readRules()
 	r.readFormat(p)
+	r.readObject(p)
 	r.check(p)
 	return p, r
 }
@@ -204,13 +209,45 @@ func (r *reader) readFormat(p *props) {
 		r.problem("csv_delimiter", "bad-delimiter", "csv_delimiter: %v", err)
 	}
 	p.csvHeader, p.xmlPrefixes, p.xmlLists = r.flag("csv_header", true), r.flag("xml_prefixes", false), r.names("xml_lists")
-	for key, format := range map[string]string{"csv_delimiter": "csv", "csv_header": "csv", "xml_prefixes": "xml", "xml_lists": "xml"} {
+	for _, of := range [][2]string{{"csv_delimiter", "csv"}, {"csv_header", "csv"}, {"xml_prefixes", "xml"}, {"xml_lists", "xml"}} {
+		key, format := of[0], of[1]
 		if _, given := r.get(key); given && p.responseFormat != format && r.judges(key, "response_format") {
 			r.problem(key, "unused", "%s needs response_format = %q", key, format)
 		}
 	}
 	if p.responseCharset != "" && p.responseFormat == "bytes" && r.judges("response_charset") {
 		r.problem("response_charset", "unused", "response_format = \"bytes\" has no charset")
+	}
+}
+
+// readObject reads how much of a response is taken, and what an object rules
+// out: it goes to the object store unread.
+func (r *reader) readObject(p *props) {
+	if p.storeAs != "object" {
+		p.maxResponse = r.whole("max_response_bytes", DefaultMaxResponseBytes, 1, 1<<30)
+		return
+	}
+	p.maxResponse = DefaultMaxResponseBytes // of an answer that is a failure
+	if p.objectLimit = r.whole("max_response_bytes", 0, 1, 1<<50); p.objectLimit > 0 {
+		p.maxResponse = min(p.objectLimit, p.maxResponse)
+	}
+	reads := ""
+	switch {
+	case p.selects != "":
+		reads = "select"
+	case p.responseFormat != "auto" && p.responseFormat != "bytes":
+		reads = "response_format"
+	case p.responseCharset != "":
+		reads = "response_charset"
+	case p.rules != nil && (len(p.rules.required) > 0 || len(p.rules.checks) > 0):
+		reads = "response_validation"
+	case p.handling == "ignore":
+		r.problem("store_as", "unused", "response_handling is \"ignore\": nothing is stored")
+	case p.operation == "head":
+		r.problem("store_as", "unused", "the answer to a head request has no body")
+	}
+	if reads != "" && r.judges(reads, "store_as") {
+		r.problem(reads, "unused", "store_as = \"object\" stores the response unread, but %s reads it", reads)
 	}
 }
 

@@ -40,6 +40,9 @@ func (p *program) fix() (path string, err error) {
 		}
 	}
 	h := http.Header{"User-Agent": {userAgent}, "Accept-Encoding": {"gzip"}}
+	if p.props.storeAs == "object" {
+		h["Accept-Encoding"] = identity // half of a compressed stream could not be gone on with
+	}
 	if p.body != nil {
 		h.Set("Content-Type", mimeTypes[p.props.bodyFormat])
 	}

@@ -35,6 +35,15 @@ func (s blobStore) Open(_ context.Context, ref *engine.BlobRef) (io.ReadCloser, 
 	return io.NopCloser(bytes.NewReader(data)), nil
 }
 
+func (s blobStore) Store(_ context.Context, key engine.AttemptKey, from io.Reader) (*engine.BlobRef, error) {
+	data, err := io.ReadAll(from)
+	if err != nil {
+		return nil, err
+	}
+	s[string(key.Task)] = data
+	return &engine.BlobRef{Name: string(key.Task), Size: int64(len(data))}, nil
+}
+
 // chain runs tasks one after the other as the engine does, each with what the
 // one before has left, and returns their outputs.
 func chain(t *testing.T, flow *engine.Flow, tasks ...*value.Map) []engine.TaskOutput {
@@ -61,12 +70,14 @@ func chain(t *testing.T, flow *engine.Flow, tasks ...*value.Map) []engine.TaskOu
 		}
 		in := &engine.TaskInput{Flow: flow, Task: task, Installation: "i"}
 		in.Key.Run, in.Key.Task, in.Key.Attempt = "01M84BFBV1N8Q6D2T4XW9B7C5E", task.ID, 1
-		in.SetValues(nil, inputs, &loaded{store, inputs, outs})
+		in.SetValues(nil, inputs, &loaded{store, outs})
 		out := prog.Execute(t.Context(), in)
 		outs = append(outs, out)
 		input := engine.ReadyInput{Task: task.ID, Value: out.Value, Response: out.Response}
 		if out.Large != nil {
 			store[string(task.ID)] = out.Large.Data
+		}
+		if out.Large != nil || out.Stored != nil {
 			input = engine.ReadyInput{Task: task.ID, At: engine.Pos{Seq: uint64(i + 1)}}
 		}
 		inputs = append(inputs, input)
@@ -77,12 +88,14 @@ func chain(t *testing.T, flow *engine.Flow, tasks ...*value.Map) []engine.TaskOu
 // loaded finds what the tasks of a chain have left in the object store.
 type loaded struct {
 	blobStore
-	inputs []engine.ReadyInput
-	outs   []engine.TaskOutput
+	outs []engine.TaskOutput
 }
 
 func (l *loaded) Load(_ context.Context, in engine.ReadyInput) (engine.Upstream, error) {
 	out := l.outs[in.At.Seq-1]
+	if out.Stored != nil {
+		return engine.Upstream{Response: out.Response, Blob: out.Stored}, nil
+	}
 	return engine.Upstream{Response: out.Response, Blob: &engine.BlobRef{
 		Name: string(in.Task), Size: int64(len(out.Large.Data)), ContentType: out.Large.ContentType, Bytes: out.Large.Bytes,
 	}}, nil

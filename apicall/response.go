@@ -18,6 +18,9 @@ func (a *attempt) answer(ctx context.Context, resp *http.Response) engine.TaskOu
 	d := &a.out.Details
 	d.StatusCode = resp.StatusCode
 	d.ContentType = mediaType(resp.Header)
+	if a.streams(resp) {
+		return a.storeObject(ctx, resp)
+	}
 	body, err := a.read(resp)
 	d.ResponseBytes = int64(len(body))
 	accepted := a.accepted(resp.StatusCode)
@@ -38,9 +41,15 @@ func (a *attempt) answer(ctx context.Context, resp *http.Response) engine.TaskOu
 			return a.unfit(ctx, resp, body, failed)
 		}
 	}
+	return a.succeeded(resp)
+}
+
+// succeeded completes the output of an attempt whose value is there.
+func (a *attempt) succeeded(resp *http.Response) engine.TaskOutput {
 	if a.prog.answered {
 		a.out.Response = a.responseDoc(resp)
 	}
+	d := &a.out.Details
 	d.URL, d.Redirects = a.shownURL(), a.history
 	d.Repeated = a.in.Again
 	return a.out

@@ -26,6 +26,7 @@ const (
 	classValidation = "validation"
 	classSelect     = "select"
 	classBody       = "body"
+	classStore      = "store"
 )
 
 // Class is a row of the table of failure classes.
@@ -52,6 +53,7 @@ var classes = []Class{
 	{classTooLarge, "the response is larger than max_response_bytes"},
 	{classResponse, "the response cannot be decoded, or is not what response_format says"},
 	{classStatus, "an answer whose status is a failure"},
+	{classStore, "an answer whose value could not be stored"},
 	{classValidation, "an answer that fails its checks"},
 	{classSelect, "an answer to which select cannot be applied"},
 }
@@ -88,7 +90,7 @@ func (p *props) retryable(f failure) bool {
 		return false
 	}
 	switch f.class {
-	case classConnect, classDNS, classBody:
+	case classConnect, classDNS, classBody, classStore:
 		return true
 	case classTimeout:
 		return repeatable || !f.sent // nothing sent is no connection

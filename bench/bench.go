@@ -27,12 +27,16 @@ type Config struct {
 	Parts     []string      // what to measure, of Parts
 	Length    time.Duration // of each measurement of a rate
 	StoreRuns int           // finished runs in the store, for the part "store"
-	Begin     func(part string)
+	// ObjectBytes is the size of the object of the part "object"; 0 means
+	// DefaultObjectBytes.
+	ObjectBytes int64
+	Begin       func(part string)
 }
 
-// Parts are the parts, in the order in which they run. The last takes minutes.
+// Parts are the parts, in the order in which they run. The last two take room
+// on the disk, and time.
 func Parts() []string {
-	return []string{"single", "breaker", "chain", "fanout", "triggers", "serve", "growth", "store"}
+	return []string{"single", "breaker", "chain", "fanout", "triggers", "serve", "growth", "object", "store"}
 }
 
 // What the bench does.
@@ -66,6 +70,10 @@ type Figures struct {
 	OneFlowUS        float64 `json:"growth_one_flow_us_per_task,omitempty"`
 	ManyFlowsUS      float64 `json:"growth_many_runs_us_per_task,omitempty"`
 	GrowthRatio      float64 `json:"growth_ratio,omitempty"`
+	ObjectMiB        float64 `json:"object_mib,omitempty"`
+	ObjectDown       float64 `json:"object_download_mib_ps,omitempty"`
+	ObjectUp         float64 `json:"object_upload_mib_ps,omitempty"`
+	ObjectRSSMiB     float64 `json:"object_rss_growth_mib,omitempty"`
 }
 
 // Run measures the parts one after the other.
@@ -78,7 +86,7 @@ func Run(ctx context.Context, cfg Config) (*Figures, error) {
 	b := &bencher{cfg: cfg, target: target, length: cfg.Length}
 	steps := map[string]func(context.Context) error{
 		"single": b.single, "breaker": b.breaker, "chain": b.chains, "fanout": b.fanout, "triggers": b.triggers,
-		"serve": b.serve, "growth": b.growth, "store": b.store,
+		"serve": b.serve, "growth": b.growth, "object": b.object, "store": b.store,
 	}
 	for _, name := range Parts() {
 		if !slices.Contains(cfg.Parts, name) {

@@ -186,7 +186,11 @@ func ServeTarget(in io.Reader, out io.Writer) error {
 		_, _ = io.Copy(io.Discard, in)
 		l.Close()
 	}()
-	_ = http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	_ = http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/object" {
+			serveObject(w, r)
+			return
+		}
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(benchBody)
 	}))

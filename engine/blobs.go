@@ -100,4 +100,6 @@ type ValueStore interface {
 	Load(ctx context.Context, in ReadyInput) (Upstream, error)
 	// Open reads a value from its beginning; it may be called again.
 	Open(ctx context.Context, ref *BlobRef) (io.ReadCloser, error)
+	// Store puts the value of an attempt into the object store while it comes.
+	Store(ctx context.Context, key AttemptKey, from io.Reader) (*BlobRef, error)
 }

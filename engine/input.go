@@ -168,6 +168,20 @@ func (in *TaskInput) bytesOf(name string, ref *BlobRef) *value.Bytes {
 	return b
 }
 
+// Store puts a value of any length into the object store while it comes, as
+// bytes of a content type. The program returns what it gets in
+// TaskOutput.Stored. An error of the reader is returned as it is.
+func (in *TaskInput) Store(ctx context.Context, contentType string, from io.Reader) (*BlobRef, error) {
+	if in.values.store == nil {
+		return nil, fmt.Errorf("%w: there is no object store", ErrUnavailable)
+	}
+	ref, err := in.values.store.Store(ctx, in.Key, from)
+	if err == nil {
+		ref.ContentType, ref.Bytes = contentType, true
+	}
+	return ref, err
+}
+
 // Content is what an upstream task has left, byte by byte as it was stored: the
 // text of a string, JSON as it came, an object of any size. ok is false when
 // the task left nothing, or the value was given by hand.

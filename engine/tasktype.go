@@ -107,6 +107,9 @@ type TaskOutput struct {
 	// Large, when set, replaces Value: a value of any size or kind of bytes
 	// that goes to the object store. The worker closes nothing; Data is whole.
 	Large *LargeValue
+	// Stored, when set, replaces Value: what the program has put into the object
+	// store itself (TaskInput.Store).
+	Stored *BlobRef
 	// Response is the resp_<task> document as JSON text, nil when there is none.
 	Response []byte
 	Details  Details

@@ -10,6 +10,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -28,9 +29,27 @@ type Blobs struct {
 
 	mu       sync.Mutex
 	underWay map[string]bool // objects that are being written, by their ids
+
+	streamed atomic.Int64 // bytes that were written and read
 }
 
 var _ engine.Blobs = (*Blobs)(nil)
+
+// blobsStream is the configuration that makes a stream an object store, as the
+// client writes it, but for the limit per subject. No object has so many
+// chunks; with one, the server keeps its blocks at 4 MiB instead of 8, and a
+// block is what it holds in memory for each object that is read or written.
+var blobsStream = jetstream.StreamConfig{
+	Name:              "OBJ_" + BucketBlobs,
+	Description:       "qarion: values too large for a record",
+	Subjects:          []string{chunkSubject(">"), "$O." + BucketBlobs + ".M.>"},
+	Storage:           jetstream.FileStorage,
+	Discard:           jetstream.DiscardNew,
+	MaxMsgsPerSubject: 1 << 40,
+	AllowRollup:       true,
+	AllowDirect:       true,
+	Replicas:          1,
+}
 
 // OpenBlobs opens the object store. It is written as safely as the ledger: an
 // object is stored before the record that names it.
@@ -39,13 +58,11 @@ func OpenBlobs(ctx context.Context, conn *nats.Conn) (*Blobs, error) {
 	if err != nil {
 		return nil, err
 	}
-	store, err := js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
-		Bucket: BucketBlobs, Description: "qarion: values too large for a record", Storage: jetstream.FileStorage, Replicas: 1,
-	})
+	stream, err := js.CreateOrUpdateStream(ctx, blobsStream)
 	if err != nil {
 		return nil, fmt.Errorf("open object store %s: %w", BucketBlobs, err)
 	}
-	stream, err := js.Stream(ctx, "OBJ_"+BucketBlobs)
+	store, err := js.ObjectStore(ctx, BucketBlobs)
 	if err != nil {
 		return nil, fmt.Errorf("open object store %s: %w", BucketBlobs, err)
 	}

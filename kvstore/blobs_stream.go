@@ -122,6 +122,7 @@ func (b *Blobs) writeChunks(ctx context.Context, info *jetstream.ObjectInfo, fro
 			}
 			pending = append(pending, p)
 			info.Size, info.Chunks = info.Size+uint64(n), info.Chunks+1
+			b.passed(info.Size, n)
 		}
 		for len(pending) > 0 && (len(pending) == chunksUnderWay || err != nil) {
 			if err := settle(); err != nil {
@@ -211,6 +212,7 @@ func (r *objectReader) fetch() error {
 	}
 	r.next, r.read = m.Sequence+1, r.read+uint64(len(m.Data))
 	r.sum.Write(m.Data)
+	r.blobs.passed(r.info.Size, len(m.Data))
 	if r.read >= r.info.Size && digestPrefix+base64.URLEncoding.EncodeToString(r.sum.Sum(nil)) != r.info.Digest {
 		return fmt.Errorf("%w: object %s does not match its digest", engine.ErrUnavailable, r.info.Name)
 	}

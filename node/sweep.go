@@ -14,26 +14,35 @@ const (
 	sweepAge   = 24 * time.Hour
 )
 
-// sweep deletes large values whose run is not known any more, until ctx ends.
+// sweep deletes large values that nothing names any more, at the start and then
+// from time to time, until ctx ends. At the start nobody but this process can
+// be writing an object: what was half written belongs to one that has died.
 func (n *Node) sweep(ctx context.Context) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
-	for {
+	for age := time.Duration(0); ; age = sweepAge {
+		n.sweepOnce(ctx, age)
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		known := func(id engine.RunID) bool {
-			_, err := n.runs.Get(ctx, id)
-			return !errors.Is(err, engine.ErrNotFound)
-		}
-		deleted, err := n.blobs.Sweep(ctx, known, sweepAge)
-		if err != nil && ctx.Err() == nil {
-			n.log.Warn("values without a run could not be swept", engine.LogErr, err)
-		}
-		if deleted > 0 {
-			n.log.Info("values without a run deleted", "objects", deleted)
-		}
+	}
+}
+
+// sweepOnce deletes parts of objects that are older than an age, and objects
+// of runs that are not known any more.
+func (n *Node) sweepOnce(ctx context.Context, partAge time.Duration) {
+	known := func(id engine.RunID) bool {
+		_, err := n.runs.Get(ctx, id)
+		return !errors.Is(err, engine.ErrNotFound)
+	}
+	parts, err := n.blobs.SweepChunks(ctx, partAge)
+	deleted, err2 := n.blobs.Sweep(ctx, known, sweepAge)
+	if err = errors.Join(err, err2); err != nil && ctx.Err() == nil {
+		n.log.Warn("values that nothing names could not be swept", engine.LogErr, err)
+	}
+	if deleted+parts > 0 {
+		n.log.Info("values that nothing names deleted", "objects", deleted, "half_written", parts)
 	}
 }

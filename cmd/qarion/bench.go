@@ -16,7 +16,7 @@ import (
 func (a *app) benchCommand() *cobra.Command {
 	var parts []string
 	var length time.Duration
-	var storeRuns int
+	var storeRuns, objectMiB int
 	all := bench.Parts()
 	c := &cobra.Command{
 		Use: "bench", Short: "Measure the engine against a bare HTTP client",
@@ -24,7 +24,10 @@ func (a *app) benchCommand() *cobra.Command {
 bare net/http client against it, and then the engine with sync = "always",
 XCom and events on. Ratios are of one run on this machine.
 
-Parts: ` + strings.Join(all, ", ") + ". The last, store, fills a store with finished runs and takes minutes.",
+Parts: ` + strings.Join(all, ", ") + `.
+Two are not measured by themselves: object streams an object of --object-mib
+through the store and needs that much room on the disk, store fills a store
+with finished runs and takes minutes.`,
 		Example: "  qarion bench --part single --part chain\n  qarion bench --output json",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -33,26 +36,27 @@ Parts: ` + strings.Join(all, ", ") + ". The last, store, fills a store with fini
 					return usageError(fmt.Errorf("--part is %q, want one of %s", p, strings.Join(all, ", ")))
 				}
 			}
-			return a.bench(c.Context(), parts, length, storeRuns)
+			return a.bench(c.Context(), bench.Config{Parts: parts, Length: length, StoreRuns: storeRuns, ObjectBytes: int64(objectMiB) << 20})
 		},
 	}
-	c.Flags().StringArrayVar(&parts, "part", all[:len(all)-1], "what to measure; may be repeated")
+	c.Flags().StringArrayVar(&parts, "part", all[:len(all)-2], "what to measure; may be repeated")
 	c.Flags().DurationVar(&length, "time", 4*time.Second, "how long each rate is measured")
+	c.Flags().IntVar(&objectMiB, "object-mib", bench.DefaultObjectBytes>>20, "size of the object, for the part object")
 	c.Flags().IntVar(&storeRuns, "store-runs", 100_000, "finished runs in the store, for the part store")
 	return c
 }
 
 // bench measures the parts and prints the figures.
-func (a *app) bench(ctx context.Context, parts []string, length time.Duration, storeRuns int) error {
-	cfg, err := a.cfg.node("", quietLogger(a))
-	if err != nil {
+func (a *app) bench(ctx context.Context, cfg bench.Config) (err error) {
+	if cfg.Node, err = a.cfg.node("", quietLogger(a)); err != nil {
 		return err
 	}
-	f, err := bench.Run(ctx, bench.Config{Node: cfg, Parts: parts, Length: length, StoreRuns: storeRuns, Begin: func(part string) {
+	cfg.Begin = func(part string) {
 		if !a.flags.quiet {
 			fmt.Fprintf(a.ui.err, "measuring %s ...\n", part)
 		}
-	}})
+	}
+	f, err := bench.Run(ctx, cfg)
 	if err != nil {
 		return err
 	}

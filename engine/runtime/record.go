@@ -94,6 +94,10 @@ func failRecord(rec *engine.AttemptRecord, e *engine.TaskError, why string) {
 // is large or not text. The object is acknowledged before the record that
 // names it exists.
 func (w *worker) keepValue(ctx context.Context, rec *engine.AttemptRecord, out *engine.TaskOutput) error {
+	if out.Stored != nil {
+		rec.Blob = out.Stored
+		return nil
+	}
 	large := out.Large
 	if large == nil && len(out.Value) > engine.MaxInlineValue {
 		large = &engine.LargeValue{Data: out.Value, ContentType: engine.TypeJSON}
@@ -132,6 +136,16 @@ func (w *worker) Load(ctx context.Context, in engine.ReadyInput) (engine.Upstrea
 		return engine.Upstream{Value: rec.Value}, nil
 	}
 	return engine.Upstream{}, fmt.Errorf("%w: the record at %d.%d holds no value", engine.ErrNotFound, in.At.Seq, in.At.N)
+}
+
+// Store implements engine.ValueStore.
+func (w *worker) Store(ctx context.Context, key engine.AttemptKey, from io.Reader) (*engine.BlobRef, error) {
+	name := blobName(key)
+	stored, err := w.cfg.Blobs.Write(ctx, name, from)
+	if err != nil {
+		return nil, err
+	}
+	return &engine.BlobRef{Name: name, Size: stored.Size, SHA256: stored.SHA256}, nil
 }
 
 // Open implements engine.ValueStore.
