@@ -48,10 +48,37 @@ func newGuard(e Egress) (*guard, error) {
 }
 
 // egressError is an address that requests may not reach.
-type egressError struct{ addr, why string }
+type egressError struct {
+	addr, why string
+	redirect  string // the address that a redirect led to; "" without one
+}
+
+// fromData ends the reason of addresses that only a flow file may name.
+const fromData = "and the host comes from data"
 
 func (e *egressError) Error() string {
-	return fmt.Sprintf("egress: %s is not allowed (%s); see [egress] in qarion.toml", e.addr, e.why)
+	text := fmt.Sprintf("egress: %s is not allowed (%s); see [egress] in qarion.toml", e.addr, e.why)
+	if e.redirect != "" {
+		text = "redirect to " + e.redirect + ": " + text
+	}
+	return text
+}
+
+// offLimits adds to an address that may not be reached how the request came
+// there, and what would allow it.
+func (a *attempt) offLimits(u *url.URL, err error) error {
+	var e *egressError
+	if !errors.As(err, &e) {
+		return err
+	}
+	with := *e
+	if len(a.history) > 0 {
+		with.redirect = u.Scheme + "://" + u.Host
+	}
+	if strings.HasSuffix(e.why, fromData) { // to reach machines' secrets is no advice
+		a.out.Details.Hint = allowLine(u.Hostname(), portOf(u))
+	}
+	return &with
 }
 
 // nonPublic are networks beside the private ones that are nobody's public
@@ -77,10 +104,10 @@ func (g *guard) check(host, port string, ip netip.Addr, trusted bool) error {
 		return nil
 	}
 	if slices.Contains(metadata, ip) {
-		return &egressError{ip.String(), "cloud metadata"}
+		return &egressError{addr: ip.String(), why: "cloud metadata"}
 	}
 	if ip.IsLinkLocalUnicast() || ip.IsLinkLocalMulticast() || ip.IsInterfaceLocalMulticast() {
-		return &egressError{ip.String(), "link-local"}
+		return &egressError{addr: ip.String(), why: "link-local"}
 	}
 	for _, n := range g.nets {
 		if n.Contains(ip) {
@@ -92,15 +119,15 @@ func (g *guard) check(host, port string, ip netip.Addr, trusted bool) error {
 	}
 	switch {
 	case ip.IsLoopback():
-		return &egressError{ip.String(), "loopback, and the host comes from data"}
+		return &egressError{addr: ip.String(), why: "loopback, " + fromData}
 	case ip.IsPrivate():
-		return &egressError{ip.String(), "private, and the host comes from data"}
+		return &egressError{addr: ip.String(), why: "private, " + fromData}
 	case !ip.IsGlobalUnicast() || ip.IsMulticast():
-		return &egressError{ip.String(), "not a public address, and the host comes from data"}
+		return &egressError{addr: ip.String(), why: "not a public address, " + fromData}
 	}
 	for _, n := range nonPublic {
 		if n.Contains(ip) {
-			return &egressError{ip.String(), "not a public address, and the host comes from data"}
+			return &egressError{addr: ip.String(), why: "not a public address, " + fromData}
 		}
 	}
 	return nil
@@ -160,7 +187,7 @@ func (t *TaskType) checkProxied(ctx context.Context, p *props, u *url.URL, trust
 		if trusted {
 			return nil // the proxy may know names that we do not
 		}
-		return &egressError{host, "its address cannot be found, and the host comes from data"}
+		return &egressError{addr: host, why: "its address cannot be found, " + fromData}
 	}
 	for _, ip := range addrs {
 		if err := t.egress.check(host, portOf(u), ip, trusted); err != nil {

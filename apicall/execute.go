@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/qarion/qarion/engine"
@@ -74,15 +75,16 @@ func (a *attempt) props() *props { return a.prog.props }
 
 // send sends the request and follows redirects as far as the flow allows.
 func (a *attempt) send(ctx context.Context) (*http.Response, error) {
-	req, trusted := a.req.WithContext(a.wire.trace(ctx)), a.target.trusted
+	req, trusted := a.req.WithContext(a.wire.trace(ctx)), a.target.trusted || a.in.Flow.OwnOrigin(engine.OriginOf(a.target.url))
 	for {
-		if err := a.prog.t.checkProxied(ctx, a.prog.props, req.URL, trusted); err != nil {
-			return nil, err
-		}
 		a.trusted = trusted
-		resp, err := a.roundTrip(a.prog.client.to(trusted), req)
+		err := a.prog.t.checkProxied(ctx, a.prog.props, req.URL, trusted)
+		var resp *http.Response
+		if err == nil {
+			resp, err = a.roundTrip(a.prog.client.to(trusted), req)
+		}
 		if err != nil {
-			return nil, err
+			return nil, a.offLimits(req.URL, err)
 		}
 		next, err := a.redirect(req, resp)
 		if next == nil && err == nil {
@@ -92,7 +94,7 @@ func (a *attempt) send(ctx context.Context) (*http.Response, error) {
 		if err != nil {
 			return nil, err
 		}
-		trusted = trusted && sameOrigin(req.URL, next.URL) // the server's word is data
+		trusted = a.leadsOn(req.URL, next.URL, trusted) // else the server's word is data
 		req = next
 	}
 }
@@ -132,7 +134,7 @@ func (a *attempt) failed(ctx context.Context, f failure, err error) engine.TaskO
 	switch f.class {
 	case classConnect, classDNS, classTLS, classEgress:
 		if !f.sent {
-			d.Hint = "nothing was sent"
+			d.Hint = strings.TrimSuffix("nothing was sent; "+d.Hint, "; ")
 		}
 	}
 	a.out.Value, a.out.Large, a.out.Stored, a.out.Err = nil, nil, nil, e

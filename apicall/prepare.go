@@ -83,6 +83,9 @@ func (t *TaskType) Prepare(flow *engine.Flow, task *engine.Task) (engine.Program
 	}
 	prog.creds = c.creds
 	prog.needs = prog.describe(c)
+	if o := ownOrigin(p.url, flow); o != "" {
+		prog.needs.Origins = []string{o}
+	}
 	if engine.Refused(c.problems) == nil {
 		if key, err := prog.fix(); err != nil {
 			c.problem(key, "bad-"+key, "%v", err)

@@ -38,6 +38,7 @@ func Compile(f *Flow, types map[string]TaskType) Compiled {
 	c.at = 0
 	c.cycles()
 	c.readNothing()
+	c.origins()
 	slices.Sort(f.Reads)
 	f.link()
 	return c.found
@@ -52,6 +53,7 @@ type compilation struct {
 	near     suggester         // of task ids
 	nearName suggester         // of the names that templates know
 	missing  map[string]bool   // undeclared names that were told
+	named    []string          // origins that tasks name
 	noValue  []string          // why a task leaves no value
 	uses     []valueUse
 	found    Compiled
@@ -115,6 +117,7 @@ func (c *compilation) task(i int) {
 	t.Subtype, t.Unrepeatable, t.OnInterrupted = needs.Subtype, needs.Unrepeatable, needs.OnInterrupted
 	t.MaxAttempts = needs.Retry.Count + 1
 	c.noValue[i] = needs.NoValue
+	c.named = append(c.named, needs.Origins...)
 	r := taskReads{c: c, t: t, seen: map[edge]bool{}}
 	for _, dep := range t.Dependencies {
 		r.seen[edge{dep, &t.Dependencies}] = true

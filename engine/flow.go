@@ -40,6 +40,7 @@ type Flow struct {
 	Variables     *value.Map    `json:"variables,omitempty"` // with their defaults; of inputs too, but for required ones
 	Input         *value.Map    `json:"input,omitempty"`     // name -> what a trigger's variable has to be
 	Reads         []string      `json:"reads,omitempty"`     // undeclared variables that templates read when they are given
+	Origins       []string      `json:"origins,omitempty"`   // scheme, host and port that the file itself names, sorted
 	Strict        bool          `json:"strict,omitempty"`    // a variable that is nearly a declared one is refused; false in flows of before there was the rule
 	Timeout       time.Duration `json:"timeout"`             // of a whole run
 	MaxActiveRuns int           `json:"max_active_runs,omitempty"`

@@ -45,6 +45,7 @@ type Needs struct {
 	Names         []NameUse   // every free name that its templates read
 	Pulls         []NameUse   // task ids it pulls explicitly (xcom_pull)
 	Credentials   []NameUse   // ids of credentials it will ask for
+	Origins       []string    // addresses that the flow file itself names (see OriginOf)
 	Retry         RetryPolicy // when another attempt follows a failed one
 	NoValue       string      // why it leaves no value that others could read; "" when it does
 	Unrepeatable  bool        // a request whose outcome is unknown must not be sent again by itself
