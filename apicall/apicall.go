@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/internal/jq"
 )
 
 // Name is how a flow names this task type.
@@ -25,6 +26,7 @@ type Config struct {
 	Egress      Egress
 	Breakers    *Breakers  // nil: none
 	Tokens      TokenStore // nil: OAuth2 tokens last as long as the process
+	Select      Selector   // nil: select is applied in this process, where nothing bounds its memory
 	Log         *slog.Logger
 
 	// Resolve looks up host names; nil means the system's resolver.
@@ -47,6 +49,9 @@ var _ engine.TaskType = (*TaskType)(nil)
 func New(cfg Config) (*TaskType, error) {
 	if cfg.Slots <= 0 {
 		cfg.Slots = engine.DefaultSlots
+	}
+	if cfg.Select == nil {
+		cfg.Select = jq.Local{}
 	}
 	g, err := newGuard(cfg.Egress)
 	if err != nil {

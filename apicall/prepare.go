@@ -12,6 +12,7 @@ import (
 
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/internal/jinja"
+	"github.com/qarion/qarion/internal/jq"
 	"github.com/qarion/qarion/internal/value"
 )
 
@@ -29,7 +30,6 @@ type program struct {
 	folder    string // where the flow's file is; "" when it has none
 	key       *jinja.Template
 	creds     []credentialRef
-	selects   *selection
 	fixed     fixed
 	answered  bool // some task reads this one's resp_ document
 	client    *clients
@@ -73,7 +73,7 @@ func (t *TaskType) Prepare(flow *engine.Flow, task *engine.Task) (engine.Program
 	}
 	var err error
 	if p.selects != "" {
-		if prog.selects, err = newSelection(p.selects); err != nil {
+		if err := jq.Check(p.selects); err != nil {
 			c.problem("select", "bad-jq", "select: %v", err)
 		}
 	}

@@ -106,10 +106,10 @@ func (a *attempt) take(ctx context.Context, resp *http.Response, body []byte) *u
 		a.out.Details.Validation = bad
 		return &unfit{failure{class: classValidation, status: resp.StatusCode, sent: true}, errors.New(checksFailed(resp.StatusCode, bad)), doc}
 	}
-	if a.prog.selects != nil {
-		picked, err := a.prog.selects.apply(ctx, &doc)
+	if a.props().selects != "" {
+		picked, err := a.pick(ctx, &doc)
 		if err != nil {
-			return &unfit{failure{class: classSelect, sent: true}, err, doc}
+			return &unfit{a.unselected(ctx, err), err, doc}
 		}
 		doc = picked
 	}

@@ -96,7 +96,7 @@ func (p *props) retryable(f failure) bool {
 		return repeatable || !f.sent // nothing sent is no connection
 	case classClosed:
 		return true
-	case classAuth, classCredential:
+	case classAuth, classCredential, classSelect:
 		return f.again
 	case classValidation:
 		return p.retryOnValidation

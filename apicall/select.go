@@ -3,119 +3,60 @@ package apicall
 import (
 	"context"
 	"errors"
-	"fmt"
-	"maps"
-	"math/big"
-	"slices"
-	"time"
-
-	"github.com/itchyny/gojq"
+	"strings"
 
 	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/internal/jq"
 	"github.com/qarion/qarion/internal/value"
 )
 
-// maxSelect is how long select may work on one response: jq can count to
-// infinity.
-const maxSelect = 2 * time.Second
-
-// selection is a compiled jq expression.
-type selection struct{ code *gojq.Code }
-
-// newSelection compiles an expression. It can read neither files nor the
-// environment.
-func newSelection(source string) (*selection, error) {
-	query, err := gojq.Parse(source)
-	if err != nil {
-		return nil, err
-	}
-	code, err := gojq.Compile(query)
-	if err != nil {
-		return nil, err
-	}
-	return &selection{code}, nil
+// Selector applies a jq expression to a document, both as text. An error that
+// is a *jq.Error says what is wrong with them; any other that the expression
+// could not be applied now.
+type Selector interface {
+	Apply(ctx context.Context, source string, doc []byte) ([]byte, error)
 }
 
-// apply runs the expression over a response. It must give exactly one result:
-// one that is sometimes a list and sometimes not would surprise whoever reads
-// it.
-func (s *selection) apply(ctx context.Context, doc *document) (document, error) {
-	in, err := doc.value()
-	if err != nil {
-		return document{}, fmt.Errorf("select: %w", err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, maxSelect)
-	defer cancel()
-	results := s.code.RunWithContext(ctx, toJQ(in))
-	out, ok := results.Next()
-	if !ok {
-		return document{}, errors.New("select gave no result; write (...) // null if that may be")
-	}
-	if err, bad := out.(error); bad {
-		return document{}, selectError(ctx, err)
-	}
-	if more, ok := results.Next(); ok {
-		if err, bad := more.(error); bad {
-			return document{}, selectError(ctx, err)
-		}
-		return document{}, errors.New("select gave more than one result; write [...] around it for a list")
-	}
-	body, err := value.JSON(fromJQ(out))
-	if err != nil {
-		return document{}, fmt.Errorf("select: %w", err)
-	}
-	return document{shape: shapeJSON, data: body, mediaType: engine.TypeJSON}, nil
+var _ Selector = (*jq.Pool)(nil)
+
+// selectError is why select gave nothing.
+type selectError struct {
+	text string
+	err  error
 }
 
-func selectError(ctx context.Context, err error) error {
+func (e *selectError) Error() string { return e.text }
+func (e *selectError) Unwrap() error { return e.err }
+
+// unselected says what kind of failure it is that select gave nothing: the run
+// or the time has ended, there was no worker for it, or it does not fit.
+func (a *attempt) unselected(ctx context.Context, err error) failure {
+	var wrong *jq.Error
 	if ctx.Err() != nil {
-		return fmt.Errorf("select did not end within %s", maxSelect)
+		return a.classifyBody(ctx, err)
 	}
-	return fmt.Errorf("select: %s", cut(err.Error(), maxViolation))
+	return failure{class: classSelect, sent: true, done: true, again: !errors.As(err, &wrong)}
 }
 
-// toJQ turns a value into the types that gojq works on. It knows no order of
-// keys.
-func toJQ(v any) any {
-	switch v := v.(type) {
-	case int64:
-		if int64(int(v)) != v {
-			return big.NewInt(v)
-		}
-		return int(v)
-	case []any:
-		out := make([]any, len(v))
-		for i, e := range v {
-			out[i] = toJQ(e)
-		}
-		return out
-	case *value.Map:
-		out := make(map[string]any, v.Len())
-		for k, e := range v.All() {
-			out[k] = toJQ(e)
-		}
-		return out
+// pick applies select to a response: what it gives is stored instead.
+func (a *attempt) pick(ctx context.Context, doc *document) (document, error) {
+	in := doc.data
+	switch doc.shape {
+	case shapeBytes:
+		return document{}, &selectError{"select: " + value.NewBytes(doc.data, doc.mediaType).NotText(), &jq.Error{}}
+	case shapeText:
+		in = value.AppendString(nil, string(doc.data))
+	case shapeNothing:
+		in = []byte("null")
 	}
-	return v
-}
-
-// fromJQ turns a result of gojq into a value, keys sorted.
-func fromJQ(v any) any {
-	switch v := v.(type) {
-	case int:
-		return int64(v)
-	case []any:
-		out := make([]any, len(v))
-		for i, e := range v {
-			out[i] = fromJQ(e)
-		}
-		return out
-	case map[string]any:
-		out := value.NewMap(len(v))
-		for _, k := range slices.Sorted(maps.Keys(v)) {
-			out.Set(k, fromJQ(v[k]))
-		}
-		return out
+	out, err := a.prog.t.cfg.Select.Apply(ctx, a.props().selects, in)
+	var wrong *jq.Error
+	switch {
+	case err == nil:
+	case errors.As(err, &wrong) && strings.HasPrefix(wrong.Error(), "it "):
+		return document{}, &selectError{"select" + strings.TrimPrefix(wrong.Error(), "it"), err}
+	default:
+		return document{}, &selectError{"select: " + err.Error(), err}
 	}
-	return v
+	return document{shape: shapeJSON, data: out, mediaType: engine.TypeJSON}, nil
 }

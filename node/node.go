@@ -23,6 +23,7 @@ import (
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/engine/flowfile"
 	"github.com/qarion/qarion/engine/runtime"
+	"github.com/qarion/qarion/internal/jq"
 	"github.com/qarion/qarion/kvstore"
 )
 
@@ -69,6 +70,7 @@ type Node struct {
 	events   *bus.Events
 	calls    *apicall.TaskType
 	breakers *apicall.Breakers
+	selects  *jq.Pool
 	service  *bus.Service
 	conns    []*nats.Conn // of the views and the store, closed with the node
 	swept    sync.WaitGroup
@@ -153,9 +155,10 @@ func (n *Node) openTypes(context.Context) (err error) {
 	breaking := n.cfg.Breaker
 	breaking.OnChange = n.breakerChanged
 	n.breakers = apicall.NewBreakers(breaking)
+	n.selects = jq.Open(jq.Config{})
 	n.calls, err = apicall.New(apicall.Config{
 		Slots: n.cfg.Slots, Egress: apicall.Egress{Allow: n.cfg.Allow}, Breakers: n.breakers,
-		Credentials: n.secrets, Tokens: n.secrets, Log: n.log,
+		Credentials: n.secrets, Tokens: n.secrets, Select: n.selects, Log: n.log,
 	})
 	if err == nil {
 		n.Types = Types(n.calls)
@@ -285,6 +288,9 @@ func (n *Node) Close() error {
 func (n *Node) closeParts() {
 	if n.calls != nil {
 		n.calls.Close()
+	}
+	if n.selects != nil {
+		n.selects.Close()
 	}
 	if n.secrets != nil {
 		n.secrets.Close()

@@ -12,9 +12,16 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/qarion/qarion/internal/jq"
 )
 
-func main() { os.Exit(Main()) }
+func main() {
+	if len(os.Args) == 2 && os.Args[1] == jq.Argument { // a worker of this program
+		os.Exit(jq.Serve(os.Stdin, os.Stdout))
+	}
+	os.Exit(Main())
+}
 
 // Main runs the command line and returns the exit code: 0 done, 1 it was tried
 // and failed, 2 wrong usage, 3 nothing to talk to, 4 still going, 130 ended by

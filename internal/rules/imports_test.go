@@ -21,6 +21,7 @@ var floors = map[string]int{
 	"internal/dag":       0,
 	"internal/jinja":     1,
 	"internal/schema":    1,
+	"internal/jq":        1,
 	"engine":             2,
 	"engine/fold":        3,
 	"engine/runtime":     4,
