@@ -31,7 +31,7 @@ const codeNoSpace = 10023
 // all of it.
 type bundler struct {
 	js      jetstream.JetStream
-	codec   *codec
+	ledger  *Ledger
 	subject string
 	in      chan pending
 	flights chan struct{}
@@ -50,9 +50,9 @@ type appended struct {
 	err error
 }
 
-func newBundler(ctx context.Context, js jetstream.JetStream, c *codec, subject string) *bundler {
+func newBundler(ctx context.Context, js jetstream.JetStream, l *Ledger, subject string) *bundler {
 	b := &bundler{
-		js: js, codec: c, subject: subject, ctx: ctx,
+		js: js, ledger: l, subject: subject, ctx: ctx,
 		in: make(chan pending, maxBundleRecords), flights: make(chan struct{}, bundlesInFlight),
 	}
 	b.wg.Go(b.run)
@@ -137,7 +137,7 @@ func (b *bundler) publish(batch []pending) {
 		}
 		<-b.flights
 	}
-	data, err := b.codec.bundle(records)
+	data, err := b.ledger.codec.bundle(records)
 	if err != nil {
 		tell(appended{err: err})
 		return
@@ -150,6 +150,7 @@ func (b *bundler) publish(batch []pending) {
 	b.wg.Go(func() {
 		select {
 		case ack := <-future.Ok():
+			b.ledger.end.reached(ack.Sequence)
 			tell(appended{seq: ack.Sequence})
 		case err := <-future.Err():
 			tell(appended{err: unavailable(err)})

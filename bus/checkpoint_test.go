@@ -27,13 +27,18 @@ type store struct {
 }
 
 func openStore(t testing.TB, dir string) *store {
+	return openStoreSync(t, dir, bus.DefaultSyncInterval, bus.LedgerConfig{Node: "test", Version: "test"})
+}
+
+func openStoreSync(t testing.TB, dir string, sync time.Duration, cfg bus.LedgerConfig) *store {
 	t.Helper()
-	b, err := bus.Open(t.Context(), bus.Config{Dir: filepath.Join(dir, "nats"), SyncInterval: bus.DefaultSyncInterval, Log: testkit.Logger(t)})
+	cfg.Blobs = &testkit.Blobs{}
+	b, err := bus.Open(t.Context(), bus.Config{Dir: filepath.Join(dir, "nats"), SyncInterval: sync, Log: testkit.Logger(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &store{bus: b}
-	if s.ledger, err = b.Ledger(t.Context(), bus.LedgerConfig{Node: "test", Version: "test", Blobs: &testkit.Blobs{}}); err != nil {
+	if s.ledger, err = b.Ledger(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}
 	if s.checkpoints, err = b.Checkpoints(t.Context(), s.ledger); err != nil {

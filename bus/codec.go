@@ -118,6 +118,10 @@ func (c *codec) read(subject string, header nats.Header, data []byte) ([]engine.
 	switch {
 	case strings.HasPrefix(subject, subjectCheckpoint):
 		return nil, nil
+	case subject == subjectLost && string(data) == fillerUnsynced:
+		return nil, nil
+	case subject == subjectLost:
+		return []engine.Record{&engine.LossRecord{}}, nil
 	case strings.HasPrefix(subject, subjectTrigger):
 		rec := readTrigger(subject, header, data) // from before triggers had a stream of their own
 		return []engine.Record{&rec}, nil

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"sync"
+	"time"
 
 	"github.com/fxamacker/cbor/v2"
 	"github.com/nats-io/nats.go"
@@ -24,7 +26,11 @@ type Ledger struct {
 	log      *slog.Logger
 	attempts *bundler
 	submits  *bundler
+	end      *ledgerEnd
 	close    context.CancelFunc
+
+	acceptLoss bool
+	syncEvery  time.Duration // 0: every write
 
 	mu    sync.Mutex
 	cache [readCache]cachedEntry // recently read entries: the values of one bundle are often read together
@@ -45,6 +51,10 @@ type LedgerConfig struct {
 	Node    string       // subject token of this node
 	Version string       // of the program, written into every bundle
 	Blobs   engine.Blobs // for flow definitions that are too large for a record
+
+	// AcceptLoss goes on without entries that are missing; otherwise that is
+	// an error (see Verify).
+	AcceptLoss bool
 }
 
 // Ledger opens the ledger on the bus.
@@ -57,11 +67,29 @@ func (b *Bus) Ledger(ctx context.Context, cfg LedgerConfig) (*Ledger, error) {
 	if err != nil {
 		return nil, err
 	}
-	life, end := context.WithCancel(context.Background())
-	l := &Ledger{js: b.js, stream: stream, codec: c, blobs: cfg.Blobs, log: b.log, close: end}
-	l.attempts = newBundler(life, b.dataJS, c, subjectAttempt+cfg.Node)
-	l.submits = newBundler(life, b.dataJS, c, subjectSubmit+cfg.Node)
+	end, err := openLedgerEnd(b.cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	life, stop := context.WithCancel(context.Background())
+	l := &Ledger{js: b.js, stream: stream, codec: c, blobs: cfg.Blobs, log: b.log, end: end, close: stop, acceptLoss: cfg.AcceptLoss, syncEvery: b.cfg.SyncInterval}
+	l.attempts = newBundler(life, b.dataJS, l, subjectAttempt+cfg.Node)
+	l.submits = newBundler(life, b.dataJS, l, subjectSubmit+cfg.Node)
+	if err := l.noteWhole(ctx); err != nil {
+		l.Close()
+		return nil, err
+	}
 	return l, nil
+}
+
+// noteWhole notes of a stream of an older layout that gaps before its present
+// end mean nothing: its checkpoints stood between the entries, and have left.
+func (l *Ledger) noteWhole(ctx context.Context) error {
+	info := l.stream.CachedInfo()
+	if info.Config.Metadata[metaWhole] != "" {
+		return nil
+	}
+	return l.note(ctx, metaWhole, strconv.FormatUint(info.State.LastSeq+1, 10))
 }
 
 // Close ends the writers; what was not acknowledged by then gets an error.
@@ -69,6 +97,7 @@ func (l *Ledger) Close() {
 	l.close()
 	l.attempts.wg.Wait()
 	l.submits.wg.Wait()
+	l.end.close()
 }
 
 // Append implements engine.Ledger.
@@ -125,6 +154,7 @@ func (l *Ledger) writeBundle(ctx context.Context, subject string, records []cbor
 	if err != nil {
 		return 0, unavailable(err)
 	}
+	l.end.reached(ack.Sequence)
 	return ack.Sequence, nil
 }
 
@@ -150,9 +180,29 @@ func (l *Ledger) flowMessage(ctx context.Context, rec *engine.FlowRecord) (*flow
 // flowObject is where definitions stand in the object store.
 const flowObject = "flows/"
 
-// Follow implements engine.Ledger.
+// Follow implements engine.Ledger. Entries that are missing are an error, or
+// an entry that says so (see Verify).
 func (l *Ledger) Follow(ctx context.Context, from uint64, fn func(engine.Entry) error) error {
-	err := readInOrder(ctx, l.stream, &reading{from: from}, func(m jetstream.Msg, meta *jetstream.MsgMetadata) error {
+	last, err := l.Last(ctx)
+	if err != nil {
+		return err
+	}
+	next := from
+	r := &reading{from: from, until: last, silent: l.unreadable}
+	err = readInOrder(ctx, l.stream, r, func(m jetstream.Msg, meta *jetstream.MsgMetadata) error {
+		if seq := meta.Sequence.Stream; seq > next {
+			loss, err := l.gap(ctx, Range{next, seq - 1})
+			if err != nil {
+				return err
+			}
+			if loss != nil {
+				missing := engine.Entry{Seq: loss.To, At: engine.At(meta.Timestamp), Records: []engine.Record{loss}}
+				if err := fn(missing); err != nil {
+					return err
+				}
+			}
+		}
+		next = meta.Sequence.Stream + 1
 		entry, err := l.entry(ctx, m, meta)
 		if err != nil {
 			return err
@@ -162,6 +212,31 @@ func (l *Ledger) Follow(ctx context.Context, from uint64, fn func(engine.Entry) 
 	if ctx.Err() != nil {
 		return nil
 	}
+	return err
+}
+
+// unreadable looks why a reading gets nothing though there is something: the
+// server passes over an entry that it cannot read, and over the last one
+// without a word.
+func (l *Ledger) unreadable(ctx context.Context, from uint64) error {
+	f, err := l.facts(ctx)
+	if err != nil || f.last < from {
+		return err
+	}
+	missing := Range{from, f.last}
+	m, err := l.stream.GetMsg(ctx, from, jetstream.WithGetMsgSubject(">"))
+	switch {
+	case err == nil && m.Sequence == from:
+		return nil // it is only slow
+	case err == nil:
+		missing.To = m.Sequence - 1
+	case !errors.Is(err, jetstream.ErrMsgNotFound):
+		return unavailable(err)
+	}
+	if _, err := l.gap(ctx, missing); err != nil || missing.To < f.last {
+		return err
+	}
+	_, err = l.js.Publish(ctx, subjectLost, nil) // whatever comes next shows the gap
 	return err
 }
 
@@ -218,7 +293,7 @@ func (l *Ledger) Read(ctx context.Context, at engine.Pos) (engine.Record, error)
 	if !ok {
 		m, err := l.stream.GetMsg(ctx, at.Seq)
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			return nil, fmt.Errorf("%w: ledger record %d.%d was purged", engine.ErrNotFound, at.Seq, at.N)
+			return nil, fmt.Errorf("%w: ledger record %d.%d was purged or lost", engine.ErrNotFound, at.Seq, at.N)
 		}
 		if err != nil {
 			return nil, unavailable(err)

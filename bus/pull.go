@@ -18,24 +18,41 @@ import (
 const (
 	fetchWait      = 30 * time.Second
 	fetchHeartbeat = 5 * time.Second
+	fetchSilence   = time.Second
 )
 
 // fetch asks for up to n messages and hands them to fn as they come. It
 // returns how many came when n have, when the request has expired, or when fn
-// or the connection fails.
-func fetch(ctx context.Context, c jetstream.Consumer, n int, fn func(jetstream.Msg) error) (got int, err error) {
+// or the connection fails. silent, when there is one, is asked whenever nothing
+// has come for a while; its error ends the request too.
+func fetch(ctx context.Context, c jetstream.Consumer, n int, fn func(jetstream.Msg) error, silent func() error) (got int, err error) {
 	batch, err := c.Fetch(n, jetstream.FetchMaxWait(fetchWait), jetstream.FetchHeartbeat(fetchHeartbeat))
 	if err != nil {
 		return 0, err
 	}
 	messages := batch.Messages()
+	var quiet <-chan time.Time
+	if silent != nil {
+		tick := time.NewTicker(fetchSilence)
+		defer tick.Stop()
+		quiet = tick.C
+	}
+	came := false // since the last tick
 	for {
 		select {
+		case <-quiet:
+			if !came {
+				if err := silent(); err != nil {
+					return got, err
+				}
+			}
+			came = false
 		case m, ok := <-messages:
 			if !ok {
 				return got, batch.Error()
 			}
 			got++
+			came = true
 			if err := fn(m); err != nil {
 				return got, err
 			}
@@ -56,12 +73,14 @@ var errGap = errors.New("a gap in the delivery")
 
 // reading says what of a stream is read, and from where.
 type reading struct {
-	from    uint64                // sequence; 0 where since says
-	since   time.Time             // or the first message that is not older
-	filter  string                // subject; "" for all
-	pending func(n uint64) bool   // asked when a consumer is made, with what waits for it: false ends the reading
-	resume  func(context.Context) // called before the reading goes on with a new consumer; it may change from and since
-	conn    *nats.Conn            // when set, a reconnect is noticed at once, not by the silence that follows it
+	from    uint64                                       // sequence; 0 where since says
+	since   time.Time                                    // or the first message that is not older
+	filter  string                                       // subject; "" for all
+	pending func(n uint64) bool                          // asked when a consumer is made, with what waits for it: false ends the reading
+	resume  func(context.Context)                        // called before the reading goes on with a new consumer; it may change from and since
+	silent  func(ctx context.Context, from uint64) error // asked when nothing comes though there was something, up to
+	until   uint64                                       // this sequence; its error ends the reading
+	conn    *nats.Conn                                   // when set, a reconnect is noticed at once, not by the silence that follows it
 }
 
 func (r *reading) consumer() jetstream.ConsumerConfig {
@@ -151,6 +170,11 @@ func (r *reading) readOne(parent context.Context, c jetstream.Consumer, fn func(
 			next++
 			r.from = meta.Sequence.Stream + 1
 			final = fn(m, meta)
+			return final
+		}, func() error {
+			if r.silent != nil && r.from <= r.until {
+				final = r.silent(ctx, r.from)
+			}
 			return final
 		})
 		switch {

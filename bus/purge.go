@@ -38,15 +38,7 @@ func (l *Ledger) Purged(ctx context.Context) (uint64, error) {
 	if err != nil {
 		return 0, unavailable(err)
 	}
-	text := info.Config.Metadata[metaPurged]
-	if text == "" {
-		return 0, nil
-	}
-	seq, err := strconv.ParseUint(text, 10, 64)
-	if err != nil {
-		return 0, damaged(fmt.Errorf("stream %s: %s is %q", StreamLedger, metaPurged, text))
-	}
-	return seq, nil
+	return metaSeq(info.Config.Metadata, metaPurged)
 }
 
 // note stores a fact about the ledger with its stream's configuration: it does

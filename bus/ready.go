@@ -108,7 +108,7 @@ func (q *ReadyQueue) Pull(ctx context.Context, ahead int, fn func(engine.Deliver
 			}
 			fn(d)
 			return nil
-		})
+		}, nil)
 		for range n - got {
 			places <- struct{}{}
 		}

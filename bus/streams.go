@@ -34,7 +34,7 @@ func ledgerConfig() jetstream.StreamConfig {
 		Name:        StreamLedger,
 		Description: "qarion: everything that happened, in order",
 		Subjects: []string{
-			subjectInstall, subjectFlow + "*", subjectSubmit + "*",
+			subjectInstall, subjectLost, subjectFlow + "*", subjectSubmit + "*",
 			subjectAttempt + "*", subjectControl + "*",
 		},
 		Storage:     jetstream.FileStorage,
@@ -43,6 +43,7 @@ func ledgerConfig() jetstream.StreamConfig {
 		Duplicates:  100 * time.Millisecond,
 		AllowDirect: true,
 		Replicas:    1,
+		Metadata:    map[string]string{metaWhole: "1"}, // kept as it is where the stream is older
 	}
 }
 

@@ -5,6 +5,7 @@ import "github.com/qarion/qarion/engine"
 // Subjects of the ledger.
 const (
 	subjectInstall    = "qarion.install"
+	subjectLost       = "qarion.lost"        // in the place of an entry that was lost
 	subjectFlow       = "qarion.flow."       // <flow>
 	subjectTrigger    = "qarion.trigger."    // <flow>, published by any client
 	subjectSubmit     = "qarion.submit."     // <node>

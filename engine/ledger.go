@@ -31,8 +31,14 @@ type Ledger interface {
 	// or none. After an error they may or may not be there. The intake alone
 	// calls it, one call at a time.
 	AppendTogether(ctx context.Context, recs []*SubmitRecord) (seq uint64, err error)
+	// Verify looks for entries that are missing, up to the ledger's end and up
+	// to a sequence that it is known to have reached. ErrDamaged names stream
+	// and sequences. When the ledger was opened to go on without them, they are
+	// noted instead, lost is true, and readings have a LossRecord in their
+	// place.
+	Verify(ctx context.Context, reached uint64) (lost bool, err error)
 	// Follow delivers entries in order, from the given sequence, until ctx
-	// ends (nil) or fn or the store fails. The scheduler calls it once.
+	// ends (nil) or fn or the store fails. Missing entries are as in Verify.
 	Follow(ctx context.Context, from uint64, fn func(Entry) error) error
 	// Last is the newest sequence.
 	Last(ctx context.Context) (uint64, error)

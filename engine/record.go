@@ -4,7 +4,10 @@ import "time"
 
 // FormatVersion is the version of everything that is written to the ledger:
 // records, bundles and checkpoints. A node that meets a newer one stops.
-const FormatVersion = 1
+//
+// 2: clients' triggers and the checkpoints left the ledger for streams of their
+// own. What 1 has written is read.
+const FormatVersion = 2
 
 // Size limits of what enters a record, in bytes. What was cut says so.
 const (
@@ -51,8 +54,8 @@ func (m Micros) Format() string {
 }
 
 // Record is one entry of the ledger: *InstallRecord, *FlowRecord,
-// *TriggerRecord, *SubmitRecord, *AttemptRecord, *ControlRecord or
-// *BadRecord. The ledger alone says what happened; its order says when.
+// *TriggerRecord, *SubmitRecord, *AttemptRecord, *ControlRecord, *BadRecord or
+// *LossRecord. The ledger alone says what happened; its order says when.
 type Record interface{ record() }
 
 // InstallRecord is the first record of a ledger and names the installation.
@@ -174,7 +177,7 @@ type ControlRecord struct {
 	Task   TaskID      `cbor:"3,keyasint,omitempty"`
 	Key    AttemptKey  `cbor:"4,keyasint,omitempty"` // of the attempt meant by interrupt
 	As     string      `cbor:"5,keyasint,omitempty"` // resolve: success, failed, retry
-	Value  []byte      `cbor:"6,keyasint,omitempty"` // resolve as success: the XCom value
+	Value  []byte      `cbor:"6,keyasint,omitempty"` // resolve as success: the XCom value; damaged: the document of a run that is not known any more
 	Reason string      `cbor:"7,keyasint,omitempty"`
 }
 
@@ -185,6 +188,13 @@ type BadRecord struct {
 	Problem string
 }
 
+// LossRecord stands for entries that the ledger has lost. Nobody writes it: the
+// ledger hands it out in their place, once somebody has said that the node shall
+// go on without them. What they said is not known, so every run that was open
+// then is damaged. From and To are the sequences, 0 where it is this entry's.
+type LossRecord struct{ From, To uint64 }
+
+func (*LossRecord) record()    {}
 func (*InstallRecord) record() {}
 func (*FlowRecord) record()    {}
 func (*TriggerRecord) record() {}

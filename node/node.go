@@ -42,6 +42,8 @@ type Config struct {
 	Keep    Retention
 	Version string // of the program
 
+	AcceptLoss bool // go on without ledger entries that are lost
+
 	OnlyOwn bool // execute only runs that are started here
 	NoViews bool // no events and XCom bucket: for measuring only
 	Log     *slog.Logger
@@ -116,7 +118,9 @@ func (n *Node) openStore(ctx context.Context) (err error) {
 	if err = n.openCredentials(ctx); err != nil {
 		return err
 	}
-	n.ledger, err = n.Bus.Ledger(ctx, bus.LedgerConfig{Node: "local", Version: n.cfg.Version, Blobs: n.blobs})
+	n.ledger, err = n.Bus.Ledger(ctx, bus.LedgerConfig{
+		Node: "local", Version: n.cfg.Version, Blobs: n.blobs, AcceptLoss: n.cfg.AcceptLoss,
+	})
 	if err == nil && !n.cfg.OnlyOwn {
 		n.triggers, err = n.Bus.Triggers(ctx)
 	}
@@ -182,7 +186,7 @@ func (n *Node) openEngine(ctx context.Context) error {
 	cfg := runtime.Config{
 		Ledger: n.ledger, Checkpoints: checkpoints, ReadyQueue: ready, Blobs: n.blobs, Projections: projections,
 		TaskTypes: taskTypes(n.calls), Worker: "local", Version: n.cfg.Version, Slots: n.cfg.Slots,
-		Retention: n.cfg.Keep.Runs, OnlyOwn: n.cfg.OnlyOwn, Log: n.log,
+		Retention: n.cfg.Keep.Runs, OnlyOwn: n.cfg.OnlyOwn, Log: n.log, AcceptLoss: n.cfg.AcceptLoss, Runs: n.runs,
 	}
 	if n.triggers != nil {
 		cfg.Triggers = n.triggers

@@ -114,7 +114,7 @@ func wrapOpen(err error, dir string) error {
 	if errors.Is(err, engine.ErrConflict) {
 		return nobody(err, fmt.Sprintf("see who it is: cat %s", filepath.Join(dir, "lock")))
 	}
-	return err
+	return hintDamaged(err, dir)
 }
 
 // openOwn opens the data directory in this process.

@@ -31,6 +31,7 @@ type serveFile struct {
 
 func (a *app) serveCommand() *cobra.Command {
 	var listen, flows string
+	var acceptLoss bool
 	c := &cobra.Command{
 		Use: "serve", Short: "Run the node: flows, triggers and workers",
 		Example: `  qarion serve
@@ -43,16 +44,17 @@ func (a *app) serveCommand() *cobra.Command {
 			if c.Flags().Changed("flows-dir") {
 				a.cfg.Flows.Dir = flows
 			}
-			return a.serve(c.Context())
+			return a.serve(c.Context(), acceptLoss)
 		},
 	}
 	c.Flags().StringVar(&listen, "listen", bus.DefaultListen, "where NATS clients connect")
 	c.Flags().StringVar(&flows, "flows-dir", defaultFlowsDir, "folder of flow files")
+	c.Flags().BoolVar(&acceptLoss, "accept-loss", false, "go on without what the ledger has lost; open runs end as damaged")
 	return c
 }
 
 // serve runs the node until a signal.
-func (a *app) serve(ctx context.Context) error {
+func (a *app) serve(ctx context.Context, acceptLoss bool) error {
 	began := time.Now()
 	log := a.logger()
 	if a.banner() {
@@ -62,13 +64,13 @@ func (a *app) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cfg.Listen, cfg.Flows, cfg.Wait = a.cfg.NATS.Listen, a.cfg.Flows.Dir, lockWait
+	cfg.Listen, cfg.Flows, cfg.Wait, cfg.AcceptLoss = a.cfg.NATS.Listen, a.cfg.Flows.Dir, lockWait, acceptLoss
 	n, err := node.Open(ctx, cfg)
 	if err != nil {
 		if isConflict(err) {
 			return nobody(err, "another node may be running: qarion status; or choose [nats] listen and data_dir")
 		}
-		return err
+		return hintDamaged(err, a.cfg.DataDir)
 	}
 	if err := writeServeFile(a.cfg.DataDir, n.Bus.Access()); err != nil {
 		n.Close()
@@ -77,6 +79,15 @@ func (a *app) serve(ctx context.Context) error {
 	defer os.Remove(node.AccessFile(a.cfg.DataDir))
 	a.announce(n, time.Since(began), log)
 	return a.hold(ctx, n, log)
+}
+
+// hintDamaged says what can be done where something stored is lost.
+func hintDamaged(err error, dataDir string) error {
+	if !errors.Is(err, engine.ErrDamaged) {
+		return err
+	}
+	return fail(err, "bring "+dataDir+" back from a backup, if there is one",
+		"or go on without what is lost, every open run ends as damaged: qarion serve --accept-loss")
 }
 
 // hold waits for the first signal, then stops the node; a second signal cuts
@@ -110,7 +121,7 @@ func (a *app) hold(ctx context.Context, n *node.Node, log *slog.Logger) error {
 			if a.banner() {
 				fmt.Fprintln(a.ui.err, "stopped")
 			}
-			return cmp.Or(failed, err)
+			return hintDamaged(cmp.Or(failed, err), a.cfg.DataDir)
 		}
 	}
 }

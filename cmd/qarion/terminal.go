@@ -103,7 +103,7 @@ func (u *ui) problem(severity string, err error) {
 	if errors.As(err, &path) && errors.Is(err, fs.ErrNotExist) {
 		text = "no such file: " + path.Path
 	}
-	for _, kind := range []error{engine.ErrInvalid, engine.ErrConflict, engine.ErrNotFound, engine.ErrDenied, engine.ErrUnavailable} {
+	for _, kind := range []error{engine.ErrInvalid, engine.ErrConflict, engine.ErrNotFound, engine.ErrDenied, engine.ErrUnavailable, engine.ErrDamaged} {
 		text = strings.TrimPrefix(text, kind.Error()+": ")
 	}
 	fmt.Fprintf(u.err, "qarion: %s: %s\n", severity, u.paint(text, plain))

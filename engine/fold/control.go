@@ -2,6 +2,8 @@ package fold
 
 import (
 	"cmp"
+	"encoding/json"
+	"fmt"
 
 	"github.com/qarion/qarion/engine"
 )
@@ -10,6 +12,9 @@ import (
 func (s *step) control(rec *engine.ControlRecord) {
 	r := s.runs[rec.Run]
 	if r == nil {
+		if rec.Kind == engine.ControlDamaged && len(rec.Value) > 0 {
+			s.unknown(rec)
+		}
 		return // it ended before the record: ledger order decides
 	}
 	s.touch(r)
@@ -29,6 +34,44 @@ func (s *step) control(rec *engine.ControlRecord) {
 	default:
 		s.Bad++
 	}
+}
+
+// loss ends every open run: what the lost entries said of it is not known.
+func (s *step) loss(rec *engine.LossRecord) {
+	reason := fmt.Sprintf("ledger entries %d to %d are lost: what they said of the run is not known", cmp.Or(rec.From, s.pos.Seq), cmp.Or(rec.To, s.pos.Seq))
+	for _, id := range s.RunIDs() {
+		if r := s.runs[id]; r != nil {
+			s.end(r, engine.Failed, "damaged", reason)
+		}
+	}
+}
+
+// unknown shows the end of a run that was lost with the entries that opened it:
+// nothing is known but the document that a view had of it.
+func (s *step) unknown(rec *engine.ControlRecord) {
+	doc := new(engine.RunDoc)
+	if err := json.Unmarshal(rec.Value, doc); err != nil || doc.RunID != rec.Run || doc.Final {
+		s.Bad++
+		return
+	}
+	doc.Status, doc.Final, doc.EndTime = engine.Failed, true, s.at.Format()
+	doc.Error = &engine.RunError{Class: "damaged", Message: rec.Reason}
+	for i := range doc.Tasks {
+		t := &doc.Tasks[i]
+		if t.Status.Final() {
+			continue
+		}
+		if doc.Counts[t.Status]--; doc.Counts[t.Status] <= 0 {
+			delete(doc.Counts, t.Status)
+		}
+		t.Status, t.Reason, t.NotBefore = engine.Cancelled, rec.Reason, ""
+		doc.Counts[engine.Cancelled]++
+		s.show(&engine.Change{
+			Kind: engine.TaskClosed, Run: rec.Run, Flow: doc.FlowID, Task: t.TaskID, BatchID: doc.BatchID,
+			Status: t.Status, Reason: rec.Reason,
+		})
+	}
+	s.show(&engine.Change{Kind: engine.RunDone, Run: rec.Run, Flow: doc.FlowID, Doc: doc})
 }
 
 // end stops a run: what has not started never will, what is in flight is

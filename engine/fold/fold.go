@@ -137,6 +137,8 @@ func (s *step) apply(rec engine.Record) {
 		s.control(rec)
 	case *engine.BadRecord:
 		s.Bad++
+	case *engine.LossRecord:
+		s.loss(rec)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/qarion/qarion/engine"
@@ -33,6 +34,8 @@ type Config struct {
 	Grace           time.Duration // for calls in flight when the engine stops
 	Retention       time.Duration // of closed runs in the ledger
 	CheckpointEvery int           // records between two checkpoints
+	AcceptLoss      bool          // go on though the state before a purge cannot be read; see engine.Ledger.Verify
+	Runs            engine.Runs   // what is shown of runs: looked through for lost ones after a loss; nil: they stay as shown
 	ViewQueue       int           // changes that stay in memory for views that lag
 	MaxOpenRuns     int           // clients' triggers wait in their stream while so many runs are open
 	OnlyOwn         bool          // execute only runs that this engine starts
@@ -93,7 +96,8 @@ type Engine struct {
 	abort chan struct{}
 	stop  sync.Once
 
-	id            string // of the installation; set before ready is closed
+	lost          atomic.Bool // this start goes on without entries that the ledger has lost
+	id            string      // of the installation; set before ready is closed
 	checkpointing sync.Mutex
 }
 
@@ -149,6 +153,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	})
 	spawn("keep house", func() error { return e.keepHouse(base) })
 	spawn("purge", func() error { return e.purgeNowAndThen(base) })
+	spawn("end lost runs", func() error { return e.endLost(base) })
 
 	select {
 	case <-e.ready:
@@ -227,6 +232,11 @@ func (e *Engine) settle(base context.Context) error {
 // follow hands the ledger's entries to the scheduler.
 func (e *Engine) follow(ctx context.Context, from uint64) error {
 	return e.cfg.Ledger.Follow(ctx, from, func(entry engine.Entry) error {
+		for _, rec := range entry.Records {
+			if _, lost := rec.(*engine.LossRecord); lost {
+				e.lost.Store(true)
+			}
+		}
 		select {
 		case e.sched.inbox <- entry:
 			return nil
@@ -236,47 +246,65 @@ func (e *Engine) follow(ctx context.Context, from uint64) error {
 	})
 }
 
-// open loads the newest checkpoint and returns the ledger's last sequence. A
-// new ledger gets its installation record.
+// open loads the newest checkpoint, looks whether the ledger is whole, and
+// returns its last sequence. A new ledger gets its installation record.
 func (e *Engine) open(ctx context.Context) (target uint64, err error) {
+	positions, reached, err := e.positions(ctx)
+	if err != nil {
+		return 0, err
+	}
+	state, err := e.restoreNewest(ctx)
+	if err != nil {
+		return 0, err
+	}
+	lost, err := e.cfg.Ledger.Verify(ctx, max(reached, state.Seq))
+	if err != nil {
+		return 0, err
+	}
+	if lost {
+		e.lost.Store(true)
+	}
 	if target, err = e.cfg.Ledger.Last(ctx); err != nil {
 		return 0, fmt.Errorf("read the ledger's end: %w", err)
 	}
-	if target == 0 {
+	if target == 0 || lost && state.Installation == "" { // where there is one already it counts
 		install := &engine.InstallRecord{ID: string(e.cfg.NewID(e.cfg.Now())), Version: e.cfg.Version}
 		if target, err = e.cfg.Ledger.Append(ctx, install); err != nil {
 			return 0, fmt.Errorf("write the installation record: %w", err)
 		}
 	}
-	state, err := e.restore(ctx, newest)
-	if err != nil {
-		return 0, err
-	}
 	for g := range state.Graphs() {
 		e.cfg.programs.add(g)
 	}
 	e.views = newProjector(&e.cfg, e.restore, state.Seq, target)
-	if err := e.openViews(ctx); err != nil {
-		return 0, err
-	}
+	e.openViews(positions)
 	e.sched = newScheduler(&e.cfg, state, e.views, e.waiters, e.worker, e.closer)
 	e.intake = &intake{cfg: &e.cfg, log: e.log, sched: e.sched}
 	return target, nil
 }
 
-// openViews asks every view how far it is. The last one tells of a run's end:
-// it follows the others.
-func (e *Engine) openViews(ctx context.Context) error {
-	for i, v := range e.cfg.Projections {
+// positions asks every view how far it is, and says which entry of the ledger
+// at least one of them has seen last.
+func (e *Engine) positions(ctx context.Context) (list []engine.Pos, newest uint64, err error) {
+	for _, v := range e.cfg.Projections {
 		at, err := v.Position(ctx)
 		if err != nil {
-			return fmt.Errorf("read the position of %s: %w", v.Name(), err)
+			return nil, 0, fmt.Errorf("read the position of %s: %w", v.Name(), err)
 		}
+		list = append(list, at)
+		newest = max(newest, at.Seq)
+	}
+	return list, newest, nil
+}
+
+// openViews makes every view go on where it is. The last one tells of a run's
+// end: it follows the others.
+func (e *Engine) openViews(positions []engine.Pos) {
+	for i, v := range e.cfg.Projections {
 		var follows []*view
 		if i == len(e.cfg.Projections)-1 {
 			follows = e.views.views
 		}
-		e.views.addView(v, at, follows...)
+		e.views.addView(v, positions[i], follows...)
 	}
-	return nil
 }

@@ -50,7 +50,6 @@ func (e *Engine) Purge(ctx context.Context, older time.Time) error {
 	snap := base.Snapshot(e.cfg.Version)
 	e.checkpointing.Lock()
 	defer e.checkpointing.Unlock()
-	here := func(_ context.Context, fn func()) error { fn(); return nil }
 	if err := e.cfg.Checkpoints.Save(ctx, snap.Seq, snap.Count(), e.parts(ctx, snap, here)); err != nil {
 		return err
 	}

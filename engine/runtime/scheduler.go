@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -22,6 +23,7 @@ type scheduler struct {
 	state  *fold.State
 	inbox  chan engine.Entry
 	asks   chan func()
+	ended  chan struct{} // closed when the loop has ended
 	views  *projector
 	calls  *waiters
 	worker *worker
@@ -44,7 +46,7 @@ type scheduler struct {
 func newScheduler(cfg *Config, state *fold.State, views *projector, calls *waiters, w *worker, stops *closer) *scheduler {
 	return &scheduler{
 		cfg: cfg, log: engine.Logger(cfg.Log), state: state, views: views, calls: calls, worker: w, stops: stops,
-		inbox: make(chan engine.Entry, 256), asks: make(chan func(), 64),
+		inbox: make(chan engine.Entry, 256), asks: make(chan func(), 64), ended: make(chan struct{}),
 		parking: newParking(cfg.Slots), due: newLines(), own: map[engine.RunID]bool{},
 	}
 }
@@ -52,6 +54,7 @@ func newScheduler(cfg *Config, state *fold.State, views *projector, calls *waite
 // loop runs until ctx ends. target is the ledger's last sequence at start: up
 // to there effects are only collected.
 func (s *scheduler) loop(ctx context.Context, target uint64, caughtUp func()) error {
+	defer close(s.ended)
 	clock := time.NewTimer(time.Hour)
 	defer clock.Stop()
 	for {
@@ -423,6 +426,7 @@ func (s *scheduler) tell(ctx context.Context, fn func()) {
 	select {
 	case s.asks <- fn:
 	case <-ctx.Done():
+	case <-s.ended:
 	}
 }
 
@@ -437,22 +441,29 @@ func (s *scheduler) ask(ctx context.Context, fn func()) error {
 			close(done)
 		}
 	}
+	failed := errEnded
 	select {
 	case s.asks <- run:
+		select {
+		case <-done:
+			return nil
+		case <-ctx.Done():
+			failed = ctx.Err()
+		case <-s.ended:
+		}
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-s.ended:
+		return errEnded
 	}
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		if begun.CompareAndSwap(false, true) {
-			return ctx.Err()
-		}
-		<-done // it is running now
-		return nil
+	if begun.CompareAndSwap(false, true) {
+		return failed
 	}
+	<-done // it is running now
+	return nil
 }
+
+var errEnded = fmt.Errorf("%w: the engine has stopped", engine.ErrUnavailable)
 
 // reached waits until the fold has applied a sequence.
 func (s *scheduler) reached(ctx context.Context, seq uint64) error {

@@ -5,13 +5,17 @@ package testkit
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
 	"log/slog"
 	"math"
+	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -44,10 +48,22 @@ type NodeConfig struct {
 	Types  []engine.TaskType
 	Views  func(b *bus.Bus) []engine.Projection
 	Change func(*runtime.Config)
+
+	AcceptLoss bool // go on without lost ledger entries
 }
 
 // StartNode starts an engine and stops it when the test ends.
 func StartNode(t testing.TB, cfg NodeConfig) *Node {
+	t.Helper()
+	n, err := TryNode(t, cfg)
+	if err != nil {
+		t.Fatalf("the engine did not start: %v", err)
+	}
+	return n
+}
+
+// TryNode is StartNode where the engine may refuse to start.
+func TryNode(t testing.TB, cfg NodeConfig) (*Node, error) {
 	t.Helper()
 	if cfg.Dir == "" {
 		cfg.Dir = t.TempDir()
@@ -61,7 +77,7 @@ func StartNode(t testing.TB, cfg NodeConfig) *Node {
 	b, err := bus.Open(ctx, busCfg)
 	must(t, err)
 	blobs := &Blobs{}
-	ledger, err := b.Ledger(ctx, bus.LedgerConfig{Node: "test", Version: "test", Blobs: blobs})
+	ledger, err := b.Ledger(ctx, bus.LedgerConfig{Node: "test", Version: "test", Blobs: blobs, AcceptLoss: cfg.AcceptLoss})
 	must(t, err)
 	checkpoints, err := b.Checkpoints(ctx, ledger)
 	must(t, err)
@@ -72,6 +88,7 @@ func StartNode(t testing.TB, cfg NodeConfig) *Node {
 	ec := runtime.Config{
 		Triggers: triggers, Ledger: ledger, Checkpoints: checkpoints, ReadyQueue: ready, Blobs: blobs, TaskTypes: cfg.Types,
 		Slots: cfg.Slots, Version: "test", Worker: "test", Log: log, Grace: 5 * time.Second,
+		AcceptLoss: cfg.AcceptLoss,
 	}
 	if cfg.Views != nil {
 		ec.Projections = cfg.Views(b)
@@ -84,14 +101,14 @@ func StartNode(t testing.TB, cfg NodeConfig) *Node {
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	n := &Node{Dir: cfg.Dir, Bus: b, Ledger: ledger, Checkpoints: checkpoints, triggers: triggers, Engine: e, stop: stop, done: make(chan error, 1)}
 	go func() { n.done <- e.Run(run) }()
-	t.Cleanup(func() { n.Stop(t) })
 	select {
 	case <-e.Ready():
+		t.Cleanup(func() { n.Stop(t) })
+		return n, nil
 	case err := <-n.done:
-		n.done <- err
-		t.Fatalf("the engine did not start: %v", err)
+		n.close()
+		return nil, err
 	}
-	return n
 }
 
 // Stop stops the engine in good order and closes the bus. A second call does
@@ -105,9 +122,46 @@ func (n *Node) Stop(t testing.TB) {
 	if err := <-n.done; err != nil {
 		t.Errorf("the engine stopped with: %v", err)
 	}
+	n.close()
+}
+
+func (n *Node) close() {
 	n.triggers.Close()
 	n.Ledger.Close()
 	n.Bus.Close()
+}
+
+// Image copies the node's directory as it is now: what a kill would leave. The
+// node may go on.
+func (n *Node) Image(t testing.TB) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	must(t, os.CopyFS(dir, os.DirFS(n.Dir)))
+	return dir
+}
+
+// Blocks are the files of a stream's messages, in order, in a node's
+// directory.
+func Blocks(t testing.TB, dir, stream string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "nats", "jetstream", "*", "streams", stream, "msgs", "*.blk"))
+	must(t, err)
+	if len(files) == 0 {
+		t.Fatalf("stream %s has no files in %s", stream, dir)
+	}
+	slices.SortFunc(files, func(a, b string) int { return cmp.Or(len(a)-len(b), strings.Compare(a, b)) })
+	return files
+}
+
+// FlipBytes changes two bytes of a file, at a part of its length.
+func FlipBytes(t testing.TB, file string, part float64) {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	must(t, err)
+	at := int(part * float64(len(data)-2))
+	data[at] ^= 0xff
+	data[at+1] ^= 0xff
+	must(t, os.WriteFile(file, data, 0o600))
 }
 
 func must(t testing.TB, err error) {
