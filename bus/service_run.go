@@ -6,10 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/internal/value"
 )
 
 // maxAnswerXCom bounds the values that a run's answer carries, in bytes.
@@ -177,6 +180,9 @@ func (s *Service) runList(ctx context.Context, data []byte) (any, error) {
 	filter := engine.RunFilter{
 		Flow: engine.FlowID(in.Flow), Status: engine.Status(in.Status), Before: engine.RunID(in.Before), Limit: in.Limit,
 	}
+	if filter.Status != "" && !slices.Contains(engine.RunStatuses, filter.Status) {
+		return nil, fmt.Errorf("%w: status %s: a run is one of %s", engine.ErrInvalid, value.Quoted(in.Status), runStatuses())
+	}
 	if in.Since != "" {
 		var err error
 		if filter.Since, err = engine.ParseSince(in.Since, time.Now()); err != nil {
@@ -203,6 +209,15 @@ func (s *Service) runList(ctx context.Context, data []byte) (any, error) {
 	}
 	out = strconv.AppendBool(append(out, `],"more":`...), more)
 	return json.RawMessage(append(out, '}')), nil
+}
+
+// runStatuses names the states of runs.
+func runStatuses() string {
+	names := make([]string, len(engine.RunStatuses))
+	for i, s := range engine.RunStatuses {
+		names[i] = string(s)
+	}
+	return strings.Join(names, ", ")
 }
 
 func (s *Service) runCancel(ctx context.Context, data []byte) (any, error) {

@@ -39,12 +39,23 @@ type NodeStatus struct {
 	OpenRuns     int            `json:"open_runs"`
 	Triggers     uint64         `json:"triggers_waiting"` // published by clients, no run yet
 	Rejected     uint64         `json:"rejected"`         // triggers that were refused, since the installation
-	Interrupted  []TaskRef      `json:"interrupted"`      // tasks that need a person; at most 20
-	LedgerSeq    uint64         `json:"ledger_seq"`       // last sequence folded
-	ProjectedSeq uint64         `json:"projected_seq"`    // every view has passed it
+	LastHour     RunCounts      `json:"last_hour"`
+	LastDay      RunCounts      `json:"last_day"`
+	Interrupted  []TaskRef      `json:"interrupted"`   // tasks that need a person; at most 20
+	LedgerSeq    uint64         `json:"ledger_seq"`    // last sequence folded
+	ProjectedSeq uint64         `json:"projected_seq"` // every view has passed it
 	Views        []ViewStatus   `json:"views"`
 	BadRecords   int            `json:"bad_records"`
 	DedupeFull   bool           `json:"dedupe_full"` // over a million keys in 24 h: the oldest are forgotten
+}
+
+// RunCounts counts runs by how they began and ended.
+type RunCounts struct {
+	Started   uint64 `json:"started" cbor:"1,keyasint,omitempty"`
+	Success   uint64 `json:"success" cbor:"2,keyasint,omitempty"`
+	Failed    uint64 `json:"failed" cbor:"3,keyasint,omitempty"`
+	Cancelled uint64 `json:"cancelled" cbor:"4,keyasint,omitempty"`
+	Rejected  uint64 `json:"rejected" cbor:"5,keyasint,omitempty"` // triggers that were refused
 }
 
 // ViewStatus is how far a view of the ledger is.

@@ -23,6 +23,9 @@ const (
 	Interrupted Status = "interrupted"
 )
 
+// RunStatuses are the states that a run may have.
+var RunStatuses = []Status{Pending, Running, Interrupted, Success, Failed, Cancelled}
+
 // Final reports whether nothing follows any more.
 func (s Status) Final() bool {
 	switch s {

@@ -16,17 +16,6 @@ import (
 
 func (a *app) runsCommand() *cobra.Command {
 	c := &cobra.Command{Use: "runs", Short: "List, show, watch, cancel and resolve runs"}
-	var in bus.ListRuns
-	var since string
-	list := &cobra.Command{
-		Use: "list", Short: "List runs, newest first", Args: cobra.NoArgs,
-		Example: "  qarion runs list --flow orders --status failed --since 24h",
-		RunE:    func(c *cobra.Command, _ []string) error { return a.listRuns(c.Context(), in, since) },
-	}
-	list.Flags().StringVar(&in.Flow, "flow", "", "only runs of this flow")
-	list.Flags().StringVar(&in.Status, "status", "", "only runs of this status")
-	list.Flags().StringVar(&since, "since", "", "only runs started since: 2h, 3d or an RFC 3339 time")
-	list.Flags().IntVar(&in.Limit, "limit", 50, "how many at the most")
 	var task string
 	var body bool
 	show := &cobra.Command{
@@ -45,106 +34,13 @@ func (a *app) runsCommand() *cobra.Command {
 	}
 	resolve.Flags().StringVar(&as, "as", "", "success, failed or retry")
 	resolve.Flags().StringVar(&value, "value", "", "with success: the value for others, as JSON")
-	c.AddCommand(list, show,
+	c.AddCommand(a.runListCommand(), show,
 		&cobra.Command{Use: "watch RUN", Short: "Watch a run to its end", Args: cobra.ExactArgs(1),
 			RunE: func(c *cobra.Command, args []string) error { return a.watchRun(c.Context(), args[0]) }},
 		&cobra.Command{Use: "cancel RUN", Short: "Cancel a run", Args: cobra.ExactArgs(1),
 			RunE: func(c *cobra.Command, args []string) error { return a.cancelRun(c.Context(), args[0]) }},
 		resolve)
 	return c
-}
-
-func (a *app) listRuns(ctx context.Context, in bus.ListRuns, since string) error {
-	at, err := parseAge(since, a.ui.now())
-	if err != nil {
-		return err
-	}
-	if !at.IsZero() {
-		in.Since = at.UTC().Format(time.RFC3339)
-	}
-	s, err := a.anyNode(ctx)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	var list bus.RunList
-	if err := s.Call(ctx, "run.list", in, &list); err != nil {
-		return refused(err)
-	}
-	switch {
-	case a.json():
-		return a.printJSON(list.Runs)
-	case a.flags.quiet:
-		for _, d := range list.Runs {
-			fmt.Fprintln(a.ui.out, d.RunID)
-		}
-		return nil
-	case len(list.Runs) == 0:
-		fmt.Fprintln(a.ui.err, "no runs"+filterNote(in, since))
-		return nil
-	}
-	t := newTable("RUN", "FLOW", "STATUS", "STARTED", "TIME", "TASKS", "NOTE").alignRight(4, 5)
-	for _, d := range list.Runs {
-		total, good := taskCount(d)
-		took := millis(d.DurationMS)
-		if !d.Final {
-			took = since2(d.StartTime, a.ui.now())
-		}
-		t.add(string(d.RunID), string(d.FlowID), a.ui.paint(string(d.Status), statusStyle(string(d.Status))),
-			a.ui.clock(d.StartTime, a.ui.outTerm), took, fmt.Sprintf("%d/%d", good, total), note(d))
-	}
-	a.ui.printTable(t)
-	if list.More {
-		fmt.Fprintf(a.ui.err, "%s shown, there are more: --limit %d, filters: --flow --status --since\n", plural(len(list.Runs), "run"), max(in.Limit, 50)*2)
-	}
-	return nil
-}
-
-func filterNote(in bus.ListRuns, since string) string {
-	var parts []string
-	for name, v := range map[string]string{"flow": in.Flow, "status": in.Status} {
-		if v != "" {
-			parts = append(parts, name+" "+v)
-		}
-	}
-	if since != "" {
-		parts = append(parts, "since "+since)
-	}
-	if len(parts) == 0 {
-		return "; start one: qarion run FILE"
-	}
-	return " (" + strings.Join(parts, ", ") + ")"
-}
-
-func since2(start string, now time.Time) string {
-	t, err := time.Parse(time.RFC3339, start)
-	if err != nil {
-		return ""
-	}
-	return duration(now.Sub(t))
-}
-
-// note is what a list says about a run beside its status.
-func note(d *engine.RunDoc) string {
-	switch {
-	case d.Error != nil && d.Error.TaskID != "":
-		return fmt.Sprintf("%s: %s", d.Error.TaskID, d.Error.Message)
-	case d.Error != nil:
-		return d.Error.Message
-	case !d.Final:
-		total, left := 0, 0
-		for s, n := range d.Counts {
-			total += n
-			if !s.Final() {
-				left += n
-			}
-		}
-		return fmt.Sprintf("%d left", left)
-	}
-	if again := d.Calls - d.Counts[engine.Success]; again > 0 && d.Status == engine.Success {
-		return plural(again, "repeat")
-	}
-	return ""
 }
 
 func (a *app) showRun(ctx context.Context, ref, task string, body bool) error {

@@ -91,6 +91,18 @@ func viewReason(v *engine.ViewStatus) string {
 	return ""
 }
 
+// runCounts says how runs ended within a time: "last hour: 12 success, 3 failed".
+func runCounts(when string, c engine.RunCounts) string {
+	text := fmt.Sprintf("%s: %s success, %s failed", when, thousands(int(c.Success)), thousands(int(c.Failed)))
+	if c.Cancelled > 0 {
+		text += fmt.Sprintf(", %s cancelled", thousands(int(c.Cancelled)))
+	}
+	if c.Rejected > 0 {
+		text += fmt.Sprintf(", %s refused", plural(int(c.Rejected), "trigger"))
+	}
+	return text
+}
+
 func (a *app) printStatus(target string, in *nodeInfo) {
 	w, e := a.ui.out, &in.Engine
 	row := func(name, format string, args ...any) {
@@ -112,7 +124,8 @@ func (a *app) printStatus(target string, in *nodeInfo) {
 		}
 		row("flows", "%d loaded%s", f.Loaded, left)
 	}
-	row("runs", "%d open · %d interrupted", e.OpenRuns, len(e.Interrupted))
+	row("runs", "%d open · %d interrupted · %s", e.OpenRuns, len(e.Interrupted), runCounts("last hour", e.LastHour))
+	row("", "%s", runCounts("last 24 h", e.LastDay))
 	parked := 0
 	for _, n := range e.Parked {
 		parked += n

@@ -179,6 +179,7 @@ func (s *step) finish(r *Run) {
 	status := r.finalStatus()
 	s.show(&engine.Change{Kind: engine.RunDone, Run: r.ID, Flow: r.Graph.Flow.ID, Doc: r.Doc(status, s.at, true)})
 	delete(s.runs, r.ID)
+	s.tally.ended(s.at, status)
 	s.giveBack(r)
 }
 

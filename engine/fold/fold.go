@@ -25,6 +25,7 @@ type State struct {
 	runs     map[engine.RunID]*Run
 	seen     dedupe
 	told     told
+	tally    tally
 
 	gen    uint64    // of the newest snapshot
 	taking *Snapshot // that is being taken; nil: none
@@ -203,6 +204,7 @@ func (s *State) dropUnused(hash string) {
 // the first ones in each second and of the number of the others.
 func (s *step) reject(id engine.RunID, flow, reason string) {
 	s.Rejected++
+	s.tally.at(s.at).Rejected++
 	s.effects = append(s.effects, Effect{Kind: Refused, Run: id, Reason: reason})
 	t := &s.told
 	if second := s.at / 1e6; second != t.Second {
@@ -315,6 +317,7 @@ func (s *State) UnknownFlow(id engine.FlowID) error {
 func (s *step) open(rec *engine.SubmitRecord, v *version, fs *flowState) *Run {
 	g := v.graph
 	v.runs++
+	s.tally.at(s.at).Started++
 	r := &Run{
 		ID: rec.Run, Graph: g, Status: engine.Pending, accepted: cmp.Or(rec.Stored, s.at), Seq: s.pos.Seq, gen: s.gen,
 		Batch: rec.BatchID, execution: rec.ExecutionDate,

@@ -28,6 +28,8 @@ type Part struct {
 
 	Claims []int `cbor:"13,keyasint,omitempty"` // of each version
 
+	Tally []spanCount `cbor:"14,keyasint,omitempty"` // in one part of them
+
 	graphs []*Graph // whose definitions Versions will be
 }
 
@@ -136,6 +138,7 @@ func (s *State) Snapshot(writer string) *Snapshot {
 	}
 	x.count = Count{Versions: len(x.graphs), Runs: len(x.runs), Keys: s.seen.len()}
 	x.turn()
+	x.part.Tally = slices.Clone(s.tally.counts)
 	s.taking = x
 	return x
 }
@@ -319,6 +322,9 @@ func (r *Restoring) Add(p *Part) error {
 	s := r.state
 	s.Seq, s.Installation, s.Bad = p.Seq, p.Installation, p.Bad
 	s.Taken, s.Rejected, s.told = p.Taken, p.Rejected, p.Told
+	if p.Tally != nil {
+		s.tally.counts = p.Tally
+	}
 	for i, def := range p.Versions {
 		f, err := engine.DecodeFlow(def)
 		if err != nil {

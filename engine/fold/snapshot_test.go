@@ -47,7 +47,7 @@ func restoreParts(t testing.TB, parts []*Part) *State {
 // content is a state as text, whatever order its maps have.
 func content(s *State) string {
 	var out strings.Builder
-	fmt.Fprintln(&out, s.Seq, s.Installation, s.Bad, s.seen.len(), slices.Sorted(maps.Keys(s.versions)))
+	fmt.Fprintln(&out, s.Seq, s.Installation, s.Bad, s.seen.len(), slices.Sorted(maps.Keys(s.versions)), s.tally.counts)
 	for _, id := range slices.Sorted(maps.Keys(s.flows)) {
 		f := s.flows[id]
 		fmt.Fprintln(&out, id, f.current, f.batch, slices.Collect(f.active.pieces(1<<30)), slices.Collect(f.queue.pieces(1<<30)))

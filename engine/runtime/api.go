@@ -315,6 +315,7 @@ func (s *scheduler) status(st *engine.NodeStatus) {
 	st.Rejected = s.state.Rejected
 	st.OpenRuns, st.Parked = s.state.Open(), s.parking.counts()
 	now := s.now()
+	st.LastHour, st.LastDay = s.state.LastHour(now), s.state.LastDay(now)
 	for _, id := range s.state.RunIDs() {
 		r := s.state.Run(id)
 		if r.InFlight == 0 && r.Interrupted == 0 {

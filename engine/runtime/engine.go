@@ -151,6 +151,7 @@ func (e *Engine) Run(ctx context.Context) error {
 			close(e.ready)
 		})
 	})
+	spawn("tell the operator", func() error { return e.sched.journal.run(base) })
 	spawn("keep house", func() error { return e.keepHouse(base) })
 	spawn("purge", func() error { return e.purgeNowAndThen(base) })
 	spawn("end lost runs", func() error { return e.endLost(base) })

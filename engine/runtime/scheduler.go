@@ -18,16 +18,17 @@ const maxBundle = 32
 // goroutine (loop) owns the state and everything in this struct; others reach
 // it by ask.
 type scheduler struct {
-	cfg    *Config
-	log    *slog.Logger
-	state  *fold.State
-	inbox  chan engine.Entry
-	asks   chan func()
-	ended  chan struct{} // closed when the loop has ended
-	views  *projector
-	calls  *waiters
-	worker *worker
-	stops  *closer // writes the records of tasks that a cancel met before their call
+	cfg     *Config
+	log     *slog.Logger
+	state   *fold.State
+	inbox   chan engine.Entry
+	asks    chan func()
+	ended   chan struct{} // closed when the loop has ended
+	views   *projector
+	calls   *waiters
+	worker  *worker
+	journal *journal
+	stops   *closer // writes the records of tasks that a cancel met before their call
 
 	current  bool // folded up to where the ledger ended at start: effects go out
 	timers   timers
@@ -46,7 +47,7 @@ type scheduler struct {
 func newScheduler(cfg *Config, state *fold.State, views *projector, calls *waiters, w *worker, stops *closer) *scheduler {
 	return &scheduler{
 		cfg: cfg, log: engine.Logger(cfg.Log), state: state, views: views, calls: calls, worker: w, stops: stops,
-		inbox: make(chan engine.Entry, 256), asks: make(chan func(), 64), ended: make(chan struct{}),
+		journal: newJournal(engine.Logger(cfg.Log)), inbox: make(chan engine.Entry, 256), asks: make(chan func(), 64), ended: make(chan struct{}),
 		parking: newParking(cfg.Slots), due: newLines(), own: map[engine.RunID]bool{},
 	}
 }
@@ -163,6 +164,7 @@ func (s *scheduler) show(c *engine.Change) {
 		s.worker.ended(c.Run)
 	}
 	c.Replay = !s.current
+	s.journal.see(c)
 	s.changes = append(s.changes, *c)
 	if s.calls.waitedFor(c) {
 		s.ends = append(s.ends, c)
