@@ -33,10 +33,10 @@ type Config struct {
 	Begin       func(part string)
 }
 
-// Parts are the parts, in the order in which they run. The last two take room
+// Parts are the parts, in the order in which they run. The last three take room
 // on the disk, and time.
 func Parts() []string {
-	return []string{"single", "breaker", "chain", "fanout", "triggers", "serve", "growth", "object", "store"}
+	return []string{"single", "breaker", "chain", "fanout", "triggers", "serve", "growth", "object", "memory", "store"}
 }
 
 // What the bench does.
@@ -67,6 +67,12 @@ type Figures struct {
 	StoreRuns        int     `json:"store_runs,omitempty"`
 	StoreStartMS     float64 `json:"store_start_to_request_ms,omitempty"`
 	StoreRSSMiB      float64 `json:"store_rss_mib,omitempty"`
+	StoreIdleRSSMiB  float64 `json:"store_idle_rss_mib,omitempty"`
+	MemoryFlow       float64 `json:"memory_flow_bytes,omitempty"`
+	MemoryEnded      float64 `json:"memory_ended_run_bytes,omitempty"`
+	MemoryKey        float64 `json:"memory_key_bytes,omitempty"`
+	MemoryOpen       float64 `json:"memory_open_run_bytes,omitempty"`
+	RestartMS        float64 `json:"memory_restart_ms,omitempty"`
 	OneFlowUS        float64 `json:"growth_one_flow_us_per_task,omitempty"`
 	ManyFlowsUS      float64 `json:"growth_many_runs_us_per_task,omitempty"`
 	GrowthRatio      float64 `json:"growth_ratio,omitempty"`
@@ -86,7 +92,7 @@ func Run(ctx context.Context, cfg Config) (*Figures, error) {
 	b := &bencher{cfg: cfg, target: target, length: cfg.Length}
 	steps := map[string]func(context.Context) error{
 		"single": b.single, "breaker": b.breaker, "chain": b.chains, "fanout": b.fanout, "triggers": b.triggers,
-		"serve": b.serve, "growth": b.growth, "object": b.object, "store": b.store,
+		"serve": b.serve, "growth": b.growth, "object": b.object, "memory": b.memory, "store": b.store,
 	}
 	for _, name := range Parts() {
 		if !slices.Contains(cfg.Parts, name) {

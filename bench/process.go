@@ -164,9 +164,17 @@ func (b *bencher) store(ctx context.Context) error {
 	}
 	b.StoreRuns = b.cfg.StoreRuns
 	b.StoreStartMS = float64(time.Since(began).Milliseconds())
-	b.StoreRSSMiB, err = p.rss()
+	if b.StoreRSSMiB, err = p.rss(); err != nil {
+		return err
+	}
+	pass(ctx, storeIdle)
+	b.StoreIdleRSSMiB, err = p.rss()
 	return err
 }
+
+// storeIdle is how long a node has had nothing to do when its memory at rest is
+// measured: longer than it takes until it gives memory back.
+const storeIdle = time.Minute
 
 // benchBody is the target's answer: 200 bytes of JSON.
 var benchBody = []byte(`{"id":8817,"customer":7,"status":"confirmed","total":129.9,"currency":"EUR","note":"` + strings.Repeat("x", 113) + `"}`)
@@ -187,8 +195,12 @@ func ServeTarget(in io.Reader, out io.Writer) error {
 		l.Close()
 	}()
 	_ = http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/object" {
+		switch r.URL.Path {
+		case "/object":
 			serveObject(w, r)
+			return
+		case "/silent":
+			<-r.Context().Done()
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")

@@ -40,6 +40,7 @@ type Config struct {
 	Allow   []string          // what data may lead to: hosts, host:port, CIDR
 	Breaker apicall.BreakerConfig
 	Keep    Retention
+	Memory  int64  // soft limit of the process, in bytes; 0 leaves it to the runtime
 	Version string // of the program
 
 	AcceptLoss bool // go on without ledger entries that are lost
@@ -87,7 +88,7 @@ type Node struct {
 func Open(ctx context.Context, cfg Config) (*Node, error) {
 	n := &Node{cfg: cfg, log: engine.Logger(cfg.Log), started: time.Now()}
 	for _, step := range []func(context.Context) error{
-		n.lockDir, n.openBus, n.openStore, n.openViews, n.openTypes, n.openEngine, n.run, n.openFlows, n.serve,
+		n.limitMemory, n.lockDir, n.openBus, n.openStore, n.openViews, n.openTypes, n.openEngine, n.run, n.openFlows, n.serve,
 	} {
 		if err := step(ctx); err != nil {
 			_ = n.Close()
@@ -187,6 +188,7 @@ func (n *Node) openEngine(ctx context.Context) error {
 		Ledger: n.ledger, Checkpoints: checkpoints, ReadyQueue: ready, Blobs: n.blobs, Projections: projections,
 		TaskTypes: taskTypes(n.calls), Worker: "local", Version: n.cfg.Version, Slots: n.cfg.Slots,
 		Retention: n.cfg.Keep.Runs, OnlyOwn: n.cfg.OnlyOwn, Log: n.log, AcceptLoss: n.cfg.AcceptLoss, Runs: n.runs,
+		ViewQueueBytes: n.viewQueueBytes(),
 	}
 	if n.triggers != nil {
 		cfg.Triggers = n.triggers
@@ -205,6 +207,7 @@ func (n *Node) run(ctx context.Context) error {
 	}()
 	if !n.cfg.OnlyOwn {
 		n.swept.Go(func() { n.sweep(run) })
+		n.swept.Go(func() { n.giveBack(run) })
 	}
 	select {
 	case <-n.Engine.Ready():

@@ -25,9 +25,9 @@ bare net/http client against it, and then the engine with sync = "always",
 XCom and events on. Ratios are of one run on this machine.
 
 Parts: ` + strings.Join(all, ", ") + `.
-Two are not measured by themselves: object streams an object of --object-mib
-through the store and needs that much room on the disk, store fills a store
-with finished runs and takes minutes.`,
+Three are not measured by themselves: object streams an object of --object-mib
+through the store and needs that much room on the disk; memory and store fill
+stores with runs and take minutes.`,
 		Example: "  qarion bench --part single --part chain\n  qarion bench --output json",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -39,7 +39,7 @@ with finished runs and takes minutes.`,
 			return a.bench(c.Context(), bench.Config{Parts: parts, Length: length, StoreRuns: storeRuns, ObjectBytes: int64(objectMiB) << 20})
 		},
 	}
-	c.Flags().StringArrayVar(&parts, "part", all[:len(all)-2], "what to measure; may be repeated")
+	c.Flags().StringArrayVar(&parts, "part", all[:len(all)-3], "what to measure; may be repeated")
 	c.Flags().DurationVar(&length, "time", 4*time.Second, "how long each rate is measured")
 	c.Flags().IntVar(&objectMiB, "object-mib", bench.DefaultObjectBytes>>20, "size of the object, for the part object")
 	c.Flags().IntVar(&storeRuns, "store-runs", 100_000, "finished runs in the store, for the part store")

@@ -38,6 +38,9 @@ type config struct {
 	Worker struct {
 		Slots int `toml:"slots"`
 	} `toml:"worker"`
+	Memory struct {
+		Limit string `toml:"limit"` // "auto", "none", or a size
+	} `toml:"memory"`
 	Egress struct {
 		Allow []string `toml:"allow"`
 	} `toml:"egress"`
@@ -68,6 +71,7 @@ const (
 	defaultRuns       = "30d"
 	defaultEvents     = "30d"
 	defaultXCom       = "7d"
+	defaultMemory     = "auto"
 
 	defaultBreakerOpen    = "30s"
 	defaultBreakerOpenMax = "5m"
@@ -79,6 +83,7 @@ func defaultConfig() *config {
 	c.NATS.Listen = bus.DefaultListen
 	c.Storage.Sync = defaultSync
 	c.Worker.Slots = engine.DefaultSlots
+	c.Memory.Limit = defaultMemory
 	c.Breaker.Failures = apicall.DefaultBreakerFailures
 	c.Breaker.Open, c.Breaker.OpenMax = defaultBreakerOpen, defaultBreakerOpenMax
 	c.Log.Format, c.Log.Level = "auto", "info"
@@ -143,14 +148,14 @@ func (c *config) decode(path string, data []byte) error {
 }
 
 func configKeys() []string {
-	return []string{"data_dir", "flows.dir", "nats.listen", "storage.sync", "worker.slots", "egress.allow", "breaker.failures", "breaker.open", "breaker.open_max", "log.format", "log.level", "retention.runs", "retention.events", "retention.xcom"}
+	return []string{"data_dir", "flows.dir", "nats.listen", "storage.sync", "worker.slots", "memory.limit", "egress.allow", "breaker.failures", "breaker.open", "breaker.open_max", "log.format", "log.level", "retention.runs", "retention.events", "retention.xcom"}
 }
 
 // environment takes QARION_<SECTION>_<KEY>.
 func (c *config) environment() error {
 	texts := map[string]*string{
 		"QARION_DATA_DIR": &c.DataDir, "QARION_FLOWS_DIR": &c.Flows.Dir, "QARION_NATS_LISTEN": &c.NATS.Listen,
-		"QARION_STORAGE_SYNC": &c.Storage.Sync, "QARION_LOG_FORMAT": &c.Log.Format, "QARION_LOG_LEVEL": &c.Log.Level,
+		"QARION_STORAGE_SYNC": &c.Storage.Sync, "QARION_MEMORY_LIMIT": &c.Memory.Limit, "QARION_LOG_FORMAT": &c.Log.Format, "QARION_LOG_LEVEL": &c.Log.Level,
 		"QARION_BREAKER_OPEN": &c.Breaker.Open, "QARION_BREAKER_OPEN_MAX": &c.Breaker.OpenMax,
 		"QARION_RETENTION_RUNS": &c.Retention.Runs, "QARION_RETENTION_EVENTS": &c.Retention.Events, "QARION_RETENTION_XCOM": &c.Retention.XCom,
 	}
@@ -181,6 +186,9 @@ func (c *config) check() error {
 	if c.Worker.Slots < 1 || c.Worker.Slots > 4096 {
 		return fail(fmt.Errorf("[worker] slots is %d, want 1 to 4096", c.Worker.Slots))
 	}
+	if _, err := c.memory(); err != nil {
+		return err
+	}
 	if _, err := c.breakers(); err != nil {
 		return err
 	}
@@ -205,6 +213,47 @@ func (c *config) syncInterval() (time.Duration, error) {
 		return 0, fail(fmt.Errorf("[storage] sync is %q, want \"always\" or a time span such as \"1s\"", c.Storage.Sync))
 	}
 	return d, nil
+}
+
+// memory is the soft limit in bytes; 0 for none, or where GOMEMLIMIT says it.
+func (c *config) memory() (int64, error) {
+	switch c.Memory.Limit {
+	case "none":
+		return 0, nil
+	case defaultMemory:
+		if os.Getenv("GOMEMLIMIT") != "" {
+			return 0, nil
+		}
+		return node.DefaultMemory(), nil
+	}
+	n, err := parseSize(c.Memory.Limit)
+	if err != nil || n < node.MinMemory {
+		return 0, fail(fmt.Errorf("[memory] limit is %q, want \"auto\", \"none\" or a size from 64MiB on, such as \"512MiB\" or \"2GiB\"", c.Memory.Limit))
+	}
+	return n, nil
+}
+
+// parseSize reads a size such as 512MiB, 2GiB, 500MB or 1073741824.
+func parseSize(s string) (int64, error) {
+	number, factor := strings.TrimSuffix(s, "B"), int64(1)
+	for i, unit := range []string{"Ki", "Mi", "Gi", "Ti"} {
+		if n, ok := strings.CutSuffix(number, unit); ok && number != s {
+			number, factor = n, 1<<(10*(i+1))
+		}
+	}
+	for i, unit := range []string{"K", "M", "G", "T"} {
+		if n, ok := strings.CutSuffix(number, unit); ok && number != s {
+			number = n
+			for range i + 1 {
+				factor *= 1000
+			}
+		}
+	}
+	n, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+	if err != nil || !(n >= 0 && n*float64(factor) < 1<<62) {
+		return 0, fmt.Errorf("%q is not a size", s)
+	}
+	return int64(n * float64(factor)), nil
 }
 
 // breakers are the figures of [breaker].
@@ -249,12 +298,13 @@ func (c *config) node(dataDir string, log *slog.Logger) (node.Config, error) {
 		DataDir: dataDir, Slots: c.Worker.Slots, Allow: c.Egress.Allow, Version: programVersion(), Log: log,
 		Key: kvstore.KeyConfig{File: os.Getenv("QARION_KEY_FILE"), Text: os.Getenv("QARION_KEY"), NewText: os.Getenv("QARION_NEW_KEY")},
 	}
-	var errs [5]error
+	var errs [6]error
 	out.Sync, errs[0] = c.syncInterval()
 	out.Breaker, errs[1] = c.breakers()
 	out.Keep.Runs, errs[2] = days(c.Retention.Runs)
 	out.Keep.Events, errs[3] = days(c.Retention.Events)
 	out.Keep.XCom, errs[4] = days(c.Retention.XCom)
+	out.Memory, errs[5] = c.memory()
 	return out, cmp.Or(errs[:]...)
 }
 

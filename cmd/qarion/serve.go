@@ -30,7 +30,7 @@ type serveFile struct {
 }
 
 func (a *app) serveCommand() *cobra.Command {
-	var listen, flows string
+	var listen, flows, memory string
 	var acceptLoss bool
 	c := &cobra.Command{
 		Use: "serve", Short: "Run the node: flows, triggers and workers",
@@ -44,11 +44,15 @@ func (a *app) serveCommand() *cobra.Command {
 			if c.Flags().Changed("flows-dir") {
 				a.cfg.Flows.Dir = flows
 			}
+			if c.Flags().Changed("memory-limit") {
+				a.cfg.Memory.Limit = memory
+			}
 			return a.serve(c.Context(), acceptLoss)
 		},
 	}
 	c.Flags().StringVar(&listen, "listen", bus.DefaultListen, "where NATS clients connect")
 	c.Flags().StringVar(&flows, "flows-dir", defaultFlowsDir, "folder of flow files")
+	c.Flags().StringVar(&memory, "memory-limit", defaultMemory, "soft limit of memory, such as 512MiB")
 	c.Flags().BoolVar(&acceptLoss, "accept-loss", false, "go on without what the ledger has lost; open runs end as damaged")
 	return c
 }

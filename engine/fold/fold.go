@@ -67,13 +67,13 @@ type told struct {
 type Effect struct {
 	Kind   EffectKind
 	Change *engine.Change // Show
-	Run    engine.RunID   // Emit, End, Known, Refused
+	Run    engine.RunID   // Emit, End, Known, Refused, Queued
 	Task   int            // Emit: index in the flow
 	Known  engine.RunID   // Known: the run that the same caller key has started
 	Reason string         // Refused
 	Graph  *Graph         // Version
 
-	Open  *Run // Emit, End: the run itself
+	Open  *Run // Emit, End, Queued: the run itself
 	Freed bool // Emit: the dispatch before this one had been given out and has no record
 }
 
@@ -87,6 +87,7 @@ const (
 	End                       // the run is ending: stop its calls, close what is not in flight
 	Known                     // the submitted run is an earlier one
 	Refused                   // the submitted run cannot be
+	Queued                    // the submitted run is open and waits behind others
 	Version                   // a flow version came into use
 )
 
@@ -278,6 +279,7 @@ func (s *step) submit(rec *engine.SubmitRecord) {
 		s.start(r, fs)
 	default:
 		fs.queue.add(r)
+		s.effects = append(s.effects, Effect{Kind: Queued, Run: r.ID, Open: r})
 	}
 }
 

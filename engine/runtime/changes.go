@@ -7,10 +7,10 @@ import (
 )
 
 // DefaultViewQueue is how many changes stay in memory for views that lag, and
-// maxQueueBytes how much they may take, as changeSize counts.
+// DefaultViewQueueBytes how much they may take, as changeSize counts.
 const (
-	DefaultViewQueue = 100_000
-	maxQueueBytes    = 64 << 20
+	DefaultViewQueue      = 100_000
+	DefaultViewQueueBytes = 64 << 20
 )
 
 // changeQueue is the newest changes, numbered from 1 on, for every view that
@@ -18,7 +18,8 @@ const (
 // whether every view has taken them or not, and whoever needed them reads them
 // again from the ledger.
 type changeQueue struct {
-	max      int
+	max      int // changes, and
+	maxBytes int
 	segments []segment
 	next     uint64 // the number that the next change gets
 	count    int
@@ -33,8 +34,8 @@ type segment struct {
 	bytes   int
 }
 
-func newChangeQueue(max int, from engine.Pos) *changeQueue {
-	return &changeQueue{max: max, next: 1, gone: from}
+func newChangeQueue(max, maxBytes int, from engine.Pos) *changeQueue {
+	return &changeQueue{max: max, maxBytes: maxBytes, next: 1, gone: from}
 }
 
 // add appends changes; they belong to the queue from now on.
@@ -47,7 +48,7 @@ func (q *changeQueue) add(changes []engine.Change) {
 	q.next += uint64(len(changes))
 	q.count += len(changes)
 	q.bytes += s.bytes
-	for (q.count > q.max || q.bytes > maxQueueBytes) && len(q.segments) > 0 {
+	for (q.count > q.max || q.bytes > q.maxBytes) && len(q.segments) > 0 {
 		q.drop()
 	}
 }

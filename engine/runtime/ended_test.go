@@ -158,3 +158,25 @@ func TestParked_ACancelledRunTakesNobodyAlong(t *testing.T) {
 		return doc != nil && doc.Status == engine.Success
 	})
 }
+
+// TestStart_AQueuedRunIsAnsweredAtOnce: it is accepted, whenever it may start.
+func TestStart_AQueuedRunIsAnsweredAtOnce(t *testing.T) {
+	n := testkit.StartNode(t, testkit.NodeConfig{Types: []engine.TaskType{fickle}})
+	f := single("hangs", "slow", time.Hour)
+	f.MaxActiveRuns, f.OnOverlap = 1, engine.OverlapQueue
+	if _, err := n.Engine.PutFlow(t.Context(), f); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	for i, want := range []engine.Status{engine.Running, engine.Pending, engine.Pending} {
+		doc, err := n.Engine.Start(ctx, engine.StartRequest{Flow: "hangs"})
+		if err != nil || ctx.Err() != nil {
+			t.Fatalf("run %d was not answered at once: %v", i+1, err)
+		}
+		if doc.Status != want || doc.BatchID != int64(i+1) {
+			t.Errorf("run %d is %s, batch %d; want %s", i+1, doc.Status, doc.BatchID, want)
+		}
+		defer n.Engine.Cancel(context.WithoutCancel(t.Context()), doc.RunID, "")
+	}
+}

@@ -37,6 +37,7 @@ type Config struct {
 	AcceptLoss      bool          // go on though the state before a purge cannot be read; see engine.Ledger.Verify
 	Runs            engine.Runs   // what is shown of runs: looked through for lost ones after a loss; nil: they stay as shown
 	ViewQueue       int           // changes that stay in memory for views that lag
+	ViewQueueBytes  int           // and how much they may take
 	MaxOpenRuns     int           // clients' triggers wait in their stream while so many runs are open
 	OnlyOwn         bool          // execute only runs that this engine starts
 
@@ -63,6 +64,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.ViewQueue <= 0 {
 		c.ViewQueue = DefaultViewQueue
+	}
+	if c.ViewQueueBytes <= 0 {
+		c.ViewQueueBytes = DefaultViewQueueBytes
 	}
 	if c.MaxOpenRuns <= 0 {
 		c.MaxOpenRuns = DefaultMaxOpenRuns

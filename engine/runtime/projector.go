@@ -70,7 +70,7 @@ func whole(seq uint64) engine.Pos { return engine.Pos{Seq: seq, N: maxChanges} }
 func newProjector(cfg *Config, restore restoreFunc, from, target uint64) *projector {
 	return &projector{
 		log: cfg.Log, ledger: cfg.Ledger, restore: restore, target: target, folded: from,
-		queue: newChangeQueue(cfg.ViewQueue, whole(from)),
+		queue: newChangeQueue(cfg.ViewQueue, cfg.ViewQueueBytes, whole(from)),
 	}
 }
 

@@ -136,6 +136,8 @@ func (s *scheduler) carryOut(e *fold.Effect) {
 	case fold.Refused:
 		delete(s.own, e.Run)
 		s.calls.started(e.Run, startResult{refused: e.Reason})
+	case fold.Queued:
+		s.calls.started(e.Run, startResult{doc: e.Open.Doc(engine.Pending, 0, false)})
 	case fold.Emit:
 		if e.Freed {
 			s.emitted--
