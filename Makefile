@@ -4,7 +4,7 @@
 GO ?= go
 FUZZTIME ?= 10s
 
-.PHONY: check test race fmt vet lint rules fuzz soak bench demo build
+.PHONY: check test race fmt vet lint rules fuzz failpoints soak bench demo build
 
 check: fmt vet lint race ## what every change passes
 
@@ -33,6 +33,10 @@ fuzz: ## every fuzz target for FUZZTIME
 	    echo "== $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
 	  done; \
 	done
+
+failpoints: ## the program stopped at each crash point
+	$(GO) vet -tags failpoints ./...
+	$(GO) test -tags failpoints -count=1 -run 'TestFailpoints' ./cmd/qarion
 
 soak: ## the long crash loop: 200 kills
 	QARION_CRASH_KILLS=200 $(GO) test -count=1 -timeout 2h -run 'TestCrash' ./cmd/qarion

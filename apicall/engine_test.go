@@ -25,7 +25,8 @@ func runFlow(t *testing.T, slots int, cfg apicall.Config, started func(*runtime.
 		t.Fatal(err)
 	}
 	t.Cleanup(kind.Close)
-	n := testkit.StartNode(t, testkit.NodeConfig{Slots: slots, Types: []engine.TaskType{kind}})
+	rec := &testkit.Recorder{}
+	n := testkit.StartNode(t, testkit.NodeConfig{Slots: slots, Types: []engine.TaskType{kind}, Views: rec.Views})
 	started(n.Engine)
 	flow := &engine.Flow{ID: "f", Timeout: time.Minute, Tasks: tasks}
 	for i := range flow.Tasks {
@@ -41,10 +42,7 @@ func runFlow(t *testing.T, slots int, cfg apicall.Config, started func(*runtime.
 	if err != nil {
 		t.Fatal(err)
 	}
-	if doc, err = n.Engine.Wait(t.Context(), doc.RunID); err != nil {
-		t.Fatal(err)
-	}
-	return doc
+	return rec.End(t, doc.RunID)
 }
 
 // TestEngine_OpenBreakerHoldsTasksBack: a host that answers 503 opens its

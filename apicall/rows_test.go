@@ -998,8 +998,8 @@ func TestRows_ThroughTheEngine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if doc, err = n.Engine.Wait(t.Context(), doc.RunID); err != nil || doc.Status != engine.Failed {
-		t.Fatalf("%v: %+v", err, doc)
+	if doc = rec.End(t, doc.RunID); doc.Status != engine.Failed {
+		t.Fatalf("run: %+v", doc)
 	}
 	n.Stop(t) // and with it all that is still to be projected
 	h := testkit.History{Requests: u.Requests()}

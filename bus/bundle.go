@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/internal/failpoint"
 )
 
 // Bounds of a bundle, and how many may be on their way at once: with two, one
@@ -33,6 +34,7 @@ type bundler struct {
 	js      jetstream.JetStream
 	ledger  *Ledger
 	subject string
+	points  bundlePoints
 	in      chan pending
 	flights chan struct{}
 	ctx     context.Context // of the ledger's life: set once, ends the writer
@@ -50,9 +52,17 @@ type appended struct {
 	err error
 }
 
-func newBundler(ctx context.Context, js jetstream.JetStream, l *Ledger, subject string) *bundler {
+// bundlePoints are the failpoints of a writer: it takes nothing, what it wrote
+// is stored, the acknowledgement is lost.
+type bundlePoints struct{ full, stored, unacknowledged string }
+
+func pointsOf(kind string) bundlePoints {
+	return bundlePoints{kind + ".full", kind + ".stored", kind + ".unacknowledged"}
+}
+
+func newBundler(ctx context.Context, js jetstream.JetStream, l *Ledger, kind, subject string) *bundler {
 	b := &bundler{
-		js: js, ledger: l, subject: subject, ctx: ctx,
+		js: js, ledger: l, subject: subject, points: pointsOf(kind), ctx: ctx,
 		in: make(chan pending, maxBundleRecords), flights: make(chan struct{}, bundlesInFlight),
 	}
 	b.wg.Go(b.run)
@@ -142,6 +152,10 @@ func (b *bundler) publish(batch []pending) {
 		tell(appended{err: err})
 		return
 	}
+	if failpoint.Fails(b.points.full) {
+		tell(appended{err: unavailable(&jetstream.APIError{ErrorCode: codeNoSpace})})
+		return
+	}
 	future, err := b.js.PublishMsgAsync(&nats.Msg{Subject: b.subject, Data: data})
 	if err != nil {
 		tell(appended{err: unavailable(err)})
@@ -151,6 +165,11 @@ func (b *bundler) publish(batch []pending) {
 		select {
 		case ack := <-future.Ok():
 			b.ledger.end.reached(ack.Sequence)
+			failpoint.Here(b.points.stored)
+			if failpoint.Fails(b.points.unacknowledged) {
+				tell(appended{err: unavailable(nats.ErrTimeout)})
+				return
+			}
 			tell(appended{seq: ack.Sequence})
 		case err := <-future.Err():
 			tell(appended{err: unavailable(err)})

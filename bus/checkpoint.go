@@ -18,6 +18,7 @@ import (
 
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/engine/fold"
+	"github.com/qarion/qarion/internal/failpoint"
 )
 
 // A checkpoint is a row of CBOR parts, compressed as one stream that is cut
@@ -138,6 +139,7 @@ func (p *pieces) flush() error {
 	}
 	p.hash.Write(p.buf)
 	_, err := p.js.PublishMsg(p.ctx, &nats.Msg{Subject: p.subject + strconv.Itoa(p.n), Data: p.buf})
+	failpoint.Here("checkpoint.piece")
 	p.buf, p.n = p.buf[:0], p.n+1
 	if err != nil {
 		return unavailable(err)

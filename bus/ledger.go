@@ -73,8 +73,8 @@ func (b *Bus) Ledger(ctx context.Context, cfg LedgerConfig) (*Ledger, error) {
 	}
 	life, stop := context.WithCancel(context.Background())
 	l := &Ledger{js: b.js, stream: stream, codec: c, blobs: cfg.Blobs, log: b.log, end: end, close: stop, acceptLoss: cfg.AcceptLoss, syncEvery: b.cfg.SyncInterval}
-	l.attempts = newBundler(life, b.dataJS, l, subjectAttempt+cfg.Node)
-	l.submits = newBundler(life, b.dataJS, l, subjectSubmit+cfg.Node)
+	l.attempts = newBundler(life, b.dataJS, l, "attempt", subjectAttempt+cfg.Node)
+	l.submits = newBundler(life, b.dataJS, l, "submit", subjectSubmit+cfg.Node)
 	if err := l.noteWhole(ctx); err != nil {
 		l.Close()
 		return nil, err

@@ -236,13 +236,25 @@ func TestLedger_APurgeIsNoLoss(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := whole.DeleteMsg(t.Context(), 40); err != nil {
+	for _, seq := range []uint64{35, 45} {
+		if err := whole.DeleteMsg(t.Context(), seq); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lost := func(want string) {
+		t.Helper()
+		var loss *bus.LossError
+		if _, err := s.ledger.Verify(t.Context(), 61); !errors.As(err, &loss) || fmt.Sprint(loss.Lost) != want {
+			t.Errorf("lost: %v, want %s", err, want)
+		}
+	}
+	lost("[{35 35} {45 45} {61 61}]")
+	cfg := whole.CachedInfo().Config // the node noted the next purge and died
+	cfg.Metadata = map[string]string{"qarion_whole_from": "1", "qarion_purged_before": "41"}
+	if _, err := s.bus.JetStream().UpdateStream(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}
-	var loss *bus.LossError
-	if _, err := s.ledger.Verify(t.Context(), 61); !errors.As(err, &loss) || fmt.Sprint(loss.Lost) != "[{40 40} {61 61}]" {
-		t.Errorf("lost: %v", err)
-	}
+	lost("[{45 45} {61 61}]")
 }
 
 // TestLedger_GoesOnAfterAPowerLossThatSyncAllows: with a sync now and then the

@@ -181,7 +181,7 @@ func await(t *testing.T, p *testkit.Process, good func(parts, names int) bool) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatal(fmt.Sprintf("%d objects have parts, %d have names", parts, names))
+			t.Fatalf("%d objects have parts, %d have names", parts, names)
 		}
 		<-time.After(10 * time.Millisecond)
 	}

@@ -51,6 +51,7 @@ func (h *history) report(run engine.RunID, task engine.TaskID, out engine.Outcom
 	r := h.state.runs[run]
 	if r == nil {
 		h.t.Fatalf("run %s is not open", run)
+		return
 	}
 	rec := &engine.AttemptRecord{AttemptKey: r.Key(r.Graph.Index[task]), Flow: r.Graph.Flow.ID, Outcome: out, Start: h.now, End: h.now + 5}
 	if out != engine.OutcomeSuccess {

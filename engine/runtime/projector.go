@@ -9,6 +9,7 @@ import (
 
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/engine/fold"
+	"github.com/qarion/qarion/internal/failpoint"
 )
 
 // How many changes, and how much of them, a view is handed at once.
@@ -229,6 +230,9 @@ func (p *projector) deliver(ctx context.Context, v *view, changes []engine.Chang
 		}
 		if !p.insist(ctx, v, func() error { return v.Project(ctx, changes[:n]) }) {
 			return false
+		}
+		if changes[n-1].Kind == engine.RunDone {
+			failpoint.Here("view.end")
 		}
 		v.pos = changes[n-1].Pos
 		if changes = changes[n:]; len(changes) > 0 {

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/internal/failpoint"
 )
 
 // fill turns a program's output into the rest of the attempt's record: the
@@ -114,6 +115,7 @@ func (w *worker) keepValue(ctx context.Context, rec *engine.AttemptRecord, out *
 	if err := w.cfg.Blobs.Put(ctx, ref.Name, large.Data); err != nil {
 		return err
 	}
+	failpoint.Here("value.stored")
 	rec.Blob = ref
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/engine/fold"
+	"github.com/qarion/qarion/internal/failpoint"
 )
 
 // maxBundle is how many tasks travel in one READY message under load.
@@ -248,6 +249,9 @@ func (s *scheduler) fire() {
 		if !ok {
 			return
 		}
+		if failpoint.Fails("timer.twice") {
+			s.timers.add(t, s.awaits)
+		}
 		switch r := s.state.Run(t.run); {
 		case t.spot != "":
 			s.parking.looked(t.spot, t.at)
@@ -334,10 +338,14 @@ func (s *scheduler) dispatch(ctx context.Context) {
 		if !place.open() {
 			continue
 		}
+		failpoint.Here("dispatch")
 		t, rt := &place.run.Tasks[place.task], place.run.ReadyTask(place.task)
 		s.emitted++
 		if s.worker.offer(&rt) {
 			t.Given = &emission{at: s.cfg.Now(), near: true}
+			if failpoint.Fails("dispatch.twice") {
+				s.push(ctx, []engine.ReadyTask{rt}, &emission{})
+			}
 			continue
 		}
 		if bundle == nil {

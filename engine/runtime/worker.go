@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/internal/failpoint"
 )
 
 // signOfLife is how often a worker tells the queue that it still holds a task.
@@ -108,7 +109,7 @@ func (w *worker) left() {
 func (w *worker) offer(rt *engine.ReadyTask) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.take == nil || w.near >= 2*cap(w.slots) {
+	if failpoint.Fails("worker.offer") || w.take == nil || w.near >= 2*cap(w.slots) {
 		return false
 	}
 	w.near++
@@ -136,6 +137,7 @@ func (w *worker) ended(id engine.RunID) {
 // deliver takes one bundle. The queue hears of it when every task in it has
 // its record in the ledger.
 func (w *worker) deliver(ctx, calls context.Context, d engine.Delivery) {
+	failpoint.Here("worker.deliver")
 	tasks := d.Tasks()
 	if d.Redelivered() && w.holdsAny(tasks) {
 		d.Ignore() // a slow call is not a lost one: the first delivery will answer
@@ -164,7 +166,7 @@ func (w *worker) deliver(ctx, calls context.Context, d engine.Delivery) {
 		w.mu.Lock()
 		delete(w.held, d)
 		w.mu.Unlock()
-		if undone.Load() {
+		if undone.Load() || failpoint.Fails("delivery.done") {
 			d.Return()
 		} else {
 			d.Done()
@@ -214,7 +216,9 @@ func (w *worker) attempt(calls context.Context, rt *engine.ReadyTask, redelivere
 		}
 	}
 	w.busy.Add(1)
+	failpoint.Here("attempt.begin")
 	rec := w.make(ctx, rt)
+	failpoint.Here("attempt.made")
 	w.busy.Add(-1)
 	release()
 	if rec == nil {
@@ -314,6 +318,7 @@ func (w *worker) announce(ctx context.Context, rec *engine.AttemptRecord, at eng
 	if _, err := w.cfg.Ledger.Append(ctx, started); err != nil {
 		return fmt.Errorf("record that the request is about to be sent: %w", err)
 	}
+	failpoint.Here("attempt.announced")
 	return nil
 }
 

@@ -6,6 +6,9 @@ import (
 	"strconv"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/qarion/qarion/internal/failpoint"
 )
 
 // Batch is messages on their way into a feed. It has the feed to itself from
@@ -17,6 +20,7 @@ type Batch struct {
 	data    []byte   // of msg: a copy of what the caller gave
 	edits   []edit   // headers of the message to come
 	text    []byte
+	number  []byte
 	waiting bool // msg is there
 
 	sent   uint64 // messages since Begin
@@ -101,6 +105,8 @@ func (b *Batch) setHeader(name, value string) {
 func (b *Batch) send(ctx context.Context, acknowledged bool) {
 	f := b.f
 	b.msg.Reply, b.waiting = "", false
+	b.number = strconv.AppendUint(b.number[:0], b.from+b.sent, 10)
+	b.setHeader(jetstream.ExpectedLastSeqHeader, string(b.number))
 	b.sent++
 	b.chunk++
 	b.bytes += len(b.data)
@@ -109,6 +115,9 @@ func (b *Batch) send(ctx context.Context, acknowledged bool) {
 		b.msg.Reply = f.reply(f.asked)
 		b.asks = append(b.asks, ask{f.asked, b.sent, b.at})
 		b.chunk, b.bytes = 0, 0
+	}
+	if failpoint.Fails("feed.lost") {
+		return
 	}
 	if err := f.nc.PublishMsg(&b.msg); err != nil {
 		b.failed = fmt.Errorf("%w: %w", ErrNotStored, err)

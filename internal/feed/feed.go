@@ -5,6 +5,10 @@
 // in one that does, and since a connection's messages are stored in order, the
 // sequence in its acknowledgement proves all that came before. That costs less
 // than half of what asynchronous publishing does (BenchmarkFeed_Write).
+//
+// Each message says after which sequence it belongs, and the server refuses it
+// elsewhere: when one is lost, those behind it are not stored before it, and
+// whoever reads the stream finds rising positions.
 package feed
 
 import (

@@ -169,6 +169,51 @@ func TestFeed_SaysWhenMessagesAreMissing(t *testing.T) {
 	}
 }
 
+// TestFeed_NothingOvertakesWhatIsLost: a reader that keeps the highest position
+// it has seen would never see what is written again behind a higher one.
+func TestFeed_NothingOvertakesWhatIsLost(t *testing.T) {
+	f := open(t, startServer(t, 0), func(c *jetstream.StreamConfig) { c.MaxMsgSize = 150 })
+	try := func(sizes ...int) error {
+		b := f.Begin(t.Context())
+		defer b.End()
+		for i, size := range sizes {
+			if at := (feed.Pos{Seq: uint64(i + 1)}); !b.Written(at) {
+				if err := b.Add(t.Context(), at, "test.a", make([]byte, size)); err != nil {
+					return err
+				}
+			}
+		}
+		return b.Commit(t.Context())
+	}
+	if err := try(10, 200, 10, 10); !errors.Is(err, feed.ErrNotStored) { // the server drops the second
+		t.Fatalf("got %v, want %v", err, feed.ErrNotStored)
+	}
+	if err := try(10, 20, 10, 10); err != nil {
+		t.Fatal(err)
+	}
+	info, err := f.Stream().Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var highest feed.Pos
+	for seq := range info.State.LastSeq {
+		m, err := f.Stream().GetMsg(t.Context(), seq+1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at, ok := feed.ParsePos(m.Header.Get(feed.HeaderPos))
+		if next := (feed.Pos{Seq: highest.Seq + 1}); ok && highest.Before(at) && at != next {
+			t.Errorf("position %v comes after %v", at, highest)
+		}
+		if highest.Before(at) {
+			highest = at
+		}
+	}
+	if highest.Seq != 4 {
+		t.Errorf("the last position is %v", highest)
+	}
+}
+
 func TestFeed_AFullStoreIsRefusedAndTakenLater(t *testing.T) {
 	f := open(t, startServer(t, 1<<20), nil)
 	err := write(t.Context(), f, 1, 3000, 1000)

@@ -15,7 +15,8 @@ const module = "github.com/qarion/qarion/"
 // internal/value).
 var floors = map[string]int{
 	"internal/value":     0,
-	"internal/feed":      0,
+	"internal/feed":      1,
+	"internal/failpoint": 0,
 	"internal/nearest":   0,
 	"internal/secret":    0,
 	"internal/dag":       0,

@@ -32,7 +32,7 @@ func Binary(t testing.TB) string {
 			return
 		}
 		built.path = filepath.Join(dir, "qarion")
-		cmd := exec.Command("go", "build", "-o", built.path, "github.com/qarion/qarion/cmd/qarion")
+		cmd := exec.Command("go", "build", "-tags", buildTags, "-o", built.path, "github.com/qarion/qarion/cmd/qarion")
 		built.out, built.err = cmd.CombinedOutput()
 	})
 	if built.err != nil {
@@ -96,6 +96,25 @@ func (p *Process) Stop() int {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	<-p.ended
 	return p.cmd.ProcessState.ExitCode()
+}
+
+// Ended waits until the node has ended by itself.
+func (p *Process) Ended(t testing.TB) {
+	t.Helper()
+	select {
+	case <-p.ended:
+	case <-time.After(30 * time.Second):
+		t.Fatal("the node did not end")
+	}
+}
+
+// Suspend stops the node's process for a time, as a laptop that is closed.
+func (p *Process) Suspend(d time.Duration) error {
+	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	time.Sleep(d)
+	return p.cmd.Process.Signal(syscall.SIGCONT)
 }
 
 // Log is what the node has written, once it has ended.

@@ -273,6 +273,29 @@ func (r *Recorder) Mark(_ context.Context, at engine.Pos) error {
 	return nil
 }
 
+// End waits for the end of a run, which may have come already.
+func (r *Recorder) End(t testing.TB, run engine.RunID) *engine.RunDoc {
+	t.Helper()
+	deadline := time.After(time.Minute)
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		for _, c := range r.Changes() {
+			if c.Kind == engine.RunDone && c.Run == run {
+				return c.Doc
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("run %s has not ended", run)
+		}
+	}
+}
+
+// Views makes the recorder the only view of a node.
+func (r *Recorder) Views(*bus.Bus) []engine.Projection { return []engine.Projection{r} }
+
 // Changes returns what was projected so far.
 func (r *Recorder) Changes() []engine.Change {
 	r.mu.Lock()
