@@ -111,7 +111,7 @@ func TestPermissions_AStrangerCannotForgeOrListen(t *testing.T) {
 	n := startFull(t, testkit.NodeConfig{Types: []engine.TaskType{echo}})
 	for _, subject := range []string{
 		"qarion.flow.orders", "qarion.submit.local", "qarion.attempt.local", "qarion.control.x", "qarion.install",
-		"qarion.checkpoint.1.0", "qarion.ready.default", "qarion.lead.1", "qarion.log.orders.a", "qarion.event.orders.run.done",
+		"qarion.checkpoint.1.0", "qarion.lost", "qarion.ready.default", "qarion.lead.1", "qarion.log.orders.a", "qarion.event.orders.run.done",
 		"qarion.position.events", "qarion.admin.flow.run", "qarion.admin.breaker.list", "qarion.trigger.a.b", "anything",
 		"$KV.qarion_xcom.a.b", "$KV.qarion_runs.a", "$KV.qarion_credentials.a", "$O.qarion_blobs.M.x",
 		"$JS.API.STREAM.DELETE.QARION_EVENTS", "$JS.API.STREAM.PURGE.QARION_LEDGER", "$JS.API.STREAM.CREATE.X",

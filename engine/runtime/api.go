@@ -165,13 +165,24 @@ func (e *Engine) Shown(ctx context.Context, view string) error {
 
 // Open returns the open runs, newest first, at most 1,000.
 func (e *Engine) Open(ctx context.Context) ([]*engine.RunDoc, error) {
-	var docs []*engine.RunDoc
+	var ids []engine.RunID
 	err := e.sched.ask(ctx, func() {
-		ids := e.sched.state.RunIDs()
-		slices.Reverse(ids)
+		ids = make([]engine.RunID, 0, e.sched.state.Open())
+		for r := range e.sched.state.Runs() {
+			ids = append(ids, r.ID)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(ids) // not in the scheduler's loop: there may be many
+	slices.Reverse(ids)
+	var docs []*engine.RunDoc
+	err = e.sched.ask(ctx, func() {
 		for _, id := range ids[:min(len(ids), 1000)] {
-			r := e.sched.state.Run(id)
-			docs = append(docs, r.Doc(r.Status, 0, len(r.Tasks) <= 100))
+			if r := e.sched.state.Run(id); r != nil { // otherwise it has ended since: the view shows it
+				docs = append(docs, r.Doc(r.Status, 0, len(r.Tasks) <= 100))
+			}
 		}
 	})
 	return docs, err
@@ -308,6 +319,8 @@ func (e *Engine) Status(ctx context.Context) (engine.NodeStatus, error) {
 		InFlight: int(e.worker.busy.Load()),
 	}
 	err := e.sched.ask(ctx, func() { e.sched.status(&st) })
+	slices.SortFunc(st.Interrupted, func(a, b engine.TaskRef) int { return cmp.Compare(a.Run, b.Run) })
+	st.Interrupted = st.Interrupted[:min(len(st.Interrupted), maxListed)]
 	st.Views, st.ProjectedSeq = e.views.status()
 	if err == nil && e.cfg.Triggers != nil {
 		st.Triggers, err = e.cfg.Triggers.Waiting(ctx)
@@ -324,15 +337,14 @@ func (s *scheduler) status(st *engine.NodeStatus) {
 	st.OpenRuns, st.Parked = s.state.Open(), s.parking.counts()
 	now := s.now()
 	st.LastHour, st.LastDay = s.state.LastHour(now), s.state.LastDay(now)
-	for _, id := range s.state.RunIDs() {
-		r := s.state.Run(id)
+	for r := range s.state.Runs() {
 		if r.InFlight == 0 && r.Interrupted == 0 {
 			continue
 		}
 		for i := range r.Tasks {
 			t := &r.Tasks[i]
 			switch {
-			case t.Status == engine.Interrupted && len(st.Interrupted) < maxListed:
+			case t.Status == engine.Interrupted:
 				st.Interrupted = append(st.Interrupted, engine.TaskRef{Run: r.ID, Flow: r.Graph.Flow.ID, Task: r.Graph.Flow.Tasks[i].ID})
 			case t.Status == engine.Ready && t.Parked == "" && t.NotBefore > now:
 				st.Waiting++

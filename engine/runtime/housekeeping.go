@@ -10,10 +10,11 @@ import (
 
 // How often the engine looks after itself.
 const (
-	checkpointLook = time.Second
-	checkpointAge  = 5 * time.Minute // a checkpoint at the latest, when anything happened
-	reconcileEvery = 30 * time.Second
-	reconcileAfter = time.Minute // given out and not heard of since
+	checkpointLook  = time.Second
+	checkpointAge   = 5 * time.Minute  // a checkpoint at the latest, when anything happened
+	checkpointAgain = 30 * time.Second // after one that could not be written
+	reconcileEvery  = 30 * time.Second
+	reconcileAfter  = time.Minute // given out and not heard of since
 )
 
 // keepHouse writes checkpoints and gives lost tasks out again, until ctx ends.
@@ -21,15 +22,19 @@ func (e *Engine) keepHouse(ctx context.Context) error {
 	look, reconcile := time.NewTicker(checkpointLook), time.NewTicker(reconcileEvery)
 	defer look.Stop()
 	defer reconcile.Stop()
-	last := time.Now()
+	last, notBefore := time.Now(), time.Time{}
 	for {
 		var err error
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-look.C:
-			if e.checkpointDue(ctx, time.Since(last)) {
-				err, last = e.Checkpoint(ctx), time.Now()
+			if time.Now().After(notBefore) && e.checkpointDue(ctx, time.Since(last)) {
+				if err = e.Checkpoint(ctx); err != nil {
+					notBefore = time.Now().Add(checkpointAgain)
+				} else {
+					last = time.Now()
+				}
 			}
 		case <-reconcile.C:
 			err = errors.Join(e.sched.ask(ctx, e.sched.tidy), e.reconcile(ctx))
