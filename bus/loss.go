@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -213,7 +214,7 @@ func (l *Ledger) accept(ctx context.Context, f facts, lost []Range) (bool, error
 	}
 	l.log.Warn("going on without lost entries of the ledger; runs that were open are damaged", engine.LogErr, loss)
 	f.lost = append(f.lost, lost...)
-	slices.SortFunc(f.lost, func(a, b Range) int { return int(min(a.From, b.From) - b.From) })
+	slices.SortFunc(f.lost, func(a, b Range) int { return cmp.Compare(a.From, b.From) })
 	var text []string
 	for _, r := range f.lost {
 		if r.To >= f.from {

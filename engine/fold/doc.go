@@ -9,6 +9,6 @@
 //
 // Read in this order: fold.go (what each record does), plan.go (the graph, and
 // what one task means for the others), attempt.go and control.go (how tasks
-// and runs end), ready.go (what a worker is given), snapshot.go (the state as
-// data), dedupe.go (caller keys).
+// and runs end), ready.go (what a worker is given), snapshot.go and restore.go
+// (the state as data), dedupe.go (caller keys).
 package fold
