@@ -13,7 +13,15 @@ type lines struct {
 	flows queue[*flowLine]
 	byID  map[engine.FlowID]*flowLine
 	n     int
+
+	// Lines that were emptied, to be used again: a task that waits for nobody
+	// comes and goes without allocating.
+	spareFlows []*flowLine
+	spareRuns  []*runLine
 }
+
+// maxSpare is how many emptied lines are kept.
+const maxSpare = 256
 
 type flowLine struct {
 	id   engine.FlowID
@@ -40,13 +48,18 @@ func (l *lines) add(p taskPlace) {
 	id := p.run.Graph.Flow.ID
 	f := l.byID[id]
 	if f == nil {
-		f = &flowLine{id: id, byID: map[engine.RunID]*runLine{}}
-		l.byID[id] = f
+		if f = spare(&l.spareFlows); f == nil {
+			f = &flowLine{byID: map[engine.RunID]*runLine{}}
+		}
+		f.id, l.byID[id] = id, f
 		l.flows.push(f)
 	}
 	r := f.byID[p.run.ID]
 	if r == nil {
-		r = &runLine{id: p.run.ID}
+		if r = spare(&l.spareRuns); r == nil {
+			r = &runLine{}
+		}
+		r.id = p.run.ID
 		f.byID[p.run.ID] = r
 		f.runs.push(r)
 	}
@@ -67,13 +80,28 @@ func (l *lines) next() (p taskPlace, ok bool) {
 		f.runs.push(r)
 	} else {
 		delete(f.byID, r.id)
+		keepSpare(&l.spareRuns, r)
 	}
 	if f.runs.len() > 0 {
 		l.flows.push(f)
 	} else {
 		delete(l.byID, f.id)
+		keepSpare(&l.spareFlows, f)
 	}
 	return p, true
+}
+
+func spare[T any](list *[]*T) (v *T) {
+	if n := len(*list); n > 0 {
+		v, *list = (*list)[n-1], (*list)[:n-1]
+	}
+	return v
+}
+
+func keepSpare[T any](list *[]*T, v *T) {
+	if len(*list) < maxSpare {
+		*list = append(*list, v)
+	}
 }
 
 // queue is a first-in first-out list that gives its memory back as it empties.
@@ -93,6 +121,9 @@ func (q *queue[T]) pop() (v T, ok bool) {
 	var none T
 	v, q.items[q.head] = q.items[q.head], none
 	q.head++
+	if q.head == len(q.items) && cap(q.items) <= 32 {
+		q.items, q.head = q.items[:0], 0
+	}
 	if q.head >= 32 && 2*q.head >= len(q.items) { // half of it is behind us
 		q.items = append([]T(nil), q.items[q.head:]...)
 		q.head = 0
