@@ -4,7 +4,7 @@
 GO ?= go
 FUZZTIME ?= 10s
 
-.PHONY: check test race fmt vet lint rules fuzz failpoints soak bench demo build
+.PHONY: check test race fmt vet cross lint rules fuzz failpoints soak bench demo build
 
 check: fmt vet lint race ## what every change passes
 
@@ -22,6 +22,11 @@ fmt: ## fails when a file is not formatted
 
 vet:
 	$(GO) vet ./...
+
+cross: ## builds and vets for the systems that qarion runs on
+	@for os in linux darwin windows; do for arch in amd64 arm64; do \
+	  echo "== $$os/$$arch"; GOOS=$$os GOARCH=$$arch $(GO) build ./... || exit 1; \
+	done; GOOS=$$os GOARCH=amd64 $(GO) vet ./... || exit 1; done
 
 lint: ## staticcheck, pinned
 	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.7.0 ./...

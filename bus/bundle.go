@@ -24,8 +24,12 @@ const (
 	publishTimeout   = 5 * time.Second
 )
 
-// codeNoSpace is the server's error code for a store that is full.
-const codeNoSpace = 10023
+// The server's error codes for a store that is full: of the server, and of the
+// account, whose limit follows the disk.
+const (
+	codeNoSpace = 10023
+	codeNoRoom  = 10002
+)
 
 // bundler is group commit: what is appended while the previous bundle is being
 // written goes out as one message, so that one disk write and one sync cover
@@ -182,7 +186,7 @@ func (b *bundler) publish(batch []pending) {
 // that name the way out.
 func unavailable(err error) error {
 	var api *jetstream.APIError
-	if errors.As(err, &api) && api.ErrorCode == codeNoSpace {
+	if errors.As(err, &api) && (api.ErrorCode == codeNoSpace || api.ErrorCode == codeNoRoom) {
 		return fmt.Errorf("%w: the store is full; free space on its disk", engine.ErrUnavailable)
 	}
 	if errors.Is(err, jetstream.ErrAsyncPublishTimeout) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, context.DeadlineExceeded) {

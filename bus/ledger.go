@@ -188,7 +188,7 @@ func (l *Ledger) Follow(ctx context.Context, from uint64, fn func(engine.Entry) 
 		return err
 	}
 	next := from
-	r := &reading{from: from, until: last, silent: l.unreadable}
+	r := &reading{from: from, until: last, silent: l.unreadable, conn: l.js.Conn()}
 	err = readInOrder(ctx, l.stream, r, func(m jetstream.Msg, meta *jetstream.MsgMetadata) error {
 		if seq := meta.Sequence.Stream; seq > next {
 			loss, err := l.gap(ctx, Range{next, seq - 1})

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/qarion/qarion/engine"
@@ -27,23 +26,27 @@ func LockDir(dir string, wait time.Duration) (*Lock, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data directory: %w", err)
 	}
+	if err := keepFromGit(dir); err != nil {
+		return nil, err
+	}
 	path := filepath.Join(dir, "lock")
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the lock file: %w", err)
 	}
 	for end := time.Now().Add(wait); ; time.Sleep(lockRetry) {
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil {
+		held, err := tryLock(f)
+		if err != nil {
+			f.Close()
+			return nil, fmt.Errorf("lock %s: %w", path, err)
+		}
+		if !held {
 			break
 		}
-		if !errors.Is(err, syscall.EWOULDBLOCK) || time.Now().After(end) {
+		if time.Now().After(end) {
 			holder := readPID(f)
 			f.Close()
-			if errors.Is(err, syscall.EWOULDBLOCK) {
-				return nil, fmt.Errorf("%w: data directory %s is in use by another process%s", engine.ErrConflict, dir, holder)
-			}
-			return nil, fmt.Errorf("lock %s: %w", path, err)
+			return nil, fmt.Errorf("%w: data directory %s is in use by another process%s", engine.ErrConflict, dir, holder)
 		}
 	}
 	if err := f.Truncate(0); err == nil {
@@ -54,6 +57,23 @@ func LockDir(dir string, wait time.Duration) (*Lock, error) {
 		}
 	}
 	return &Lock{f}, nil
+}
+
+// keepFromGit makes git leave the directory alone: its key and its credentials
+// must not end up in a repository with the flows beside it.
+func keepFromGit(dir string) error {
+	f, err := os.OpenFile(filepath.Join(dir, ".gitignore"), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if os.IsExist(err) {
+		return nil
+	}
+	if err == nil {
+		_, err = f.WriteString("*\n")
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		return fmt.Errorf("write the data directory's .gitignore: %w", err)
+	}
+	return nil
 }
 
 func readPID(f *os.File) string {

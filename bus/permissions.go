@@ -95,7 +95,7 @@ func newAccounts() (own, public *server.Account, err error) {
 
 // openStore gives the engine's account its streams.
 func (b *Bus) openStore() error {
-	own, err := b.server.LookupAccount(accountEngine)
+	own, err := b.server.Load().LookupAccount(accountEngine)
 	if err == nil {
 		err = enableJetStream(own)
 	}

@@ -17,6 +17,7 @@ import (
 // ReadyQueue is the stream QARION_READY. It lives in memory: it is derived
 // from the ledger, and starts empty with every start of the server.
 type ReadyQueue struct {
+	js       jetstream.JetStream
 	push     jetstream.JetStream
 	stream   jetstream.Stream
 	consumer jetstream.Consumer
@@ -32,21 +33,28 @@ func (b *Bus) ReadyQueue(ctx context.Context) (*ReadyQueue, error) {
 	if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, fmt.Errorf("empty stream %s: %w", StreamReady, err)
 	}
-	if _, err := ensureStream(ctx, b.js, readyConfig()); err != nil {
-		return nil, err
-	}
-	stream, err := b.dataJS.Stream(ctx, StreamReady)
+	q := &ReadyQueue{js: b.dataJS, push: b.js, log: b.log}
+	return q, q.open(ctx)
+}
+
+// open makes the stream and its consumer; they are gone with the server's
+// memory when the store was reopened.
+func (q *ReadyQueue) open(ctx context.Context) (err error) {
+	stream, err := ensureStream(ctx, q.js, readyConfig())
 	if err != nil {
-		return nil, fmt.Errorf("open stream %s: %w", StreamReady, err)
+		return err
 	}
-	consumer, err := stream.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
+	if q.stream == nil { // read by others from then on; it stands for whatever stream has the name
+		q.stream = stream
+	}
+	q.consumer, err = stream.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
 		Durable: "workers", FilterSubject: subjectReady + defaultPool, AckPolicy: jetstream.AckExplicitPolicy,
 		AckWait: ackWait, MaxAckPending: -1, MaxDeliver: -1,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("open the workers' consumer: %w", err)
+		return fmt.Errorf("open the workers' consumer: %w", err)
 	}
-	return &ReadyQueue{push: b.js, stream: stream, consumer: consumer, log: b.log}, nil
+	return nil
 }
 
 // readyMessage is the payload of a READY message.
@@ -120,6 +128,9 @@ func (q *ReadyQueue) Pull(ctx context.Context, ahead int, fn func(engine.Deliver
 		case err != nil:
 			q.log.Debug("a request for ready tasks ended early", engine.LogErr, err)
 			pause(ctx)
+			if err := q.open(ctx); err != nil && ctx.Err() == nil {
+				q.log.Debug("the ready queue is not there", engine.LogErr, err)
+			}
 		}
 	}
 	return nil

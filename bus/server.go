@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -57,8 +59,15 @@ type Access struct {
 type Bus struct {
 	cfg      Config
 	log      *slog.Logger
-	server   *server.Server
+	server   atomic.Pointer[server.Server] // replaced when a write error broke its store
 	password string
+
+	mu          sync.Mutex
+	health      Health
+	writeFailed chan struct{}
+	lost        chan struct{}
+	watching    sync.WaitGroup
+	unwatch     context.CancelFunc
 
 	control *nats.Conn // the ledger's reader, the scheduler's publishes
 	data    *nats.Conn // the worker's records
@@ -73,19 +82,16 @@ func Open(ctx context.Context, cfg Config) (*Bus, error) {
 	if cfg.Node == "" {
 		cfg.Node = "local"
 	}
-	b := &Bus{cfg: cfg, log: engine.Logger(cfg.Log), password: rand.Text()}
-	opts, err := b.options()
+	b := &Bus{cfg: cfg, log: engine.Logger(cfg.Log), password: rand.Text(), writeFailed: make(chan struct{}, 1), lost: make(chan struct{})}
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the store directory: %w", err)
+	}
+	dir, err := os.Stat(cfg.Dir)
 	if err != nil {
 		return nil, err
 	}
-	if b.server, err = server.NewServer(opts); err != nil {
-		return nil, fmt.Errorf("set up the NATS server: %w", err)
-	}
-	b.server.SetLoggerV2(&serverLog{b.log}, false, false, false)
-	b.server.Start()
-	if !b.server.ReadyForConnections(startTimeout) {
-		b.Close()
-		return nil, fmt.Errorf("%w: the NATS server was not ready within %s", engine.ErrUnavailable, startTimeout)
+	if err := b.startServer(); err != nil {
+		return nil, err
 	}
 	if err := errors.Join(b.openStore(), b.connect()); err != nil {
 		b.Close()
@@ -95,17 +101,38 @@ func Open(ctx context.Context, cfg Config) (*Bus, error) {
 		b.Close()
 		return nil, err
 	}
+	b.limitStore()
+	watch, stop := context.WithCancel(context.WithoutCancel(ctx))
+	b.unwatch = stop
+	b.watching.Go(func() { b.watchDisk(watch, dir) })
 	return b, nil
 }
 
-func (b *Bus) options() (*server.Options, error) {
-	if err := os.MkdirAll(b.cfg.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the store directory: %w", err)
-	}
-	store, err := storeLimit(b.cfg.Dir)
+// startServer starts a server on the store. One that is started again keeps
+// the address of the first.
+func (b *Bus) startServer() error {
+	opts, err := b.options()
 	if err != nil {
-		return nil, err
+		return err
 	}
+	s, err := server.NewServer(opts)
+	if err != nil {
+		return fmt.Errorf("set up the NATS server: %w", err)
+	}
+	s.SetLoggerV2(&serverLog{b.log, b.writeError}, false, false, false)
+	s.Start()
+	if !s.ReadyForConnections(startTimeout) {
+		s.Shutdown()
+		return fmt.Errorf("%w: the NATS server was not ready within %s", engine.ErrUnavailable, startTimeout)
+	}
+	if b.cfg.Listen != "" {
+		b.cfg.Listen = s.Addr().String()
+	}
+	b.server.Store(s)
+	return nil
+}
+
+func (b *Bus) options() (*server.Options, error) {
 	own, public, err := newAccounts()
 	if err != nil {
 		return nil, err
@@ -114,7 +141,7 @@ func (b *Bus) options() (*server.Options, error) {
 		ServerName: "qarion-" + b.cfg.Node,
 		DontListen: b.cfg.Listen == "",
 		NoSigs:     true, NoLog: true,
-		JetStream: true, StoreDir: b.cfg.Dir, JetStreamMaxStore: store, JetStreamMaxMemory: 1 << 30,
+		JetStream: true, StoreDir: b.cfg.Dir, JetStreamMaxStore: serverLimit, JetStreamMaxMemory: 1 << 30,
 		SyncAlways: b.cfg.SyncInterval == 0, SyncInterval: b.cfg.SyncInterval,
 		MaxPayload: maxPayload,
 		NoAuthUser: userPublic,
@@ -156,18 +183,6 @@ func (b *Bus) options() (*server.Options, error) {
 	return opts, nil
 }
 
-// storeLimit is what the store may take: what it has, and what is free on its
-// disk but for a reserve. Within it the server refuses clearly and recovers by
-// itself; a disk that is really full leaves its files broken.
-func storeLimit(dir string) (int64, error) {
-	var fs syscall.Statfs_t
-	if err := syscall.Statfs(dir, &fs); err != nil {
-		return 0, fmt.Errorf("look at the disk of %s: %w", dir, err)
-	}
-	free := int64(fs.Bavail) * fs.Bsize
-	return max(free+dirSize(dir)-diskReserve, 16<<20), nil
-}
-
 func dirSize(dir string) (size int64) {
 	_ = filepath.WalkDir(dir, func(_ string, d os.DirEntry, err error) error {
 		if err == nil && d.Type().IsRegular() {
@@ -196,7 +211,7 @@ func (b *Bus) connect() (err error) {
 
 // Connect opens one more in-process connection with full rights.
 func (b *Bus) Connect(name string) (*nats.Conn, error) {
-	nc, err := nats.Connect("", nats.InProcessServer(b.server), nats.Name("qarion "+name),
+	nc, err := nats.Connect("", nats.InProcessServer(inProcess{b}), nats.Name("qarion "+name),
 		nats.UserInfo(userEngine, b.password), nats.CustomInboxPrefix(inboxEngine), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond))
 	if err != nil {
 		return nil, fmt.Errorf("connect to the embedded NATS server: %w", err)
@@ -221,25 +236,38 @@ func (b *Bus) Conn() *nats.Conn { return b.control }
 func (b *Bus) Access() Access {
 	a := Access{User: userEngine, Password: b.password}
 	if b.cfg.Listen != "" {
-		a.URL = "nats://" + b.server.Addr().String()
+		a.URL = "nats://" + b.server.Load().Addr().String()
 	}
 	return a
 }
 
 // Close ends the connections and the server; what was acknowledged is on disk.
 func (b *Bus) Close() {
+	if b.unwatch != nil {
+		b.unwatch()
+		b.watching.Wait()
+	}
 	for _, nc := range append(b.extra, b.control, b.data) {
 		if nc != nil {
 			nc.Close()
 		}
 	}
-	b.server.Shutdown()
-	b.server.WaitForShutdown()
+	b.server.Load().Shutdown()
+	b.server.Load().WaitForShutdown()
 }
+
+// inProcess connects to the server that there is now.
+type inProcess struct{ b *Bus }
+
+// InProcessConn implements nats.InProcessConnProvider.
+func (p inProcess) InProcessConn() (net.Conn, error) { return p.b.server.Load().InProcessConn() }
 
 // serverLog passes what the server has to say to the operator's log; its
 // notices are detail here.
-type serverLog struct{ log *slog.Logger }
+type serverLog struct {
+	log   *slog.Logger
+	heard func(text string) // what the server says went wrong
+}
 
 func (l *serverLog) Noticef(f string, v ...any) { l.log.Debug("nats: " + fmt.Sprintf(f, v...)) }
 func (l *serverLog) Warnf(f string, v ...any) {
@@ -255,6 +283,7 @@ func (l *serverLog) Warnf(f string, v ...any) {
 func (l *serverLog) Fatalf(f string, v ...any) { l.log.Error("nats: " + fmt.Sprintf(f, v...)) }
 func (l *serverLog) Errorf(f string, v ...any) {
 	text := "nats: " + fmt.Sprintf(f, v...)
+	l.heard(text)
 	if strings.Contains(text, "Violation") { // what a stranger was refused is no fault of the node
 		l.log.Debug(text)
 		return

@@ -73,7 +73,7 @@ func triggersConfig() jetstream.StreamConfig {
 func (b *Bus) Triggers(ctx context.Context) (*Triggers, error) {
 	cfg := triggersConfig()
 	stream, err := ensureStream(ctx, b.js, cfg)
-	for hasCode(err, codeNoStorage) && cfg.MaxBytes > 1<<20 {
+	for (hasCode(err, codeNoStorage) || hasCode(err, codeNoRoom)) && cfg.MaxBytes > 1<<20 {
 		cfg.MaxBytes /= 2 // the bound is set aside in the store, and the disk is small
 		stream, err = ensureStream(ctx, b.js, cfg)
 	}

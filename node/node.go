@@ -204,7 +204,13 @@ func (n *Node) run(ctx context.Context) error {
 	go func() {
 		defer close(n.done)
 		n.failed = n.Engine.Run(run)
+		select {
+		case <-n.Bus.Lost():
+			n.failed = n.Bus.LostWhy()
+		default:
+		}
 	}()
+	n.swept.Go(func() { n.guard(run) })
 	if !n.cfg.OnlyOwn {
 		n.swept.Go(func() { n.sweep(run) })
 		n.swept.Go(func() { n.giveBack(run) })
@@ -250,7 +256,7 @@ func serviceVersion(v string) string {
 func (n *Node) info(context.Context) (map[string]any, error) {
 	out := map[string]any{
 		"version": n.cfg.Version, "uptime_ms": time.Since(n.started).Milliseconds(), "nats": n.Bus.Access().URL,
-		"data_dir": filepath.Dir(n.Bus.Dir()), "data_bytes": n.Bus.Size(),
+		"data_dir": filepath.Dir(n.Bus.Dir()), "data_bytes": n.Bus.Size(), "store": n.Bus.Health(),
 	}
 	if n.Flows != nil {
 		out["flow_files"] = n.Flows.summary()
@@ -274,6 +280,18 @@ func (n *Node) Done() <-chan struct{} { return n.done }
 // Err is why the engine stopped, after Done is closed; nil for a stop that was
 // asked for.
 func (n *Node) Err() error { return n.failed }
+
+// guard ends the engine at once when the data directory is gone: it must not
+// go on accepting what nobody will find.
+func (n *Node) guard(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-n.Bus.Lost():
+		n.log.Error("the node stops", engine.LogErr, n.Bus.LostWhy())
+		n.Engine.Abort()
+		n.stop()
+	}
+}
 
 // Close stops the node in good order: no new requests, calls in flight get
 // their grace period, what is known is written down.

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/qarion/qarion/apicall"
+	"github.com/qarion/qarion/bus"
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/engine/fold"
 )
@@ -20,6 +21,7 @@ type nodeInfo struct {
 	Version   string            `json:"version"`
 	UptimeMS  int64             `json:"uptime_ms"`
 	NATS      string            `json:"nats"`
+	Store     bus.Health        `json:"store"`
 	DataDir   string            `json:"data_dir"`
 	DataBytes int64             `json:"data_bytes"`
 	FlowFiles *struct {
@@ -103,6 +105,11 @@ func runCounts(when string, c engine.RunCounts) string {
 	return text
 }
 
+// waits is what a store that does not write holds up.
+func waits(e *engine.NodeStatus) string {
+	return fmt.Sprintf("%s, %s in flight and %d triggers", plural(e.OpenRuns, "run"), plural(e.InFlight, "call"), e.Triggers)
+}
+
 func (a *app) printStatus(target string, in *nodeInfo) {
 	w, e := a.ui.out, &in.Engine
 	row := func(name, format string, args ...any) {
@@ -112,6 +119,15 @@ func (a *app) printStatus(target string, in *nodeInfo) {
 	row("server", "%s", target)
 	behind := int64(e.LedgerSeq) - int64(e.ProjectedSeq)
 	row("data", "%s, %s, projections %s", in.DataDir, bytesize(in.DataBytes), map[bool]string{true: "current (0 behind)", false: fmt.Sprintf("%d behind", behind)}[behind <= 0])
+	switch {
+	case in.Store.Broken != "":
+		row("store", "a write failed, it is reopened as soon as there is space (%s free): %s; %s wait", bytesize(in.Store.Free), in.Store.Broken, waits(e))
+	case in.Store.Full:
+		row("store", "store full: %s used, %s free on its disk; nothing is written until there is space; %s wait", bytesize(in.Store.Used), bytesize(in.Store.Free), waits(e))
+	}
+	if e.Triggers > 0 {
+		row("triggers", "%d published by clients wait for room", e.Triggers)
+	}
 	for _, v := range e.Views {
 		if v.Behind > 0 {
 			row("view", "%s is %s behind%s", v.View, plural(int(v.Behind), "ledger sequence"), viewReason(&v))

@@ -108,13 +108,10 @@ func (p *Process) Ended(t testing.TB) {
 	}
 }
 
-// Suspend stops the node's process for a time, as a laptop that is closed.
-func (p *Process) Suspend(d time.Duration) error {
-	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-		return err
-	}
-	time.Sleep(d)
-	return p.cmd.Process.Signal(syscall.SIGCONT)
+// Wait returns the exit code of a node that ends by itself.
+func (p *Process) Wait() int {
+	<-p.ended
+	return p.cmd.ProcessState.ExitCode()
 }
 
 // Log is what the node has written, once it has ended.
