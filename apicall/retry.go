@@ -12,6 +12,7 @@ const (
 	classAuth       = "auth"
 	classBreaker    = "breaker"
 	classLedger     = "ledger"
+	classNode       = "node"
 	classEgress     = "egress"
 	classDNS        = "dns"
 	classConnect    = "connect"
@@ -41,6 +42,7 @@ var classes = []Class{
 	{classAuth, "nothing was sent: the token endpoint gave no token"},
 	{classBreaker, "nothing was sent: the circuit is open, or the host has asked for a pause"},
 	{classLedger, "nothing was sent: the ledger did not take the note that it would be"},
+	{classNode, "nothing was sent: the node itself lacks file descriptors, ports or memory; the attempt waits"},
 	{classEgress, "nothing was sent: the address is not allowed"},
 	{classDNS, "nothing was sent: the host has no address"},
 	{classConnect, "nothing was sent: no connection"},

@@ -68,6 +68,10 @@ type ViewStatus struct {
 	Problem  string   `json:"problem,omitempty"`   // why it did not take what it was given last
 }
 
+// NodeShort begins the keys under which tasks wait for what the node itself
+// lacks, such as file descriptors; the others name breakers.
+const NodeShort = "node: "
+
 // TaskRef names a task of a run.
 type TaskRef struct {
 	Run  RunID  `json:"run_id"`

@@ -99,6 +99,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 }
 
 func (n *Node) lockDir(context.Context) (err error) {
+	n.fitSlots()
 	n.lock, err = bus.LockDir(n.cfg.DataDir, n.cfg.Wait)
 	return err
 }

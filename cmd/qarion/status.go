@@ -142,11 +142,18 @@ func (a *app) printStatus(target string, in *nodeInfo) {
 	}
 	row("runs", "%d open · %d interrupted · %s", e.OpenRuns, len(e.Interrupted), runCounts("last hour", e.LastHour))
 	row("", "%s", runCounts("last 24 h", e.LastDay))
-	parked := 0
-	for _, n := range e.Parked {
+	parked, short := 0, ""
+	for key, n := range e.Parked {
+		if what, ours := strings.CutPrefix(key, engine.NodeShort); ours {
+			short = fmt.Sprintf("the node has no %s left; %s", what, plural(n, "task")+" wait")
+			continue
+		}
 		parked += n
 	}
 	row("tasks", "%d in flight of %d slots · %d ready · %d waiting for a retry · %d waiting for a breaker", e.InFlight, e.Slots, e.ReadyTasks, e.Waiting, parked)
+	if short != "" {
+		row("short", "%s", short)
+	}
 	if e.BadRecords > 0 {
 		row("ledger", "%s cannot be read and are skipped", plural(e.BadRecords, "record"))
 	}
