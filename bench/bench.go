@@ -33,10 +33,10 @@ type Config struct {
 	Begin       func(part string)
 }
 
-// Parts are the parts, in the order in which they run. The last three take room
+// Parts are the parts, in the order in which they run. The last four take room
 // on the disk, and time.
 func Parts() []string {
-	return []string{"single", "breaker", "chain", "fanout", "triggers", "serve", "growth", "object", "memory", "store"}
+	return []string{"single", "breaker", "chain", "fanout", "triggers", "serve", "growth", "burst", "object", "memory", "store"}
 }
 
 // What the bench does.
@@ -76,6 +76,13 @@ type Figures struct {
 	OneFlowUS        float64 `json:"growth_one_flow_us_per_task,omitempty"`
 	ManyFlowsUS      float64 `json:"growth_many_runs_us_per_task,omitempty"`
 	GrowthRatio      float64 `json:"growth_ratio,omitempty"`
+	BurstP99         float64 `json:"burst_other_flow_p99_ms,omitempty"`
+	BurstRSSMiB      float64 `json:"burst_rss_mib,omitempty"`
+	BurstStoredPS    float64 `json:"burst_stored_ps,omitempty"`
+	BurstTakenPS     float64 `json:"burst_run_ps,omitempty"`
+	InvalidP99       float64 `json:"burst_invalid_other_flow_p99_ms,omitempty"`
+	InvalidRSSMiB    float64 `json:"burst_invalid_rss_mib,omitempty"`
+	InvalidTakenPS   float64 `json:"burst_invalid_taken_ps,omitempty"`
 	ObjectMiB        float64 `json:"object_mib,omitempty"`
 	ObjectDown       float64 `json:"object_download_mib_ps,omitempty"`
 	ObjectUp         float64 `json:"object_upload_mib_ps,omitempty"`
@@ -92,7 +99,7 @@ func Run(ctx context.Context, cfg Config) (*Figures, error) {
 	b := &bencher{cfg: cfg, target: target, length: cfg.Length}
 	steps := map[string]func(context.Context) error{
 		"single": b.single, "breaker": b.breaker, "chain": b.chains, "fanout": b.fanout, "triggers": b.triggers,
-		"serve": b.serve, "growth": b.growth, "object": b.object, "memory": b.memory, "store": b.store,
+		"serve": b.serve, "growth": b.growth, "burst": b.burst, "object": b.object, "memory": b.memory, "store": b.store,
 	}
 	for _, name := range Parts() {
 		if !slices.Contains(cfg.Parts, name) {

@@ -39,7 +39,7 @@ stores with runs and take minutes.`,
 			return a.bench(c.Context(), bench.Config{Parts: parts, Length: length, StoreRuns: storeRuns, ObjectBytes: int64(objectMiB) << 20})
 		},
 	}
-	c.Flags().StringArrayVar(&parts, "part", all[:len(all)-3], "what to measure; may be repeated")
+	c.Flags().StringArrayVar(&parts, "part", all[:len(all)-4], "what to measure; may be repeated")
 	c.Flags().DurationVar(&length, "time", 4*time.Second, "how long each rate is measured")
 	c.Flags().IntVar(&objectMiB, "object-mib", bench.DefaultObjectBytes>>20, "size of the object, for the part object")
 	c.Flags().IntVar(&storeRuns, "store-runs", 100_000, "finished runs in the store, for the part store")
