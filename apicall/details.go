@@ -48,6 +48,14 @@ func (a *attempt) describe() {
 	d.Redirects = a.history
 }
 
+// announcement is what the ledger holds of a request that is about to be sent.
+func (a *attempt) announcement() engine.Details {
+	a.describe()
+	d := a.out.Details
+	a.out.Details.URL, a.out.Details.RequestHeaders, a.out.Details.RequestBody = "", nil, "" // only failures show them
+	return d
+}
+
 // shownBody is the beginning of the request's body, or what it is made of.
 func (a *attempt) shownBody(n int) string {
 	c := a.body

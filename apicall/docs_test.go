@@ -38,6 +38,23 @@ func TestDocs_Tables(t *testing.T) {
 	}
 }
 
+// TestDocs_RetriedStatuses holds the sentence that lists them against the code.
+func TestDocs_RetriedStatuses(t *testing.T) {
+	data, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []string
+	for _, status := range apicall.RetriedStatuses() {
+		list = append(list, fmt.Sprint(status))
+	}
+	last := len(list) - 1
+	want := "the answers " + strings.Join(list[:last], ", ") + " and " + list[last] + "."
+	if text := strings.Join(strings.Fields(string(data)), " "); !strings.Contains(text, want) {
+		t.Errorf("%s does not say %q", page, want)
+	}
+}
+
 func propertyTable() string {
 	var b strings.Builder
 	b.WriteString("\n| Property | Type | Default | Meaning |\n| --- | --- | --- | --- |\n")

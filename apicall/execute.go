@@ -57,7 +57,7 @@ func (a *attempt) call(ctx context.Context) engine.TaskOutput {
 	if err := a.authenticate(ctx); err != nil {
 		return a.failed(ctx, a.classify(ctx, err), err)
 	}
-	if err := a.in.Sending(ctx); err != nil {
+	if err := a.in.Sending(ctx, a.announcement); err != nil {
 		return a.failed(ctx, failure{class: classLedger}, err)
 	}
 	resp, err := a.send(ctx)
@@ -129,7 +129,10 @@ func (a *attempt) failed(ctx context.Context, f failure, err error) engine.TaskO
 	e := &engine.TaskError{Class: f.class, Message: cut(message, engine.MaxErrorText), Retryable: p.props.retryable(f)}
 	// The run or the node ended the call: whether it arrived is not known.
 	e.Unknown = f.sent && ctx.Err() != nil && !errors.Is(context.Cause(ctx), errTimeout)
-	if e.Retryable {
+	if p.props.asks && f.sent && f.lost() {
+		e.Ask, e.Retryable = true, false
+		d.NotRetried = `on_lost = "ask"`
+	} else if e.Retryable {
 		d.RetryReason = reason(f)
 	} else if f.class != classTemplate {
 		d.NotRetried = p.props.whyNot(f)

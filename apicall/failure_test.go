@@ -23,8 +23,8 @@ func TestRetryTable(t *testing.T) {
 		status             int
 		get, keyed, posted bool // GET; POST with key; POST without, retry_count > 0
 	}{
-		{429, yes, yes, yes}, {503, yes, yes, yes}, {408, yes, yes, no}, {425, yes, yes, no},
-		{500, yes, yes, yes}, {502, yes, yes, yes}, {504, yes, yes, yes}, {501, no, no, yes}, {507, no, no, yes},
+		{429, yes, yes, yes}, {503, yes, yes, yes}, {408, yes, yes, yes}, {425, yes, yes, yes},
+		{500, yes, yes, yes}, {502, yes, yes, yes}, {504, yes, yes, yes}, {501, no, no, no}, {505, no, no, no}, {507, no, no, no},
 		{400, no, no, no}, {401, no, no, no}, {403, no, no, no}, {404, no, no, no}, {409, no, no, no}, {422, no, no, no},
 	} {
 		s := handler(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(c.status) })

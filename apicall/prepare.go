@@ -118,7 +118,7 @@ func (p *program) Needs() engine.Needs { return p.needs }
 func (p *program) describe(c *compiler) engine.Needs {
 	n := engine.Needs{
 		Subtype: p.props.operation, Names: c.names, Retry: p.props.retry, OnInterrupted: p.props.onInterrupted,
-		Unrepeatable: p.props.unrepeatable(),
+		Unrepeatable: p.props.unrepeatable() || p.props.asks,
 	}
 	if p.props.handling == "ignore" {
 		n.NoValue = `response_handling = "ignore"`

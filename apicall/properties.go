@@ -55,6 +55,7 @@ var properties = []Property{
 	{"retry_after_max", "duration", "300", "the longest Retry-After that is waited for"},
 	{"refresh_on_status", "list", "[401]", "statuses on which an OAuth2 token is renewed once"},
 	{"idempotency_key", "boolean or string", "false", "true sends a key that is the same in all attempts; or a template"},
+	{"on_lost", "string", "auto", "ask: a call that was sent and whose answer is lost, for whatever reason, waits for a person"},
 	{"on_interrupted", "string", "auto", "auto, retry or fail: what happens when the outcome of a call is unknown"},
 	{"breaker", "boolean or string", "true", "false switches the circuit breaker off; a name shares one"},
 	{"breaker_max_wait", "duration", "3600", "how long a task waits for an open breaker"},
@@ -91,6 +92,7 @@ var (
 	handlings   = []string{"store", "validate", "ignore"}
 	storages    = []string{"value", "object"}
 	interrupts  = []string{"auto", "retry", "fail"}
+	losses      = []string{"auto", "ask"}
 	jitters     = []string{"none", "equal", "full"}
 )
 
@@ -109,6 +111,7 @@ type props struct {
 	keyed                      bool
 	keyTemplate                string
 	onInterrupted              string
+	asks                       bool   // on_lost = "ask"
 	breaker                    string // "" for the host's own
 	noBreaker                  bool
 	breakerMaxWait             time.Duration
@@ -164,6 +167,7 @@ func readProperties(task *engine.Task) (*props, *reader) {
 	p.connectTimeout = r.span("connect_timeout", min(DefaultConnectTimeout, p.timeout), time.Millisecond)
 	p.body, p.hasBody = r.from.Get("body")
 	p.hasBody = p.hasBody && r.readsBody()
+	p.asks = r.word("on_lost", "auto", losses) == "ask"
 	if on := r.word("on_interrupted", "auto", interrupts); on != "auto" {
 		p.onInterrupted = on
 	}
@@ -308,7 +312,10 @@ func (r *reader) check(p *props) {
 	case p.authType == "none" && p.credentialID != "":
 		r.problem("credential_id", "unused", "credential_id is given, but auth_type is missing (basic, oauth2, api_key or bearer)")
 	}
-	if p.retry.Count > 0 && p.unrepeatable() && r.judges("retry_count", "operation", "idempotency_key") {
+	if p.asks && p.onInterrupted != "" {
+		r.problem("on_interrupted", "unused", "on_interrupted = %q and on_lost = \"ask\" exclude each other", p.onInterrupted)
+	}
+	if p.retry.Count > 0 && p.unrepeatable() && !p.asks && r.judges("retry_count", "operation", "idempotency_key") {
 		r.add("retry_count", engine.Problem{Code: "repeatable", Warning: true, Message: fmt.Sprintf(
 			"retry_count on a %s: it may be repeated when its answer is lost: add idempotency_key = true", p.method)})
 	}

@@ -108,7 +108,7 @@ func TestEgress_HostFromDataReachesPublicAddressesOnly(t *testing.T) {
 func TestSending_IsAnnouncedBeforeAnythingLeaves(t *testing.T) {
 	s, got := recorder(t)
 	out := call(t, value.MapOf("url", s.URL, "operation", "post"), func(in *engine.TaskInput) {
-		in.OnSending(func(context.Context) error { return errors.New("the ledger refuses") })
+		in.OnSending(func(context.Context, func() engine.Details) error { return errors.New("the ledger refuses") })
 	})
 	if out.Err == nil || got.method != "" {
 		t.Errorf("a request left though it could not be announced: %+v %s", out.Err, got.method)

@@ -72,19 +72,18 @@ type failure struct {
 	done   bool // the server has carried it out, and only its answer is missing
 }
 
-// retryable is the one table of what is tried again:
+// lost reports whether no answer came to a request that was sent.
+func (f failure) lost() bool { return f.class == classTimeout || f.class == classClosed }
+
+// retryable is the one table of what is tried again, for every method:
 //
-//	                          any method   safe, idempotent   POST, PATCH without key
-//	                                       or with key        and retry_count > 0
-//	no connection, 429, 503   yes          yes                yes
-//	timeout                                yes
-//	broken connection                      yes                yes
-//	408, 425                               yes
-//	500, 502, 504, other 5xx               500, 502, 504      yes
+//	no connection, a broken one, 408, 425, 429, 500, 502, 503, 504   yes
+//	timeout after something was sent   only what may be repeated: not a POST
+//	                                   or PATCH without idempotency key
 //
 // retry_on_status and fail_on_status override it for answers. Everything else
-// (other 4xx, TLS verification, egress, templates, credentials) never is; a
-// failed validation only with retry_on_validation. With retry_count = 0 the
+// (other statuses, TLS verification, egress, templates, credentials) never is;
+// a failed validation only with retry_on_validation. With retry_count = 0 the
 // engine retries nothing, whatever stands here.
 func (p *props) retryable(f failure) bool {
 	repeatable := !p.unrepeatable()
@@ -103,25 +102,20 @@ func (p *props) retryable(f failure) bool {
 	case classValidation:
 		return p.retryOnValidation
 	case classStatus:
-		return p.statusRetryable(f.status, repeatable)
+		return p.statusRetryable(f.status)
 	}
 	return false
 }
 
-func (p *props) statusRetryable(status int, repeatable bool) bool {
-	switch {
-	case slices.Contains(p.failOn, status):
-		return false
-	case slices.Contains(p.retryOn, status), status == 429, status == 503:
-		return true
-	case status == 408, status == 425:
-		return repeatable
-	case status == 500, status == 502, status == 504:
-		return true
-	case status > 500 && status < 600:
-		return !repeatable // asked for by retry_count > 0
-	}
-	return false
+// retriedStatuses are the answers after which another try may help, whatever
+// the method.
+var retriedStatuses = []int{408, 425, 429, 500, 502, 503, 504}
+
+// RetriedStatuses returns them, for documentation.
+func RetriedStatuses() []int { return slices.Clone(retriedStatuses) }
+
+func (p *props) statusRetryable(status int) bool {
+	return !slices.Contains(p.failOn, status) && (slices.Contains(p.retryOn, status) || slices.Contains(retriedStatuses, status))
 }
 
 // whyNot says why a failure is not tried again, for people.

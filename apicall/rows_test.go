@@ -133,8 +133,8 @@ func TestRows_WhatIsRetried(t *testing.T) {
 		{"503 that is expected otherwise", u.URL + "/ok", "status", [2]bool{no, no}, []any{"response_validation", value.MapOf("expected_status_code", int64(201))}},
 	}
 	for status, retried := range map[int][2]bool{
-		429: {yes, yes}, 503: {yes, yes}, 408: {yes, no}, 425: {yes, no}, 500: {yes, yes}, 502: {yes, yes}, 504: {yes, yes},
-		501: {no, yes}, 505: {no, yes}, 507: {no, yes}, 400: {no, no}, 401: {no, no}, 403: {no, no}, 404: {no, no}, 409: {no, no}, 410: {no, no},
+		429: {yes, yes}, 503: {yes, yes}, 408: {yes, yes}, 425: {yes, yes}, 500: {yes, yes}, 502: {yes, yes}, 504: {yes, yes},
+		501: {no, no}, 505: {no, no}, 507: {no, no}, 400: {no, no}, 401: {no, no}, 403: {no, no}, 404: {no, no}, 409: {no, no}, 410: {no, no},
 		412: {no, no}, 413: {no, no}, 422: {no, no}, 423: {no, no}, 451: {no, no},
 	} {
 		row := rows[0]

@@ -183,7 +183,7 @@ func TestSeen_LongTimeoutIsNotCutByAnotherLimit(t *testing.T) {
 		prog := taskOf(t, kindOf(t, Config{}), "url", u.URL+"/ok", "timeout", timeout)
 		var left time.Duration
 		out := attemptOf(t, prog, func(in *engine.TaskInput) {
-			in.OnSending(func(ctx context.Context) error {
+			in.OnSending(func(ctx context.Context, _ func() engine.Details) error {
 				end, _ := ctx.Deadline()
 				left = time.Until(end)
 				return nil

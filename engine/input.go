@@ -45,7 +45,7 @@ func (in *TaskInput) SetValues(variables []byte, inputs []ReadyInput, store Valu
 }
 
 // OnSending sets what Sending calls.
-func (in *TaskInput) OnSending(fn func(ctx context.Context) error) { in.sending = fn }
+func (in *TaskInput) OnSending(fn Sending) { in.sending = fn }
 
 // Lookup returns a name of the template context with its origin.
 func (in *TaskInput) Lookup(ctx context.Context, name string) (jinja.Var, bool, error) {

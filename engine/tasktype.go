@@ -85,18 +85,22 @@ type TaskInput struct {
 	WaitingSince  time.Time // when it was first postponed; zero if it never was
 
 	values  inputValues
-	sending func(ctx context.Context) error
+	sending Sending
 }
+
+// Sending hears that a request is about to leave. what describes it, for those
+// who will have to find out what became of it.
+type Sending func(ctx context.Context, what func() Details) error
 
 // Sending is called by a program right before a request leaves, once per
 // attempt. For a task that must not be repeated by itself it returns only when
 // the ledger holds that the request is about to be sent; with an error nothing
 // may be sent.
-func (in *TaskInput) Sending(ctx context.Context) error {
+func (in *TaskInput) Sending(ctx context.Context, what func() Details) error {
 	if in.sending == nil {
 		return nil
 	}
-	return in.sending(ctx)
+	return in.sending(ctx, what)
 }
 
 var _ jinja.Vars = (*TaskInput)(nil)
@@ -143,6 +147,9 @@ type TaskError struct {
 
 	// Unknown: a request may have been sent and no answer is known.
 	Unknown bool
+	// Ask: it was sent, no answer came, and the flow wants a person to say what
+	// became of it. No other attempt is made.
+	Ask bool
 }
 
 func (e *TaskError) Error() string { return e.Message }

@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -20,7 +21,7 @@ import (
 // TestScripts runs the commands as a user does: exact output and exit codes.
 // $API is a small server: /ok answers JSON, /order JSON with a price, /words
 // text, /logo bytes, /echo says which Authorization it got, /status/N answers
-// with N, /slow answers after a second.
+// with N, /slow answers after a second, /silent never.
 func TestScripts(t *testing.T) {
 	bin := filepath.Dir(testkit.Binary(t))
 	mux := http.NewServeMux()
@@ -55,6 +56,7 @@ func TestScripts(t *testing.T) {
 		case <-r.Context().Done():
 		}
 	})
+	mux.HandleFunc("/silent", func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body); <-r.Context().Done() })
 	srv := httptest.NewServer(mux)
 	t.Cleanup(srv.Close)
 	testscript.Run(t, testscript.Params{

@@ -65,7 +65,7 @@ func (s *Suite) flow(props *value.Map) *engine.Flow {
 }
 
 // attempt makes one attempt of a task with the given properties.
-func (s *Suite) attempt(t *testing.T, ctx context.Context, props *value.Map, sending func(context.Context) error) engine.TaskOutput {
+func (s *Suite) attempt(t *testing.T, ctx context.Context, props *value.Map, sending engine.Sending) engine.TaskOutput {
 	t.Helper()
 	kind, closed := s.New(t)
 	defer closed()
@@ -77,7 +77,7 @@ func (s *Suite) attempt(t *testing.T, ctx context.Context, props *value.Map, sen
 	return prog.Execute(ctx, input(flow, sending))
 }
 
-func input(flow *engine.Flow, sending func(context.Context) error) *engine.TaskInput {
+func input(flow *engine.Flow, sending engine.Sending) *engine.TaskInput {
 	in := engine.NewTaskInput(flow, &flow.Tasks[0], nil, nil)
 	in.Key.Run, in.Installation = "01M84BFBV1N8Q6D2T4XW9B7C5E", "conformance"
 	if sending != nil {
@@ -175,7 +175,7 @@ func (s *Suite) fails(t *testing.T) {
 
 func (s *Suite) announces(t *testing.T) {
 	before, announced := s.Effects(), 0
-	s.attempt(t, t.Context(), s.Good, func(context.Context) error {
+	s.attempt(t, t.Context(), s.Good, func(context.Context, func() engine.Details) error {
 		announced++
 		if s.Effects() != before {
 			t.Error("the effect came before the announcement")
@@ -186,7 +186,7 @@ func (s *Suite) announces(t *testing.T) {
 		t.Errorf("announced %d times", announced)
 	}
 	before = s.Effects()
-	out := s.attempt(t, t.Context(), s.Good, func(context.Context) error { return errors.New("the ledger is full") })
+	out := s.attempt(t, t.Context(), s.Good, func(context.Context, func() engine.Details) error { return errors.New("the ledger is full") })
 	if out.Err == nil || out.Err.Unknown || s.Effects() != before {
 		t.Errorf("the announcement was refused, and %d effects followed: %+v", s.Effects()-before, out.Err)
 	}

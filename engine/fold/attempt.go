@@ -27,7 +27,7 @@ func (s *step) attempt(rec *engine.AttemptRecord) {
 		return
 	}
 	if rec.Outcome == engine.OutcomeStarted {
-		t.Status, t.Started = engine.Running, true
+		t.Status, t.Started, t.Sent, t.sent = engine.Running, true, rec.Start, rec.Details
 		if t.Begin == 0 {
 			t.Begin = rec.Start
 		}
@@ -39,7 +39,7 @@ func (s *step) attempt(rec *engine.AttemptRecord) {
 // finished takes the record that ends an attempt.
 func (s *step) finished(r *Run, i int, rec *engine.AttemptRecord) {
 	t := &r.Tasks[i]
-	t.lastStart, t.Started, t.Again = rec.Start, false, false
+	t.lastStart, t.Started, t.Again, t.Sent, t.sent = rec.Start, false, false, 0, nil
 	if rec.Outcome != engine.OutcomeDeferred {
 		s.note(r, t, rec)
 	}

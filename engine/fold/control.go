@@ -106,8 +106,8 @@ func (s *step) lost(r *Run, rec *engine.ControlRecord) {
 	task := &r.Graph.Flow.Tasks[i]
 	t := &r.Tasks[i]
 	lost := &engine.AttemptRecord{
-		AttemptKey: rec.Key, Flow: r.Graph.Flow.ID, Outcome: engine.OutcomeInterrupted, Start: t.Begin, End: s.at,
-		Class: "interrupted", Error: rec.Reason, Type: task.Type, Subtype: task.Subtype, BatchID: r.Batch,
+		AttemptKey: rec.Key, Flow: r.Graph.Flow.ID, Outcome: engine.OutcomeInterrupted, Start: cmp.Or(t.Sent, t.Begin), End: s.at,
+		Class: "interrupted", Error: rec.Reason, Type: task.Type, Subtype: task.Subtype, BatchID: r.Batch, Details: t.sent,
 	}
 	switch {
 	case r.Ending != "":
@@ -125,7 +125,7 @@ func (s *step) lost(r *Run, rec *engine.ControlRecord) {
 // been sent before.
 func (s *step) sendAgain(r *Run, i int) {
 	t := &r.Tasks[i]
-	t.Status, t.Started, t.Again = engine.Ready, false, true
+	t.Status, t.Started, t.Again, t.Sent, t.sent = engine.Ready, false, true, 0, nil
 	t.dispatch++
 	s.showReady(r, i)
 	s.emit(r, i)

@@ -114,7 +114,7 @@ func (s *State) restoreRun(rs *runSnapshot) error {
 			Status: t.Status, waiting: t.Waiting, gen: t.Gen, attempt: t.Attempt, dispatch: t.Dispatch, Started: t.Started,
 			Again: t.Again, NotBefore: t.NotBefore, Parked: t.Parked, waited: t.Waited, Begin: t.Begin, end: t.End,
 			lastStart: t.LastStart, code: t.Code, value: t.Value, response: t.Response, at: t.At, hasValue: t.HasValue,
-			reading: t.Reading, reason: t.Reason, history: t.History,
+			reading: t.Reading, reason: t.Reason, history: t.History, Sent: t.Sent, sent: t.What,
 		}
 		switch t.Status {
 		case engine.Ready, engine.Running:

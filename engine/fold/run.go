@@ -61,6 +61,8 @@ type TaskState struct {
 	Parked    string
 	waited    engine.Micros // since when it is being postponed
 	Begin     engine.Micros // of the first attempt
+	Sent      engine.Micros // with Started: when the request was about to be sent
+	sent      []byte        // with Started: what it is, Details as JSON text
 	end       engine.Micros
 	lastStart engine.Micros // of the last record taken: tells a repeated bundle from a second call
 	code      int           // HTTP status of the last attempt

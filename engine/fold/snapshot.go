@@ -95,6 +95,8 @@ type taskSnapshot struct {
 	Reading   int           `cbor:"19,keyasint,omitempty"`
 	Reason    string        `cbor:"20,keyasint,omitempty"`
 	History   []attemptNote `cbor:"21,keyasint,omitempty"`
+	Sent      engine.Micros `cbor:"22,keyasint,omitempty"`
+	What      []byte        `cbor:"23,keyasint,omitempty"` // of what was about to be sent
 }
 
 // Snapshot is a snapshot that is being taken: of the state as it was when it
@@ -287,7 +289,7 @@ func (r *Run) snapshot() runSnapshot {
 		rs.Tasks[i] = taskSnapshot{
 			t.Status, t.waiting, t.gen, t.attempt, t.dispatch, t.Started, t.Again, t.NotBefore, t.Parked, t.waited,
 			t.Begin, t.end, t.lastStart, t.code, t.value, t.response, t.at, t.hasValue, t.reading, t.reason,
-			slices.Clone(t.history),
+			slices.Clone(t.history), t.Sent, t.sent,
 		}
 	}
 	return rs

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -124,7 +125,7 @@ func (s *scheduler) giveAgain(p lostPlace) {
 	s.emitted--
 	t.Given = nil
 	if t.Started {
-		s.stops.lost(p.key, t.Begin)
+		s.stops.lost(p.key, cmp.Or(t.Sent, t.Begin))
 		return
 	}
 	t.Again = true

@@ -56,6 +56,8 @@ func (w *worker) failed(ctx context.Context, rec *engine.AttemptRecord, out *eng
 	case e.Unknown && ctx.Err() != nil:
 		rec.Outcome, rec.Class, rec.Error = engine.OutcomeInterrupted, "interrupted",
 			"outcome unknown: may have been sent at "+rec.Start.Format()+", no answer recorded"
+	case e.Ask:
+		rec.Outcome, rec.Class, rec.Error = engine.OutcomeInterrupted, e.Class, "outcome unknown: "+cut(e.Message, engine.MaxErrorText)
 	case e.Defer > 0:
 		rec.Outcome, rec.Class, rec.Error = engine.OutcomeDeferred, e.Class, cut(e.Message, engine.MaxErrorText)
 		rec.NotBefore, rec.Parked = engine.At(w.cfg.Now().Add(e.Defer)), cut(e.DeferKey, 512)

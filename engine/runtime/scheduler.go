@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"sync/atomic"
@@ -200,7 +201,7 @@ func (s *scheduler) resume() {
 			switch {
 			case r.Status == engine.Pending || t.Status != engine.Ready && t.Status != engine.Running:
 			case t.Started:
-				s.stops.lost(r.Key(i), t.Begin)
+				s.stops.lost(r.Key(i), cmp.Or(t.Sent, t.Begin))
 			default:
 				t.Again = true
 				s.plan(r, i)

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -292,12 +293,12 @@ func (w *worker) make(ctx context.Context, rt *engine.ReadyTask) *engine.Attempt
 	}
 	rec.Type, rec.Subtype = in.Task.Type, in.Task.Subtype
 	var sent engine.Micros
-	in.OnSending(func(ctx context.Context) error {
+	in.OnSending(func(ctx context.Context, what func() engine.Details) error {
 		if !in.Task.Unrepeatable || sent != 0 {
 			return nil
 		}
 		sent = engine.At(w.cfg.Now())
-		return w.announce(ctx, rec, sent)
+		return w.announce(ctx, rec, sent, what)
 	})
 	out := execute(ctx, prog.Program, in)
 	rec.End = engine.At(w.cfg.Now())
@@ -309,11 +310,16 @@ func (w *worker) make(ctx context.Context, rt *engine.ReadyTask) *engine.Attempt
 	return rec
 }
 
-// announce writes that an unrepeatable request is about to be sent.
-func (w *worker) announce(ctx context.Context, rec *engine.AttemptRecord, at engine.Micros) error {
+// announce writes that an unrepeatable request is about to be sent, and what it
+// is: if its outcome is lost, a person has to find out.
+func (w *worker) announce(ctx context.Context, rec *engine.AttemptRecord, at engine.Micros, what func() engine.Details) error {
+	var details []byte
+	if what != nil {
+		details, _ = json.Marshal(what())
+	}
 	started := &engine.AttemptRecord{
 		AttemptKey: rec.AttemptKey, Flow: rec.Flow, Outcome: engine.OutcomeStarted, Start: at, End: at,
-		Type: rec.Type, Subtype: rec.Subtype, Worker: rec.Worker, BatchID: rec.BatchID,
+		Type: rec.Type, Subtype: rec.Subtype, Worker: rec.Worker, BatchID: rec.BatchID, Details: details,
 	}
 	if _, err := w.cfg.Ledger.Append(ctx, started); err != nil {
 		return fmt.Errorf("record that the request is about to be sent: %w", err)
