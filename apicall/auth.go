@@ -26,6 +26,11 @@ type Refresher interface {
 	Refresh(ctx context.Context, used *http.Request) error
 }
 
+// binder is an Authenticator whose proof may be bound to the request's address:
+// then each request gets one of its own, also after a redirect within the
+// origin.
+type binder interface{ binds() bool }
+
 // AuthError says in one line, without secrets, which credential cannot be used
 // and what to do.
 type AuthError struct {
@@ -38,17 +43,18 @@ func (e *AuthError) Error() string { return "credential " + e.Credential + ": " 
 
 // authKind is how one auth_type works.
 type authKind struct {
-	credential string // the type of credential that it needs
-	fields     []string
+	credential string   // the type of credential that it needs
+	fields     []string // that must not be empty
+	given      []string // that must be there and may be empty
 	make       func(*TaskType, engine.Credential) (Authenticator, error)
 }
 
 // authKinds maps auth_type to what it needs.
 var authKinds = map[string]authKind{
-	"basic":   {"basic_auth", []string{"username", "password"}, newBasic},
-	"bearer":  {"custom", []string{"token"}, newBearer},
-	"api_key": {"api_key", []string{"api_key"}, newAPIKey},
-	"oauth2":  {"oauth", []string{"client_id", "token_url"}, newOAuth2},
+	"basic":   {"basic_auth", nil, []string{"username", "password"}, newBasic},
+	"bearer":  {"custom", []string{"token"}, nil, newBearer},
+	"api_key": {"api_key", []string{"api_key"}, nil, newAPIKey},
+	"oauth2":  {"oauth", []string{"client_id", "token_url"}, nil, newOAuth2},
 }
 
 // authenticator looks a credential up and makes an Authenticator of it.
@@ -61,8 +67,8 @@ func (t *TaskType) authenticator(ctx context.Context, authType, id string) (Auth
 	if cred.Type != kind.credential {
 		return nil, cred, &AuthError{Credential: id, Message: fmt.Sprintf("its type is %s, but auth_type %q needs %s; %s", cred.Type, authType, kind.credential, storeHint(id, kind.credential))}
 	}
-	for _, f := range kind.fields {
-		if v, ok := cred.Data.Get(f); !ok || v == nil || v == "" {
+	for _, f := range slices.Concat(kind.fields, kind.given) {
+		if v, ok := cred.Data.Get(f); !ok || v == nil || v == "" && !slices.Contains(kind.given, f) {
 			return nil, cred, &AuthError{Credential: id, Message: fmt.Sprintf("the field %q is missing; %s", f, storeHint(id, kind.credential))}
 		}
 	}
@@ -137,6 +143,7 @@ func (a *attempt) stale(resp *http.Response) bool {
 // server has refused the first one, so this is no retry.
 func (a *attempt) renewed(ctx context.Context, resp *http.Response) (*http.Response, error) {
 	drain(resp.Body)
+	a.keepCookies(resp)
 	if err := a.auth.(Refresher).Refresh(ctx, a.req); err != nil {
 		return nil, &classifiedError{classAuth, err}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"github.com/qarion/qarion/engine"
 )
@@ -31,9 +32,16 @@ func newAPIKey(_ *TaskType, c engine.Credential) (Authenticator, error) {
 	return k, nil
 }
 
+// binds implements binder: a query belongs to its address. A redirect that
+// brings the key back itself needs no second one.
+func (k apiKey) binds() bool { return k.param != "" }
+
 func (k apiKey) Authenticate(_ context.Context, req *http.Request) error {
 	if k.param == "" {
 		req.Header.Set(k.header, k.key)
+		return nil
+	}
+	if slices.Contains(req.URL.Query()[k.param], k.key) {
 		return nil
 	}
 	u := *req.URL

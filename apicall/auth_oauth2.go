@@ -1,6 +1,7 @@
 package apicall
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -103,7 +104,7 @@ func (o *oauth2Auth) Refresh(ctx context.Context, used *http.Request) error {
 }
 
 // fetch asks the token endpoint. refresh is the newest refresh token.
-func (o *oauth2Auth) fetch(ctx context.Context, client *http.Client, refresh string) (Token, error) {
+func (o *oauth2Auth) fetch(ctx context.Context, refresh string) (Token, error) {
 	ctx, cancel := context.WithTimeout(ctx, tokenTimeout)
 	defer cancel()
 	conf := o.grant.conf
@@ -113,11 +114,15 @@ func (o *oauth2Auth) fetch(ctx context.Context, client *http.Client, refresh str
 			conf.EndpointParams[k] = v
 		}
 	}
-	tok, err := conf.Token(context.WithValue(ctx, oauth2.HTTPClient, client))
+	answers := &tokenAnswers{path: field(o.cred, "token_path")}
+	tok, err := conf.Token(context.WithValue(ctx, oauth2.HTTPClient, tokenClient(o.way, answers)))
 	if err != nil {
+		if answers.odd && strings.HasPrefix(err.Error(), "oauth2:") && !isRetrieve(err) {
+			return Token{}, &AuthError{Credential: o.cred.ID, Message: "token endpoint " + o.grant.endpoint + " " + o.hide(answers.missing())}
+		}
 		return Token{}, o.explain(ctx, err)
 	}
-	out := Token{Access: tok.AccessToken, Type: tok.Type(), Refresh: tok.RefreshToken, Fetched: time.Now(), Expiry: tok.Expiry}
+	out := Token{Access: tok.AccessToken, Type: cmp.Or(field(o.cred, "scheme"), "Bearer"), Refresh: tok.RefreshToken, Fetched: time.Now(), Expiry: tok.Expiry}
 	if setHeader(http.Header{}, "Authorization", out.header()) != nil {
 		return Token{}, &AuthError{Credential: o.cred.ID, Message: "token endpoint " + o.grant.endpoint + " gave a token with characters that no header may have"}
 	}
@@ -149,6 +154,11 @@ func (o *oauth2Auth) explain(ctx context.Context, err error) error {
 		e.Message, e.Again = prefix+": "+innermost(err), !isTLS(err)
 	}
 	return e
+}
+
+func isRetrieve(err error) bool {
+	var refused *oauth2.RetrieveError
+	return errors.As(err, &refused)
 }
 
 // tokenError is the error code and its description (RFC 6749, 5.2). Endpoints

@@ -39,6 +39,8 @@ func TestAuth_WhatIsSent(t *testing.T) {
 	}{
 		{"basic", credential("c", "basic_auth", "username", "Aladdin", "password", "open sesame"), "Authorization", "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==", "/x?a=1"},
 		{"basic", credential("c", "basic_auth", "username", "test", "password", "123£"), "Authorization", "Basic dGVzdDoxMjPCow==", "/x?a=1"},
+		{"basic", credential("c", "basic_auth", "username", "sk_test_12345678", "password", ""), "Authorization", "Basic c2tfdGVzdF8xMjM0NTY3ODo=", "/x?a=1"},
+		{"basic", credential("c", "basic_auth", "username", "", "password", "pat-12345678"), "Authorization", "Basic OnBhdC0xMjM0NTY3OA==", "/x?a=1"},
 		{"bearer", credential("c", "custom", "token", "tok.en"), "Authorization", "Bearer tok.en", "/x?a=1"},
 		{"bearer", credential("c", "custom", "token", "tok", "prefix", "Token"), "Authorization", "Token tok", "/x?a=1"},
 		{"bearer", credential("c", "custom", "token", "tok", "prefix", ""), "Authorization", "tok", "/x?a=1"},

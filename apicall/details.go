@@ -56,6 +56,15 @@ func (a *attempt) announcement() engine.Details {
 	return d
 }
 
+// note keeps what was noticed about the call, beside what was noticed before.
+func (a *attempt) note(s string) {
+	d := &a.out.Details
+	if d.Note != "" && s != "" {
+		s = "; " + s
+	}
+	d.Note += s
+}
+
 // shownBody is the beginning of the request's body, or what it is made of.
 func (a *attempt) shownBody(n int) string {
 	c := a.body

@@ -39,7 +39,7 @@ func (a *attempt) storeObject(ctx context.Context, resp *http.Response) engine.T
 	ref, err := d.store(ctx)
 	a.out.Details.ResponseBytes = d.got
 	if d.resumed > 0 {
-		a.out.Details.Note = fmt.Sprintf("the connection broke and the download was resumed, %s", times(d.resumed))
+		a.note(fmt.Sprintf("the connection broke and the download was resumed, %s", times(d.resumed)))
 	}
 	if err != nil && d.failed == nil {
 		d.failed = ctx.Err() // the store was told to stop

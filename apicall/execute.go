@@ -26,7 +26,9 @@ type attempt struct {
 	wire    wire
 	trusted bool     // the flow file names the host that was asked last
 	history []string // redirects, as the operation log shows them
-	moved   bool     // a redirect has turned the request into a GET: the first one was carried out
+	cookies cookies
+	left    bool // a redirect has led away from the origin that the credential is for
+	moved   bool // a redirect has turned the request into a GET: the first one was carried out
 }
 
 var errTimeout = errors.New("timeout")
@@ -76,6 +78,8 @@ func (a *attempt) props() *props { return a.prog.props }
 // send sends the request and follows redirects as far as the flow allows.
 func (a *attempt) send(ctx context.Context) (*http.Response, error) {
 	req, trusted := a.req.WithContext(a.wire.trace(ctx)), a.target.trusted || a.in.Flow.OwnOrigin(engine.OriginOf(a.target.url))
+	a.cookies.own, a.left = strings.Join(a.req.Header["Cookie"], "; "), false
+	a.sendCookies(req)
 	for {
 		a.trusted = trusted
 		err := a.prog.t.checkProxied(ctx, a.prog.props, req.URL, trusted)

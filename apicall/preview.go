@@ -88,7 +88,7 @@ func (p *program) standIn(ctx context.Context) engine.Credential {
 		return c
 	}
 	data := value.NewMap(2)
-	for _, f := range kind.fields {
+	for _, f := range slices.Concat(kind.fields, kind.given) {
 		data.Set(f, stand(id, f))
 	}
 	return engine.Credential{ID: id, Type: kind.credential, Data: data}

@@ -72,7 +72,7 @@ var properties = []Property{
 	{"store_as", "string", "value", "value, or object: streamed to the object store unread, of any size"},
 	{"select", "string", "", "jq expression that is applied before storing"},
 	{"max_response_bytes", "integer", "10485760", "of the decoded body; of an object only if given"},
-	{"follow_redirects", "boolean", "true", "false takes a redirect as the answer"},
+	{"follow_redirects", "boolean or string", "true", "false takes a redirect as the answer; same-method fails where it would change the method"},
 	{"max_redirects", "integer", "10", "in a row"},
 	{"verify_tls", "boolean", "true", "check the server's certificate"},
 	{"ca_file", "string", "", "PEM file of certificate authorities to trust"},
@@ -130,6 +130,7 @@ type props struct {
 	storeAs                    string
 	objectLimit                int64 // of a value that is stored as an object; 0: none
 	redirects                  int   // 0: none are followed
+	sameMethod                 bool  // those that change the method are refused
 	tls                        tlsOptions
 	proxy                      string
 }
@@ -171,9 +172,7 @@ func readProperties(task *engine.Task) (*props, *reader) {
 	if on := r.word("on_interrupted", "auto", interrupts); on != "auto" {
 		p.onInterrupted = on
 	}
-	if r.flag("follow_redirects", true) {
-		p.redirects = int(r.whole("max_redirects", DefaultMaxRedirects, 1, 100))
-	}
+	r.readRedirects(p)
 	r.readRetry(p)
 	r.readKey(p)
 	r.readBreaker(p)
@@ -186,6 +185,19 @@ func readProperties(task *engine.Task) (*props, *reader) {
 	r.readObject(p)
 	r.check(p)
 	return p, r
+}
+
+// readRedirects reads which redirects are followed.
+func (r *reader) readRedirects(p *props) {
+	limit := int(r.whole("max_redirects", DefaultMaxRedirects, 1, 100))
+	switch v, given := r.get("follow_redirects"); {
+	case !given || v == true:
+		p.redirects = limit
+	case v == "same-method":
+		p.redirects, p.sameMethod = limit, true
+	case v != false:
+		r.wrongType("follow_redirects", v, "true, false or \"same-method\"")
+	}
 }
 
 func (r *reader) readRetry(p *props) {

@@ -15,8 +15,12 @@ import (
 // another one.
 func (a *attempt) redirect(req *http.Request, resp *http.Response) (*http.Request, error) {
 	location := resp.Header.Get("Location")
-	if !isRedirect(resp.StatusCode) || location == "" || a.props().redirects == 0 || a.props().expects(resp.StatusCode) {
+	if !isRedirect(resp.StatusCode) || a.props().redirects == 0 || a.props().expects(resp.StatusCode) {
 		return nil, nil
+	}
+	if location == "" {
+		a.out.Details.StatusCode = resp.StatusCode
+		return nil, refuseRedirect("%s without a Location header leads nowhere; expected_status_code = %d takes it as the answer", statusText(resp.StatusCode), resp.StatusCode)
 	}
 	if len(a.history) >= a.props().redirects {
 		return nil, refuseRedirect("more than %d redirects", a.props().redirects)
@@ -26,15 +30,30 @@ func (a *attempt) redirect(req *http.Request, resp *http.Response) (*http.Reques
 		return nil, err
 	}
 	keeps := keepsMethod(resp.StatusCode, req.Method)
+	if !keeps && a.props().sameMethod {
+		return nil, refuseRedirect("%d would turn the %s into a GET (to %s); follow_redirects = true goes along", resp.StatusCode, req.Method, a.shownFrom(req.URL, u))
+	}
 	if keeps && req.ContentLength > 0 && !sameOrigin(req.URL, u) {
 		return nil, refuseRedirect("the redirect to %s would send the body to another host", u.Host)
 	}
 	a.wire.ever = true
+	a.keepCookies(resp)
 	a.history = append(a.history, cut(a.redactor().url(u), maxShownRedirect))
 	if !keeps {
 		a.moved = true
+		a.note(fmt.Sprintf("%s became GET (%d to %s)", req.Method, resp.StatusCode, a.shownFrom(req.URL, u)))
 	}
-	return a.redirected(req, u, keeps), nil
+	return a.redirected(req, u, keeps)
+}
+
+// shownFrom is where a redirect leads, for people: without the origin when it
+// stays there.
+func (a *attempt) shownFrom(from, to *url.URL) string {
+	shown := *to
+	if sameOrigin(from, to) {
+		shown.Scheme, shown.Host = "", ""
+	}
+	return cut(a.redactor().url(&shown), 128)
 }
 
 // maxShownRedirect bounds a redirect's address in the operation log, in bytes.
@@ -87,25 +106,33 @@ func keepsMethod(status int, method string) bool {
 }
 
 // redirected makes the next request of a redirect.
-func (a *attempt) redirected(req *http.Request, u *url.URL, keeps bool) *http.Request {
+func (a *attempt) redirected(req *http.Request, u *url.URL, keeps bool) (*http.Request, error) {
 	next := req.Clone(req.Context())
 	next.URL, next.Host = u, u.Host
-	if sameOrigin(req.URL, u) {
+	same := sameOrigin(req.URL, u)
+	if same {
 		next.Host = req.Host
 	} else {
 		dropSecrets(next)
+		a.cookies.own, a.left = "", true
 	}
-	if keeps && req.ContentLength > 0 {
-		a.load(req.Context(), next, a.body)
-		return next
-	}
+	a.sendCookies(next)
+	body := a.body
 	if !keeps {
 		next.Method = http.MethodGet
 		next.Header.Del("Content-Type")
 		next.Header.Del(keyHeader)
 	}
-	a.load(req.Context(), next, nil)
-	return next
+	if !keeps || req.ContentLength <= 0 {
+		body = nil
+	}
+	a.load(req.Context(), next, body)
+	if b, ok := a.auth.(binder); ok && !a.left && b.binds() {
+		if err := a.auth.Authenticate(req.Context(), next); err != nil {
+			return nil, &classifiedError{classAuth, err}
+		}
+	}
+	return next, nil
 }
 
 // dropSecrets removes what was meant for the first origin only: every header

@@ -11,6 +11,7 @@ import (
 
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/internal/jinja"
+	"github.com/qarion/qarion/internal/value"
 )
 
 const userAgent = "qarion"
@@ -109,24 +110,44 @@ func (a *attempt) build(ctx context.Context) (err error) {
 
 func (a *attempt) headers(ctx context.Context) error {
 	for _, h := range a.prog.headers {
-		r, err := h.tpl.Text(ctx, a.vars)
-		if err != nil {
+		v, given, err := h.render(ctx, a.vars)
+		switch {
+		case err != nil:
 			return err
-		}
-		v, _ := r.Value.(string)
-		noteSecret(a.vars, r.Origin, v)
-		if h.name == "Host" {
-			if !plainHost(v) {
-				return errors.New("headers.Host: the value is no host name")
-			}
+		case !given:
+		case h.name == "Host" && !plainHost(v):
+			return errors.New("headers.Host: the value is no host name")
+		case h.name == "Host":
 			a.req.Host = v
-			continue
-		}
-		if err := setHeader(a.req.Header, h.name, v); err != nil {
-			return err
+		default:
+			if err := setHeader(a.req.Header, h.name, v); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+// render gives a header's value: flags, numbers and tables as they stand in a
+// URL, so true is "true". One that is null and nothing else is not given.
+func (h *namedTemplate) render(ctx context.Context, v jinja.Vars) (text string, given bool, err error) {
+	pieces, err := h.tpl.Pieces(ctx, v)
+	if err != nil {
+		return "", false, err
+	}
+	var b strings.Builder
+	var o value.Origin
+	for i := range pieces {
+		p := &pieces[i]
+		if err := onlyText(p.Value); err != nil {
+			return "", false, fmt.Errorf("headers.%s: %w", h.name, err)
+		}
+		o |= p.Origin
+		b.WriteString(shownPiece(p))
+	}
+	text = b.String()
+	noteSecret(v, o, text)
+	return text, len(pieces) != 1 || pieces[0].Literal || pieces[0].Value != nil, nil
 }
 
 // setHeader sets a header whose value may come from data: it can fill the

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/qarion/qarion/engine"
 )
@@ -98,7 +97,7 @@ func (a *attempt) take(ctx context.Context, resp *http.Response, body []byte) *u
 	if err != nil {
 		return &unfit{failure{class: classResponse, status: resp.StatusCode, sent: true}, err, doc}
 	}
-	a.out.Details.Note = doc.why
+	a.note(doc.why)
 	if bad := a.props().rules.violations(&doc); len(bad) > 0 {
 		for i, v := range bad {
 			bad[i] = cut(a.redactor().values(v), maxViolation)
@@ -151,55 +150,6 @@ func (a *attempt) refused(ctx context.Context, resp *http.Response, body []byte)
 	}
 	out := a.failed(ctx, failure{class: classStatus, status: resp.StatusCode, sent: true, done: a.moved}, errors.New(text))
 	return a.waitAsAsked(out, resp)
-}
-
-// waitAsAsked honours Retry-After (RFC 9110, 10.2.3): seconds or a date. A
-// longer wait than the flow allows fails at once and says so.
-func (a *attempt) waitAsAsked(out engine.TaskOutput, resp *http.Response) engine.TaskOutput {
-	if !out.Err.Retryable {
-		return out
-	}
-	wait, ok := retryAfter(resp.Header.Get("Retry-After"), time.Now())
-	if !ok {
-		return out
-	}
-	limit := a.props().retry.AfterMax
-	if wait > limit {
-		out.Err.Retryable = false
-		out.Err.Message += fmt.Sprintf(", Retry-After %s", round(wait))
-		out.Details.RetryReason = ""
-		out.Details.NotRetried = fmt.Sprintf("Retry-After %s is longer than retry_after_max (%s)", round(wait), round(limit))
-		out.Details.Hint = fmt.Sprintf("retry_after_max is %s; raise it or try later", round(limit))
-		return out
-	}
-	out.Err.RetryAfter = wait
-	out.Details.RetryAfterMS = wait.Milliseconds()
-	return out
-}
-
-// maxRetryAfter is the longest wait that a header is read as, in seconds; what
-// is longer counts as this, so that it is refused and not overlooked.
-const maxRetryAfter = 1e9
-
-// retryAfter reads a Retry-After header; ok is false when there is none that
-// makes sense.
-func retryAfter(s string, now time.Time) (wait time.Duration, ok bool) {
-	s = strings.TrimSpace(s)
-	if s == "" {
-		return 0, false
-	}
-	if strings.Trim(s, "0123456789") == "" {
-		n, err := strconv.ParseInt(s, 10, 64)
-		if err != nil || n > maxRetryAfter {
-			n = maxRetryAfter
-		}
-		return time.Duration(n) * time.Second, true
-	}
-	t, err := http.ParseTime(s)
-	if err != nil {
-		return 0, false
-	}
-	return min(max(0, t.Sub(now)), maxRetryAfter*time.Second), true
 }
 
 func statusText(code int) string {

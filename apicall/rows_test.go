@@ -198,7 +198,16 @@ func TestRows_RetryAfter(t *testing.T) {
 		{"longer than any number", 503, "99999999999999999999", nil, false, 0},
 		{"a raised limit", 503, "3600", []any{"retry_after_max", "2h"}, true, time.Hour},
 		{"a lowered limit", 503, "5", []any{"retry_after_max", int64(4)}, false, 0},
-		{"a fraction is no number of seconds", 503, "1.5", nil, true, 0},
+		{"a decimal point", 503, "2.0", nil, true, 2 * time.Second},
+		{"a fraction", 503, "7.5", nil, true, 7500 * time.Millisecond},
+		{"an epoch in seconds", 503, fmt.Sprint(time.Now().Add(90 * time.Second).Unix()), nil, true, 90 * time.Second},
+		{"an epoch in milliseconds", 503, fmt.Sprint(time.Now().Add(90 * time.Second).UnixMilli()), nil, true, 90 * time.Second},
+		{"an epoch that is over", 503, fmt.Sprint(time.Now().Add(-time.Hour).Unix()), nil, true, 0},
+		{"an epoch beyond the limit", 503, fmt.Sprint(time.Now().Add(time.Hour).Unix()), nil, false, 0},
+		{"a date of RFC 3339", 503, time.Now().Add(90 * time.Second).UTC().Format(time.RFC3339), nil, true, 90 * time.Second},
+		{"no number", 503, "1.2.3", nil, true, 0},
+		{"below zero", 503, "-5", nil, true, 0},
+		{"words", 503, "soon", nil, true, 0},
 		{"a status that is not retried stays so", 400, "1", nil, false, 0},
 		{"a status that the flow retries", 404, "5", []any{"retry_on_status", statuses(404)}, true, 5 * time.Second},
 	} {
@@ -218,6 +227,56 @@ func TestRows_RetryAfter(t *testing.T) {
 				t.Errorf("nobody says why there is no retry: %q", outs[0].Details.NotRetried)
 			}
 		})
+	}
+}
+
+// TestRows_RateLimits: what headers beside Retry-After say about the next
+// attempt.
+func TestRows_RateLimits(t *testing.T) {
+	const planned = 0 // nothing is asked for
+	epoch := fmt.Sprint(time.Now().Add(60 * time.Second).Unix())
+	epochMS := fmt.Sprint(time.Now().Add(60 * time.Second).UnixMilli())
+	for _, row := range []struct {
+		name    string
+		status  int
+		headers []string
+		wait    time.Duration
+		by      string
+	}{
+		{"X-RateLimit-Reset as an epoch", 429, []string{"X-RateLimit-Reset", epoch}, 60 * time.Second, "X-RateLimit-Reset"},
+		{"in milliseconds", 429, []string{"X-RateLimit-Reset", epochMS}, 60 * time.Second, "X-RateLimit-Reset"},
+		{"as seconds from now", 429, []string{"X-RateLimit-Reset", "60"}, 60 * time.Second, "X-RateLimit-Reset"},
+		{"with 503", 503, []string{"X-RateLimit-Reset", "60"}, 60 * time.Second, "X-RateLimit-Reset"},
+		{"another spelling", 429, []string{"X-Rate-Limit-Reset", epoch}, 60 * time.Second, "X-Rate-Limit-Reset"},
+		{"Reset-After", 429, []string{"X-RateLimit-Reset-After", "1.337"}, 1337 * time.Millisecond, "X-RateLimit-Reset-After"},
+		{"RateLimit-Reset of the drafts", 429, []string{"RateLimit-Reset", "2"}, 2 * time.Second, "RateLimit-Reset"},
+		{"the dictionary of a later draft", 429, []string{"RateLimit", "limit=100, remaining=0, reset=60"}, 60 * time.Second, "RateLimit"},
+		{"the list of the last ones", 429, []string{"RateLimit", `"burst";r=5;t=1, "day";r=0;t=60`}, 60 * time.Second, "RateLimit"},
+		{"a span, for requests", 429, []string{"X-RateLimit-Remaining-Requests", "0", "X-RateLimit-Reset-Requests", "1m0s"}, 60 * time.Second, "X-RateLimit-Reset-Requests"},
+		{"the longer one of two", 429, []string{"X-RateLimit-Reset-Requests", "1s", "X-RateLimit-Reset-Tokens", "1m0s"}, 60 * time.Second, "X-RateLimit-Reset-Tokens"},
+		{"retry-after-ms", 429, []string{"retry-after-ms", "1337", "Retry-After", "2"}, 1337 * time.Millisecond, "Retry-After-Ms"},
+		{"Retry-After wins", 429, []string{"X-RateLimit-Reset", "60", "Retry-After", "3"}, 3 * time.Second, "Retry-After"},
+		{"a Retry-After that says nothing", 429, []string{"X-RateLimit-Reset", "60", "Retry-After", "soon"}, 60 * time.Second, "X-RateLimit-Reset"},
+		{"another status, nothing left", 500, []string{"X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "60"}, 60 * time.Second, "X-RateLimit-Reset"},
+		{"another status, some left", 500, []string{"X-RateLimit-Remaining", "4999", "X-RateLimit-Reset", "60"}, planned, ""},
+		{"503 for other reasons: some left", 503, []string{"X-RateLimit-Remaining", "4999", "X-RateLimit-Reset", "60"}, planned, ""},
+		{"another status, nobody knows", 500, []string{"X-RateLimit-Reset", "60"}, planned, ""},
+		{"nonsense", 429, []string{"X-RateLimit-Reset", "tomorrow", "RateLimit", "a, b;c;t="}, planned, ""},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			u := testkit.NewUpstream(t)
+			u.Handle("/x", testkit.Reply(row.status, "", row.headers...))
+			out := tried(t, apicall.Config{}, value.MapOf("url", u.URL+"/x", "retry_count", int64(1)))[0]
+			if off := out.Err.RetryAfter - row.wait; !out.Err.Retryable || off > 0 && row.wait == planned || off > time.Second || off < -2*time.Second || out.Err.RetryAfterBy != row.by {
+				t.Errorf("the wait is %s by %q, want %s by %q", out.Err.RetryAfter, out.Err.RetryAfterBy, row.wait, row.by)
+			}
+		})
+	}
+	u := testkit.NewUpstream(t)
+	u.Handle("/x", testkit.Reply(429, "", "X-RateLimit-Reset", fmt.Sprint(time.Now().Add(2*time.Hour).Unix())))
+	out := tried(t, apicall.Config{}, value.MapOf("url", u.URL+"/x", "retry_count", int64(1)))[0]
+	if !strings.HasPrefix(out.Details.NotRetried, "X-RateLimit-Reset ") || !strings.HasSuffix(out.Details.NotRetried, " is longer than retry_after_max (5m)") {
+		t.Errorf("beyond the limit: %q", out.Details.NotRetried)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"log/slog"
-	"net/http"
 	"sync"
 	"time"
 
@@ -74,14 +73,6 @@ func newTokens(store TokenStore, log *slog.Logger) *tokens {
 	return &tokens{store: store, byID: map[string]*tokenSlot{}, log: log}
 }
 
-// tokenClient asks token endpoints, over the task's own way out: its proxy, its
-// certificates.
-func tokenClient(c *clients) *http.Client {
-	return &http.Client{Transport: c.trusted, CheckRedirect: func(*http.Request, []*http.Request) error {
-		return http.ErrUseLastResponse // a client secret is for the endpoint alone
-	}}
-}
-
 // slot returns the slot of a credential when it is the caller's turn.
 func (t *tokens) slot(ctx context.Context, id string) (*tokenSlot, error) {
 	t.mu.Lock()
@@ -137,7 +128,7 @@ func (t *tokens) renew(ctx context.Context, s *tokenSlot, o *oauth2Auth) error {
 	if refresh == "" {
 		refresh = field(o.cred, "refresh_token")
 	}
-	next, err := o.fetch(ctx, tokenClient(o.way), refresh)
+	next, err := o.fetch(ctx, refresh)
 	if err != nil {
 		return err
 	}

@@ -152,10 +152,7 @@ func (b *urlBuilder) prefix(piece jinja.Piece, rest []jinja.Piece) error {
 }
 
 func (b *urlBuilder) data(p jinja.Piece) error {
-	text := p.Text
-	if _, isText := p.Value.(string); !isText {
-		text = plainText(p.Value) // a flag is true, as in JSON, and null is nothing
-	}
+	text := shownPiece(&p)
 	switch b.at {
 	case inFragment:
 	case inAuthority:

@@ -114,6 +114,15 @@ func (t *template) text(ctx context.Context, vars jinja.Vars) (string, error) {
 	return plainText(v), err
 }
 
+// shownPiece is a piece of a template as it stands in a URL or a header: a flag
+// is true, as in JSON, and null is nothing.
+func shownPiece(p *jinja.Piece) string {
+	if _, isText := p.Value.(string); p.Literal || isText {
+		return p.Text
+	}
+	return plainText(p.Value)
+}
+
 // plainText is a scalar as it stands in a URL, a form or a header: numbers and
 // flags as JSON writes them, text as it is.
 func plainText(v any) string {

@@ -37,6 +37,7 @@ func (c Credential) MarshalJSON() ([]byte, error) {
 type CredentialField struct {
 	Name     string
 	Required bool
+	Empty    bool     // it must be given and may be empty
 	Open     bool     // no secret: it may be shown
 	OneOf    []string // the values there are; nil: any
 }
@@ -53,12 +54,13 @@ const MaxCredential = 64 << 10
 
 // CredentialTypes are the types there are.
 var CredentialTypes = []CredentialType{
-	{Name: "basic_auth", Fields: []CredentialField{{Name: "username", Required: true, Open: true}, {Name: "password", Required: true}}},
+	{Name: "basic_auth", Fields: []CredentialField{{Name: "username", Required: true, Empty: true, Open: true}, {Name: "password", Required: true, Empty: true}}},
 	{Name: "oauth", Fields: []CredentialField{
 		{Name: "client_id", Required: true, Open: true}, {Name: "client_secret"}, {Name: "token_url", Required: true, Open: true},
 		{Name: "scope", Open: true}, {Name: "audience", Open: true},
 		{Name: "grant_type", Open: true, OneOf: []string{"client_credentials", "refresh_token"}}, {Name: "refresh_token"},
 		{Name: "auth_style", Open: true, OneOf: []string{"header", "body"}}, {Name: "extra"},
+		{Name: "scheme", Open: true}, {Name: "token_path", Open: true},
 	}},
 	{Name: "api_key", Fields: []CredentialField{{Name: "api_key", Required: true}, {Name: "header_name", Open: true}, {Name: "query_param", Open: true}}},
 	{Name: "custom", Fields: []CredentialField{{Name: "token", Required: true}, {Name: "prefix", Open: true}}, Free: true},
@@ -135,8 +137,9 @@ func (c Credential) Check() error {
 		}
 	}
 	for i := range t.Fields {
-		if f := &t.Fields[i]; f.Required && c.Text(f.Name) == "" {
-			return bad("type %s needs the field %q", t.Name, f.Name)
+		f := &t.Fields[i]
+		if _, given := c.Data.Get(f.Name); f.Required && c.Text(f.Name) == "" && !(f.Empty && given) {
+			return bad("type %s needs the field %q%s", t.Name, f.Name, mayBeEmpty(f))
 		}
 	}
 	if data, err := value.JSON(c.Data); err != nil || len(data) > MaxCredential {
@@ -149,6 +152,14 @@ func (c Credential) Check() error {
 		return bad("both header_name and query_param; keep one")
 	}
 	return nil
+}
+
+// mayBeEmpty says of a missing field that it may be given as "".
+func mayBeEmpty(f *CredentialField) string {
+	if f.Empty {
+		return " (it may be \"\")"
+	}
+	return ""
 }
 
 func checkCredentialField(t *CredentialType, f *CredentialField, name string, v any) error {
@@ -206,8 +217,12 @@ func (c Credential) Text(name string) string {
 	return s
 }
 
-// open reports whether a field may be shown.
+// open reports whether a field may be shown. A user name without a password is
+// a key that stands in its place.
 func (c Credential) open(name string) bool {
+	if c.Type == "basic_auth" && c.Text("password") == "" {
+		return false
+	}
 	if t := FindCredentialType(c.Type); t != nil {
 		if f := t.field(name); f != nil {
 			return f.Open
@@ -246,7 +261,7 @@ func appendTexts(out []string, v any) []string {
 func (c Credential) Redacted() *value.Map {
 	out := value.NewMap(c.Data.Len())
 	for name, v := range c.Data.All() {
-		if !c.open(name) {
+		if !c.open(name) && v != "" {
 			v = "***"
 		}
 		out.Set(name, v)

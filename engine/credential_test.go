@@ -28,8 +28,10 @@ func TestCredential_CheckNamesTheMistakeAndNoValue(t *testing.T) {
 		{"a b", "basic_auth", value.MapOf("username", "u", "password", secret), `credential id "a b": want 1 to 64 letters, digits, _ and -`},
 		{"a", "basicauth", value.MapOf("username", "u"), `credential a: unknown type "basicauth" (did you mean "basic_auth"?)`},
 		{"a", "ldap", nil, `credential a: unknown type "ldap" (there are: basic_auth, oauth, api_key, custom)`},
-		{"a", "basic_auth", value.MapOf("username", "u"), `credential a: type basic_auth needs the field "password"`},
-		{"a", "basic_auth", value.MapOf("username", "u", "password", ""), `credential a: type basic_auth needs the field "password"`},
+		{"a", "basic_auth", value.MapOf("username", "u"), `credential a: type basic_auth needs the field "password" (it may be "")`},
+		{"a", "basic_auth", value.MapOf("password", secret), `credential a: type basic_auth needs the field "username" (it may be "")`},
+		{"a", "basic_auth", value.MapOf("username", "u", "password", ""), ""},
+		{"a", "basic_auth", value.MapOf("username", "", "password", secret), ""},
 		{"a", "basic_auth", value.MapOf("user_name", "u", "password", secret), `credential a: type basic_auth has no field "user_name" (did you mean "username"?)`},
 		{"a", "basic_auth", value.MapOf("username", "u", "password", int64(12345678)), `credential a: the field "password" is of type int, want text in quotes`},
 		{"a", "api_key", value.MapOf("api_key", secret), ""},
@@ -70,6 +72,11 @@ func TestCredential_NeverPrintsItsSecrets(t *testing.T) {
 	}
 	if got := fmt.Sprint(c.Secrets()); got != "[verysecret alsosecret]" {
 		t.Errorf("secrets %s", got)
+	}
+	key := engine.Credential{ID: "a", Type: "basic_auth", Data: value.MapOf("username", "sk_verysecret", "password", "")}
+	shown, err = value.JSON(key.Redacted())
+	if err != nil || string(shown) != `{"username":"***","password":""}` || key.Secrets()[0] != "sk_verysecret" {
+		t.Errorf("a key as user name: redacted %s, secrets %v, %v", shown, key.Secrets(), err)
 	}
 	for _, text := range []string{fmt.Sprint(c), fmt.Sprintf("%+v", c), fmt.Sprintf("%#v", c), c.String()} {
 		if strings.Contains(text, "secret\"") || strings.Contains(text, "verysecret") {

@@ -110,6 +110,7 @@ func (o *object) task(t *TaskDoc) {
 	}
 	d.optional("not_before", t.NotBefore)
 	d.optional("reason", t.Reason)
+	d.optional("note", t.Note)
 	if len(t.History) > 0 {
 		d.attempts("history", t.History)
 	}

@@ -33,7 +33,7 @@ func fullRunDoc() *RunDoc {
 		Variables: value.MapOf("customer", int64(7), "list", []any{1.5, nil, "ü"}),
 		StartTime: "a", EndTime: "b", DurationMS: 12.345, Counts: map[Status]int{Success: 1, Failed: 1}, Calls: 3,
 		Tasks: []TaskDoc{
-			{TaskID: "a", Status: Success, Operation: "get", Attempts: 1, StatusCode: 200, StartTime: "s", EndTime: "e", DurationMS: 0.5, Line: 3},
+			{TaskID: "a", Status: Success, Operation: "get", Attempts: 1, StatusCode: 200, StartTime: "s", EndTime: "e", DurationMS: 0.5, Note: "POST became GET", Line: 3},
 			{TaskID: "b", Status: Failed, Attempts: 2, History: history, NotBefore: "n", Reason: "x"},
 		},
 		Error: &RunError{
@@ -73,7 +73,7 @@ func TestRunDoc_AppendJSONWritesWhatItsTagsSay(t *testing.T) {
 func TestRunDoc_NoFieldIsForgotten(t *testing.T) {
 	for _, v := range []any{*fullRunDoc(), fullRunDoc().Tasks[0], *fullRunDoc().Error, AttemptDoc{}} {
 		typ := reflect.TypeOf(v)
-		want := map[string]int{"RunDoc": 20, "TaskDoc": 12, "RunError": 9, "AttemptDoc": 8}[typ.Name()]
+		want := map[string]int{"RunDoc": 20, "TaskDoc": 13, "RunError": 9, "AttemptDoc": 8}[typ.Name()]
 		if typ.NumField() != want {
 			t.Errorf("%s has %d fields, the encoder in encode.go was written for %d", typ.Name(), typ.NumField(), want)
 		}

@@ -156,6 +156,7 @@ type AttemptRecord struct {
 	Subtype   string   `cbor:"22,keyasint,omitempty"`
 	Worker    string   `cbor:"23,keyasint"`
 	BatchID   int64    `cbor:"24,keyasint,omitempty"`
+	Note      string   `cbor:"28,keyasint,omitempty"` // what was noticed about an answer that was taken
 }
 
 // ControlKind is what a ControlRecord asks for.

@@ -47,6 +47,7 @@ type TaskDoc struct {
 	DurationMS float64      `json:"duration_ms,omitempty"`
 	NotBefore  string       `json:"not_before,omitempty"` // when the next attempt may start
 	Reason     string       `json:"reason,omitempty"`     // why it failed, waits or was skipped
+	Note       string       `json:"note,omitempty"`       // what was noticed about the answer of one that succeeded
 	History    []AttemptDoc `json:"history,omitempty"`    // every attempt, when there was more than one or it failed
 	Line       int          `json:"line,omitempty"`       // in the flow file
 }

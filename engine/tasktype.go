@@ -137,7 +137,8 @@ type TaskError struct {
 	// follows is the engine's decision (RetryPolicy).
 	Retryable bool
 	// RetryAfter is the shortest wait before it; 0 when nobody asked for one.
-	RetryAfter time.Duration
+	RetryAfter   time.Duration
+	RetryAfterBy string // who asks for it, in a word: "Retry-After"
 
 	// Defer postpones the task without spending an attempt: nothing was sent.
 	// DeferKey names what it waits for (a breaker); tasks with one key are

@@ -181,14 +181,17 @@ func (a *app) askCredential(in *node.CredentialInput) (*value.Map, error) {
 		if field.OneOf != nil {
 			prompt += " (" + strings.Join(field.OneOf, ", ") + ")"
 		}
-		if !field.Required {
+		switch {
+		case field.Empty:
+			prompt += " [empty]"
+		case !field.Required:
 			prompt += " [none]"
 		}
 		v, err := ask(prompt, !field.Open)
 		if err != nil {
 			return nil, err
 		}
-		if v != "" {
+		if v != "" || field.Empty {
 			out.Set(field.Name, v)
 		}
 	}

@@ -73,6 +73,9 @@ func (a *app) request(b *strings.Builder, d *engine.Details) {
 	if d.RequestBody != "" {
 		fmt.Fprintf(b, "    %s\n", firstLines(d.RequestBody, false))
 	}
+	if d.Note != "" {
+		fmt.Fprintf(b, "    %s\n", printable(d.Note))
+	}
 }
 
 func (a *app) attempts(b *strings.Builder, e *engine.RunError, d *engine.Details) {
@@ -107,8 +110,8 @@ func then(at *engine.AttemptDoc, last bool, d *engine.Details) string {
 	switch {
 	case at.RetryAt != "":
 		text := "waited " + duration(between(at.EndTime, at.RetryAt))
-		if at.Reason == "Retry-After" {
-			text += " (Retry-After)"
+		if lower := strings.ToLower(at.Reason); strings.Contains(lower, "retry-after") || strings.Contains(lower, "ratelimit") || strings.Contains(lower, "rate-limit") { // the header that asked for it
+			text += " (" + at.Reason + ")"
 		}
 		return text
 	case at.Reason != "":

@@ -42,7 +42,7 @@ func row(t *engine.TaskDoc, name int, now time.Time, color bool) string {
 		note = t.Reason
 	default:
 		took = duration(time.Duration(t.DurationMS * float64(time.Millisecond)))
-		note = attemptsNote(t)
+		note = joinNotes(attemptsNote(t), t.Note)
 	}
 	code := ""
 	if t.StatusCode > 0 {
@@ -76,6 +76,13 @@ func waitNote(t *engine.TaskDoc, now time.Time) string {
 		return fmt.Sprintf("retry %d %s (%s)", len(t.History), in, t.Reason)
 	}
 	return in + " (" + t.Reason + ")"
+}
+
+func joinNotes(a, b string) string {
+	if a == "" || b == "" {
+		return a + b
+	}
+	return a + "; " + b
 }
 
 // attemptsNote tells of the attempts before the last: "3 attempts: 503, 503,

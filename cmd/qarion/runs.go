@@ -182,6 +182,7 @@ func timeline(d *engine.RunDoc, u *ui) []string {
 		}
 	}
 	t := newTable("TASK", "STATUS", "TRIES", "TIME", scale(span)).alignRight(2, 3)
+	var notes []string
 	for i := range d.Tasks {
 		task := &d.Tasks[i]
 		tries, took := "-", "-"
@@ -192,9 +193,16 @@ func timeline(d *engine.RunDoc, u *ui) []string {
 		if chart && task.StartTime != "" && span > 0 {
 			last = bar(task, d.StartTime, span, u)
 		}
+		if task.Note != "" {
+			notes = append(notes, fmt.Sprintf("%s: %s", task.TaskID, task.Note))
+		}
 		t.add(string(task.TaskID), u.paint(string(task.Status), statusStyle(string(task.Status))), tries, took, last)
 	}
-	return t.lines(u, u.outTerm, u.width())
+	lines := t.lines(u, u.outTerm, u.width())
+	if len(notes) > 0 {
+		lines = append(append(lines, ""), notes...)
+	}
+	return lines
 }
 
 func scale(span float64) string {

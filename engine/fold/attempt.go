@@ -58,7 +58,7 @@ func (s *step) finished(r *Run, i int, rec *engine.AttemptRecord) {
 	case engine.OutcomeSuccess:
 		t.at, t.hasValue = s.pos, len(rec.Value) > 0 || rec.Blob != nil
 		t.keep(rec.Value, rec.Response)
-		s.succeed(r, i)
+		s.succeed(r, i, rec.Note)
 	case engine.OutcomeRetry:
 		t.attempt, t.dispatch = t.attempt+1, 0
 		s.wait(r, i, rec)
@@ -126,9 +126,10 @@ func (s *step) wait(r *Run, i int, rec *engine.AttemptRecord) {
 	s.emit(r, i)
 }
 
-// succeed ends a task well and releases what waited for it.
-func (s *step) succeed(r *Run, i int) {
-	s.closeTask(r, i, engine.Success, "")
+// succeed ends a task well and releases what waited for it. note is what was
+// noticed about it.
+func (s *step) succeed(r *Run, i int, note string) {
+	s.closeTask(r, i, engine.Success, note)
 	r.succeeded(i, func(c int) { s.release(r, c) })
 }
 

@@ -167,7 +167,7 @@ func (s *step) resolve(r *Run, rec *engine.ControlRecord) {
 	case "success":
 		t.at, t.hasValue = s.pos, len(rec.Value) > 0
 		t.keep(rec.Value, nil)
-		s.succeed(r, i)
+		s.succeed(r, i, "")
 		s.showClosed(r, i)
 	case "retry":
 		r.Interrupted--

@@ -146,7 +146,7 @@ func (r *Run) addTasks(d *engine.RunDoc) {
 	d.Tasks = make([]engine.TaskDoc, 0, min(len(r.Tasks), engine.MaxRunDocTasks))
 	for i := range r.Tasks {
 		t := &r.Tasks[i]
-		if big && (len(d.Tasks) == engine.MaxRunDocTasks || t.Status == engine.Success && len(t.history) == 0 || t.Status == engine.Pending) {
+		if big && (len(d.Tasks) == engine.MaxRunDocTasks || t.Status == engine.Success && len(t.history) == 0 && t.reason == "" || t.Status == engine.Pending) {
 			continue
 		}
 		d.Tasks = append(d.Tasks, r.taskDoc(i))
@@ -162,6 +162,9 @@ func (r *Run) taskDoc(i int) engine.TaskDoc {
 	d := engine.TaskDoc{
 		TaskID: task.ID, Status: status, Operation: task.Subtype, StatusCode: t.code,
 		StartTime: t.Begin.Format(), EndTime: t.end.Format(), Reason: t.reason, Line: task.Line,
+	}
+	if status == engine.Success {
+		d.Reason, d.Note = "", t.reason
 	}
 	if t.attempt > 0 && (t.Begin != 0 || t.Given != nil) {
 		d.Attempts = t.attempt

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -36,6 +37,9 @@ func (w *worker) fill(ctx context.Context, rec *engine.AttemptRecord, out *engin
 		details = []byte("{}")
 	}
 	rec.Details = details
+	if rec.Outcome == engine.OutcomeSuccess {
+		rec.Note = cut(out.Details.Note, 256)
+	}
 	if size := recordSize(rec); size > engine.MaxRecord {
 		*rec = engine.AttemptRecord{
 			AttemptKey: rec.AttemptKey, Flow: rec.Flow, Start: rec.Start, End: rec.End, Status: rec.Status,
@@ -81,7 +85,7 @@ func (w *worker) planRetry(rec *engine.AttemptRecord, out *engine.TaskOutput, re
 		return
 	}
 	if after := out.Err.RetryAfter; after > delay {
-		delay, out.Details.RetryReason = after, "Retry-After"
+		delay, out.Details.RetryReason = after, cmp.Or(out.Err.RetryAfterBy, "Retry-After")
 	}
 	rec.Outcome, rec.NotBefore = engine.OutcomeRetry, engine.At(w.cfg.Now().Add(delay))
 	out.Details.RetryAt = rec.NotBefore.Format()
@@ -173,7 +177,7 @@ func (w *worker) loadVariables(ctx context.Context, at engine.Pos) ([]byte, erro
 
 // recordSize is about what the record takes in the ledger, in bytes.
 func recordSize(rec *engine.AttemptRecord) int {
-	return 512 + len(rec.Value) + len(rec.Response) + len(rec.Details) + len(rec.Error) + len(rec.Reason) + len(rec.Parked)
+	return 512 + len(rec.Value) + len(rec.Response) + len(rec.Details) + len(rec.Error) + len(rec.Reason) + len(rec.Parked) + len(rec.Note)
 }
 
 // cut shortens a text to at most n bytes and says so.
