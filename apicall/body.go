@@ -3,9 +3,7 @@ package apicall
 import (
 	"context"
 	"fmt"
-	"net/url"
 	"slices"
-	"strings"
 
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/internal/jinja"
@@ -49,7 +47,7 @@ func (p *program) content(ctx context.Context, v jinja.Vars) (*content, error) {
 	case "json":
 		c.data, err = jsonBody(val, p.body)
 	case "form":
-		c.data, err = formBody(val)
+		c.data, err = formBody(val, p.props.formStyle)
 	default:
 		c.data, err = xmlBody(val)
 	}
@@ -155,30 +153,4 @@ func jsonBody(v any, t *template) ([]byte, error) {
 		return nil, fmt.Errorf("the rendered text is not JSON: %w; use a table, or body_format = \"raw\"", err)
 	}
 	return []byte(s), nil
-}
-
-// formBody writes a table as application/x-www-form-urlencoded, in its order;
-// lists repeat the key.
-func formBody(v any) ([]byte, error) {
-	m, ok := v.(*value.Map)
-	if !ok {
-		return nil, fmt.Errorf("body_format \"form\" needs a table, got a %s", value.TypeName(v))
-	}
-	var b strings.Builder
-	for k, e := range m.All() {
-		list, many := e.([]any)
-		if !many {
-			list = []any{e}
-		}
-		for _, item := range list {
-			if item == nil {
-				continue
-			}
-			if b.Len() > 0 {
-				b.WriteByte('&')
-			}
-			b.WriteString(url.QueryEscape(k) + "=" + url.QueryEscape(plainText(item)))
-		}
-	}
-	return []byte(b.String()), nil
 }

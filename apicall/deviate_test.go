@@ -2,6 +2,7 @@ package apicall
 
 import (
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"testing"
@@ -166,5 +167,31 @@ func TestDeviate_BasicAuthWithAnEmptyHalf(t *testing.T) {
 	missing := engine.Credential{ID: "c", Type: "basic_auth", Data: value.MapOf("username", "u")}
 	if err := missing.Check(); err == nil || !strings.Contains(err.Error(), `needs the field "password" (it may be "")`) {
 		t.Errorf("a field that is not given: %v", err)
+	}
+}
+
+func TestDeviate_FormsWithNestedFields(t *testing.T) {
+	body := value.MapOf("mode", "payment", "line_items", []any{value.MapOf("price", "p1", "tags", []any{"a", "b"})}, "metadata", value.MapOf("order", int64(7), "none", nil), "ids", []any{int64(1), int64(2)})
+	for style, want := range map[string]string{
+		"brackets": "mode=payment&line_items[0][price]=p1&line_items[0][tags][0]=a&line_items[0][tags][1]=b&metadata[order]=7&ids=1&ids=2",
+		"dots":     "mode=payment&line_items[0].price=p1&line_items[0].tags[0]=a&line_items[0].tags[1]=b&metadata.order=7&ids=1&ids=2",
+		"json":     `mode=payment&line_items=[{"price":"p1","tags":["a","b"]}]&metadata={"order":7,"none":null}&ids=1&ids=2`,
+	} {
+		got, err := formBody(body, style)
+		if err != nil {
+			t.Fatal(err)
+		}
+		plain, err := url.QueryUnescape(string(got))
+		if err != nil || plain != want {
+			t.Errorf("%s: %s\nwant %s", style, plain, want)
+		}
+	}
+	if _, err := formBody(body, formFlat); err == nil || !strings.Contains(err.Error(), `the field "line_items" holds a list of tables or lists, and a form has only texts: form_style = "brackets", "dots", "json" says how`) {
+		t.Errorf("without a style: %v", err)
+	}
+	flow := &engine.Flow{ID: "f", Tasks: []engine.Task{{ID: "t", Type: Name, Properties: value.MapOf("url", "http://a.example/", "operation", "post", "body_format", "form", "body", body)}}}
+	_, problems := kindOf(t, Config{Slots: 1}).Prepare(flow, &flow.Tasks[0])
+	if len(problems) != 2 { // one for each field
+		t.Errorf("found when the flow is loaded: %v", problems)
 	}
 }

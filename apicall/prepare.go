@@ -277,13 +277,10 @@ func (c *compiler) checkBody(p *props, t *template) {
 	if !c.judges("body", "body_format") {
 		return
 	}
-	_, isMap := p.body.(*value.Map)
 	_, isText := p.body.(string)
 	switch p.bodyFormat {
 	case "form":
-		if !isMap {
-			c.problem("body", "wrong-type", "body_format \"form\" needs a table, got a %s", value.TypeName(p.body))
-		}
+		c.checkForm(p)
 	case "raw":
 		if !isText {
 			c.problem("body", "wrong-type", "body_format \"raw\" needs a string, got a %s", value.TypeName(p.body))

@@ -42,6 +42,7 @@ var properties = []Property{
 	{"params", "dict", "", "query parameters; a list repeats the key, null leaves it out"},
 	{"body", "any", "", "request body"},
 	{"body_format", "string", "json", "json, form, raw, xml or multipart"},
+	{"form_style", "string", "", "how a form holds what is nested: brackets (a[b][0]=x), dots (a.b[0]=x) or json"},
 	{"timeout", "duration", "30", "of the whole attempt"},
 	{"connect_timeout", "duration", "10", "until the connection stands"},
 	{"retry_count", "integer", "0", "tries after the first"},
@@ -104,6 +105,7 @@ type props struct {
 	body                       any
 	hasBody                    bool
 	bodyFormat                 string
+	formStyle                  string
 	timeout, connectTimeout    time.Duration
 	retry                      engine.RetryPolicy
 	retryOn, failOn, refreshOn []int
@@ -152,9 +154,9 @@ func readProperties(task *engine.Task) (*props, *reader) {
 		url: r.text("url", ""), operation: r.word("operation", "get", operations),
 		authType: r.word("auth_type", "none", authTypes), credentialID: r.text("credential_id", ""),
 		headers: r.table("headers"), params: r.table("params"),
-		bodyFormat: r.word("body_format", "json", bodyFormats),
-		timeout:    r.span("timeout", DefaultTimeout, time.Millisecond),
-		retryOn:    r.statuses("retry_on_status", nil), failOn: r.statuses("fail_on_status", nil),
+		bodyFormat: r.word("body_format", "json", bodyFormats), formStyle: r.formStyle(),
+		timeout: r.span("timeout", DefaultTimeout, time.Millisecond),
+		retryOn: r.statuses("retry_on_status", nil), failOn: r.statuses("fail_on_status", nil),
 		refreshOn:         r.statuses("refresh_on_status", []int{401}),
 		retryOnValidation: r.flag("retry_on_validation", false),
 		breakerMaxWait:    r.span("breaker_max_wait", DefaultBreakerMaxWait, 0),
@@ -185,6 +187,19 @@ func readProperties(task *engine.Task) (*props, *reader) {
 	r.readObject(p)
 	r.check(p)
 	return p, r
+}
+
+// formStyle reads how what is nested in a form is written.
+func (r *reader) formStyle() string {
+	v, given := r.get("form_style")
+	if !given {
+		return formFlat
+	}
+	if _, isText := v.(string); !isText {
+		r.wrongType("form_style", v, "a string")
+		return formFlat
+	}
+	return r.word("form_style", formFlat, formStyles)
 }
 
 // readRedirects reads which redirects are followed.
