@@ -56,6 +56,10 @@ func (d *RunDoc) append(dst []byte, full bool) ([]byte, error) {
 		}
 		o.b = append(o.b, ']')
 	}
+	if d.Waiting != nil {
+		o.key("waiting")
+		o.task(d.Waiting)
+	}
 	if d.Error != nil {
 		o.runError(d.Error, full)
 	}

@@ -268,7 +268,7 @@ func (a *app) demoSummary(docs []*engine.RunDoc, calls int, took time.Duration) 
 	w := a.ui.out
 	for _, d := range docs {
 		if d.Status == engine.Failed {
-			fmt.Fprintf(w, "\n%s / %s", d.FlowID, a.failureBlock(d, false))
+			fmt.Fprintf(w, "\n%s / %s", d.FlowID, a.failureBlock(d))
 		}
 	}
 	failed := 0

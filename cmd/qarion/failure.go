@@ -20,7 +20,7 @@ const (
 // failureBlock tells why a run failed: the task, the request as it was sent
 // (redacted), every attempt with its answer, wait and reason, and the answer's
 // body.
-func (a *app) failureBlock(d *engine.RunDoc, wholeBody bool) string {
+func (a *app) failureBlock(d *engine.RunDoc) string {
 	e := d.Error
 	if e == nil {
 		return ""
@@ -42,11 +42,11 @@ func (a *app) failureBlock(d *engine.RunDoc, wholeBody bool) string {
 		_ = json.Unmarshal(e.Details, &details)
 	}
 	a.request(&b, &details)
-	a.attempts(&b, e, &details)
+	a.attempts(&b, e.Attempts, &engine.TaskDoc{Status: engine.Failed}, &details)
 	for _, v := range details.Validation {
 		fmt.Fprintf(&b, "    %s\n", v)
 	}
-	a.answer(&b, e, &details, wholeBody)
+	a.answer(&b, max(1, len(e.Attempts)), &details, false, fmt.Sprintf("qarion runs show %s --task %s --body", d.RunID, e.TaskID))
 	return b.String()
 }
 
@@ -78,14 +78,28 @@ func (a *app) request(b *strings.Builder, d *engine.Details) {
 	}
 }
 
-func (a *app) attempts(b *strings.Builder, e *engine.RunError, d *engine.Details) {
-	if len(e.Attempts) == 0 {
+// attempts draws a line per attempt of a task.
+func (a *app) attempts(b *strings.Builder, list []engine.AttemptDoc, task *engine.TaskDoc, d *engine.Details) {
+	if len(list) == 0 {
 		return
 	}
 	t := newTable("ATTEMPT", "SENT", "ANSWER", "TOOK", "THEN")
-	for i := range e.Attempts {
-		at := &e.Attempts[i]
-		t.add(fmt.Sprint(at.Attempt), a.ui.clockMillis(at.StartTime, a.ui.outTerm), answerOf(at), duration(between(at.StartTime, at.EndTime)), then(at, i == len(e.Attempts)-1, d))
+	for i := range list {
+		at := &list[i]
+		next := ""
+		switch {
+		case i+1 < len(list):
+			next = waited(at, list[i+1].StartTime)
+		case task.Status == engine.Interrupted:
+			next = "waits for a person"
+		case task.NotBefore != "":
+			next = "the next at " + a.ui.clockMillis(task.NotBefore, a.ui.outTerm)
+		case !task.Status.Final():
+			next = "the next is under way"
+		default:
+			next = final(at, d)
+		}
+		t.add(fmt.Sprint(at.Attempt), a.ui.clockMillis(at.StartTime, a.ui.outTerm), answerOf(at), duration(between(at.StartTime, at.EndTime)), next)
 	}
 	b.WriteString("\n")
 	for _, line := range t.lines(a.ui, a.ui.outTerm, 98) {
@@ -105,28 +119,35 @@ func answerOf(at *engine.AttemptDoc) string {
 	return text
 }
 
-// then says what followed an attempt.
-func then(at *engine.AttemptDoc, last bool, d *engine.Details) string {
+// waited says how long the next attempt was waited for, whatever for.
+func waited(at *engine.AttemptDoc, next string) string {
+	text := "waited " + duration(between(at.EndTime, next))
+	if lower := strings.ToLower(at.Reason); strings.Contains(lower, "retry-after") || strings.Contains(lower, "ratelimit") || strings.Contains(lower, "rate-limit") { // the header that asked for it
+		text += " (" + at.Reason + ")"
+	}
+	return text
+}
+
+// final says why no attempt followed.
+func final(at *engine.AttemptDoc, d *engine.Details) string {
 	switch {
-	case at.RetryAt != "":
-		text := "waited " + duration(between(at.EndTime, at.RetryAt))
-		if lower := strings.ToLower(at.Reason); strings.Contains(lower, "retry-after") || strings.Contains(lower, "ratelimit") || strings.Contains(lower, "rate-limit") { // the header that asked for it
-			text += " (" + at.Reason + ")"
-		}
-		return text
-	case at.Reason != "":
+	case at.Status == string(engine.OutcomeSuccess):
+		return "done"
+	case at.Reason != "" && at.RetryAt == "":
 		return "final: " + at.Reason
-	case last && d.NotRetried != "":
+	case d.NotRetried != "":
 		return "final: " + d.NotRetried
 	}
 	return "final"
 }
 
-func (a *app) answer(b *strings.Builder, e *engine.RunError, d *engine.Details, whole bool) {
+// answer shows what came back to an attempt, as far as it was kept. more is the
+// command that shows all of it.
+func (a *app) answer(b *strings.Builder, attempt int, d *engine.Details, whole bool, more string) {
 	if d.ResponseExcerpt == "" {
 		return
 	}
-	fmt.Fprintf(b, "\n  response to attempt %d (%s, %s)\n", max(1, len(e.Attempts)), orText(d.ContentType, "no content type"), bytesize(d.ResponseBytes))
+	fmt.Fprintf(b, "\n  response to attempt %d (%s, %s)\n", attempt, orText(d.ContentType, "no content type"), bytesize(d.ResponseBytes))
 	body := d.ResponseExcerpt
 	if !whole {
 		body = firstLines(body, true)
@@ -135,7 +156,7 @@ func (a *app) answer(b *strings.Builder, e *engine.RunError, d *engine.Details, 
 		b.WriteString("    " + strings.TrimRight(printable(line), "\n") + "\n")
 	}
 	if shown := len(body); !whole && d.ResponseBytes > int64(shown) {
-		fmt.Fprintf(b, "    ... %s more: qarion runs show last --task %s --body\n", bytesize(d.ResponseBytes-int64(shown)), e.TaskID)
+		fmt.Fprintf(b, "    ... %s more: %s\n", bytesize(d.ResponseBytes-int64(shown)), more)
 	}
 }
 
@@ -184,8 +205,8 @@ func runError(d *engine.RunDoc, target string) error {
 			message += ": " + e.Message
 		}
 		var details engine.Details
-		if len(e.Details) > 0 && json.Unmarshal(e.Details, &details) == nil && details.Hint != "" {
-			hints = append(hints, details.Hint)
+		if len(e.Details) > 0 && json.Unmarshal(e.Details, &details) == nil {
+			hints = append(hints, hintsOf(&details)...)
 		}
 		if e.Class == "validation" {
 			hints = append(hints, fmt.Sprintf("see what it answered: qarion runs show %s --task %s --body", target, e.TaskID))

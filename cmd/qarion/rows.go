@@ -25,15 +25,15 @@ func rows(d *engine.RunDoc, width int, now time.Time, color bool) []string {
 }
 
 func row(t *engine.TaskDoc, name int, now time.Time, color bool) string {
-	status, took, note := string(t.Status), "", ""
+	status, took, note := shownStatus(t.Status), "", ""
 	method := strings.ToUpper(t.Operation)
 	switch t.Status {
 	case engine.Pending:
-		status, method = "pending", ""
+		method = ""
 	case engine.Skipped, engine.Cancelled:
 		method, note = "", t.Reason
 	case engine.Ready:
-		status, note = "waiting", waitNote(t, now)
+		note = waitNote(t, now)
 	case engine.Running:
 		if t.StartTime != "" {
 			took = since(t.StartTime, now)
@@ -53,6 +53,15 @@ func row(t *engine.TaskDoc, name int, now time.Time, color bool) string {
 	return strings.TrimRight(line, " ")
 }
 
+// shownStatus is a task's status as people read it: one that is ready and that
+// nobody has taken is waiting.
+func shownStatus(s engine.Status) string {
+	if s == engine.Ready {
+		return "waiting"
+	}
+	return string(s)
+}
+
 // since is the time from a document's time to now.
 func since(rfc3339 string, now time.Time) string {
 	t, err := time.Parse(time.RFC3339, rfc3339)
@@ -60,6 +69,14 @@ func since(rfc3339 string, now time.Time) string {
 		return ""
 	}
 	return fmt.Sprintf("%.1fs", now.Sub(t).Seconds())
+}
+
+// inFlight says since when a task's call is under way.
+func inFlight(t *engine.TaskDoc, now time.Time) string {
+	if d := since(t.StartTime, now); d != "" {
+		return "call in flight, " + d
+	}
+	return "call in flight"
 }
 
 // waitNote says what a task waits for, and how long still.
@@ -72,8 +89,8 @@ func waitNote(t *engine.TaskDoc, now time.Time) string {
 		return ""
 	}
 	in := fmt.Sprintf("in %.1fs", max(0, at.Sub(now).Seconds()))
-	if t.Attempts > 1 || len(t.History) > 0 {
-		return fmt.Sprintf("retry %d %s (%s)", len(t.History), in, t.Reason)
+	if n := max(t.Attempts-1, len(t.History)); n > 0 {
+		return fmt.Sprintf("retry %d %s (%s)", n, in, t.Reason)
 	}
 	return in + " (" + t.Reason + ")"
 }

@@ -175,7 +175,7 @@ func waitingFor(d *engine.RunDoc, now time.Time) string {
 		case engine.Ready:
 			return fmt.Sprintf("waiting for %s (%s)", t.TaskID, waitNote(t, now))
 		case engine.Running:
-			return fmt.Sprintf("waiting for %s (call in flight, %s)", t.TaskID, since(t.StartTime, now))
+			return fmt.Sprintf("waiting for %s (%s)", t.TaskID, inFlight(t, now))
 		case engine.Interrupted:
 			return fmt.Sprintf("%s is interrupted", t.TaskID)
 		}
@@ -202,7 +202,7 @@ func (a *app) conclude(d *engine.RunDoc) error {
 			if task := lastSuccess(d); task != "" {
 				fmt.Fprintf(a.ui.out, "values: qarion xcom get %s %s\n", d.RunID, task)
 			}
-		} else if block := a.failureBlock(d, false); block != "" {
+		} else if block := a.failureBlock(d); block != "" {
 			fmt.Fprintln(a.ui.out, block)
 		}
 	}
@@ -220,7 +220,9 @@ func (a *app) interrupted(d *engine.RunDoc) error {
 	for i := range d.Tasks {
 		if t := &d.Tasks[i]; t.Status == engine.Interrupted {
 			return &cliError{code: exitGoingOn, err: fmt.Errorf("run %s is interrupted: %s: %s", d.RunID, t.TaskID, t.Reason),
-				hints: []string{fmt.Sprintf("qarion runs resolve %s %s --as success|failed|retry", d.RunID, t.TaskID)}}
+				hints: []string{
+					fmt.Sprintf("see its request, and how to go on: qarion runs show %s --task %s", d.RunID, t.TaskID),
+				}}
 		}
 	}
 	return &cliError{code: exitGoingOn, err: fmt.Errorf("run %s is interrupted", d.RunID)}

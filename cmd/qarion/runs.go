@@ -23,8 +23,8 @@ func (a *app) runsCommand() *cobra.Command {
 		Example: "  qarion runs show last\n  qarion runs show last --task create_invoice --body",
 		RunE:    func(c *cobra.Command, args []string) error { return a.showRun(c.Context(), args[0], task, body) },
 	}
-	show.Flags().StringVar(&task, "task", "", "why this task failed")
-	show.Flags().BoolVar(&body, "body", false, "with the whole kept part of the answer")
+	show.Flags().StringVar(&task, "task", "", "everything about this task")
+	show.Flags().BoolVar(&body, "body", false, "with --task: the whole kept part of the answer, the whole value")
 	var as, value string
 	resolve := &cobra.Command{
 		Use: "resolve RUN TASK --as success|failed|retry", Short: "Say how an interrupted task ended", Args: cobra.ExactArgs(2),
@@ -57,19 +57,13 @@ func (a *app) showRun(ctx context.Context, ref, task string, body bool) error {
 	if err != nil {
 		return refused(err)
 	}
-	if task != "" {
-		if err := a.loadTask(ctx, s, d, engine.TaskID(task)); err != nil {
-			return err
-		}
-	}
 	switch {
+	case task != "" && !a.flags.quiet:
+		return a.showTask(ctx, s, d, ref, task, body)
 	case a.json():
 		return a.printJSON(d)
 	case a.flags.quiet:
 		fmt.Fprintln(a.ui.out, d.RunID)
-		return nil
-	case task != "":
-		fmt.Fprint(a.ui.out, a.failureBlock(d, body))
 		return nil
 	}
 	a.printRun(d, ref)
@@ -84,59 +78,14 @@ func refused2(err error) error {
 	return refused(err)
 }
 
-// loadTask makes a task's last failed attempt the run's error, from the
-// operation log, unless it is already.
-func (a *app) loadTask(ctx context.Context, s *session, d *engine.RunDoc, task engine.TaskID) error {
-	var names []string
-	found := false
-	for i := range d.Tasks {
-		names = append(names, string(d.Tasks[i].TaskID))
-		found = found || d.Tasks[i].TaskID == task
-	}
-	if !found {
-		if near := engine.Nearest(string(task), names); near != "" {
-			return fail(fmt.Errorf("run %s has no task %q (did you mean %q?)", d.RunID, task, near))
-		}
-		return fail(fmt.Errorf("run %s has no task %q (there are: %s)", d.RunID, task, strings.Join(names, ", ")))
-	}
-	if d.Error != nil && d.Error.TaskID == task {
-		return nil
-	}
-	start, err := time.Parse(time.RFC3339, d.StartTime)
-	if err != nil {
-		return err
-	}
-	var last *engine.Operation
-	err = s.Logs(ctx, bus.LogFilter{Flow: string(d.FlowID), Task: string(task), Run: d.RunID, Since: start.Add(-time.Second)}, func(_ []byte, op *engine.Operation) error {
-		last = op
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	if last == nil || last.Success {
-		return fail(fmt.Errorf("task %s of run %s did not fail", task, d.RunID))
-	}
-	var details engine.Details
-	if err := json.Unmarshal(last.Details, &details); err != nil {
-		return err
-	}
-	d.Error = &engine.RunError{
-		TaskID: task, Class: details.ErrorClass, Message: last.ErrorMessage, Method: details.Method, URL: details.URL,
-		StatusCode: details.StatusCode, ResponseExcerpt: details.ResponseExcerpt, Details: last.Details,
-	}
-	for i := range d.Tasks {
-		if d.Tasks[i].TaskID == task {
-			d.Error.Attempts = d.Tasks[i].History
-		}
-	}
-	return nil
-}
-
 // printRun draws a run: heading, tasks, and their attempts on a time line.
 func (a *app) printRun(d *engine.RunDoc, ref string) {
 	w := a.ui.out
-	head := fmt.Sprintf("%s · run %s · %s", d.FlowID, d.RunID, a.ui.paint(string(d.Status), statusStyle(string(d.Status))))
+	status := string(d.Status)
+	if d.Waiting != nil {
+		status = shownStatus(engine.Ready)
+	}
+	head := fmt.Sprintf("%s · run %s · %s", d.FlowID, d.RunID, a.ui.paint(status, statusStyle(status)))
 	if d.Error != nil {
 		head += ": " + note(d)
 	}
@@ -158,7 +107,17 @@ func (a *app) printRun(d *engine.RunDoc, ref string) {
 	}
 	fmt.Fprintln(w)
 	if d.Error != nil && d.Error.TaskID != "" {
+		var details engine.Details
+		_ = json.Unmarshal(d.Error.Details, &details)
+		for _, hint := range hintsOf(&details) {
+			fmt.Fprintf(w, "hint:          %s\n", hint)
+		}
 		fmt.Fprintf(w, "why it failed: qarion runs show %s --task %s\n", ref, d.Error.TaskID)
+	}
+	for i := range d.Tasks {
+		if d.Tasks[i].Status == engine.Interrupted {
+			fmt.Fprintf(w, "to resolve:    qarion runs show %s --task %s\n", ref, d.Tasks[i].TaskID)
+		}
 	}
 	if task := lastSuccess(d); task != "" {
 		fmt.Fprintf(w, "values:        qarion xcom get %s %s\n", ref, task)
@@ -186,17 +145,24 @@ func timeline(d *engine.RunDoc, u *ui) []string {
 	for i := range d.Tasks {
 		task := &d.Tasks[i]
 		tries, took := "-", "-"
-		if task.Attempts > 0 {
-			tries, took = fmt.Sprint(task.Attempts), millis(task.DurationMS)
+		if n := task.Attempts; n > 0 {
+			if task.Status == engine.Ready {
+				n-- // the last one is still to come
+			}
+			tries, took = fmt.Sprint(n), millis(task.DurationMS)
 		}
 		last := task.Reason
-		if chart && task.StartTime != "" && span > 0 {
+		switch {
+		case task.Status == engine.Ready:
+			last = waitNote(task, u.now())
+		case chart && task.StartTime != "" && span > 0:
 			last = bar(task, d.StartTime, span, u)
 		}
 		if task.Note != "" {
 			notes = append(notes, fmt.Sprintf("%s: %s", task.TaskID, task.Note))
 		}
-		t.add(string(task.TaskID), u.paint(string(task.Status), statusStyle(string(task.Status))), tries, took, last)
+		status := shownStatus(task.Status)
+		t.add(string(task.TaskID), u.paint(status, statusStyle(status)), tries, took, last)
 	}
 	lines := t.lines(u, u.outTerm, u.width())
 	if len(notes) > 0 {

@@ -197,8 +197,12 @@ func (a *app) printRuns(l *runList, runs []*engine.RunDoc, head bool) error {
 		if !d.Final {
 			took = since2(d.StartTime, a.ui.now())
 		}
-		t.add(string(d.RunID), string(d.FlowID), a.ui.paint(string(d.Status), statusStyle(string(d.Status))),
-			a.ui.clock(d.StartTime, a.ui.outTerm), took, fmt.Sprintf("%d/%d", good, total), note(d))
+		status, about := string(d.Status), note(d)
+		if task := d.Waiting; task != nil {
+			status, about = shownStatus(task.Status), string(task.TaskID)+": "+waitNote(task, a.ui.now())
+		}
+		t.add(string(d.RunID), string(d.FlowID), a.ui.paint(status, statusStyle(status)),
+			a.ui.clock(d.StartTime, a.ui.outTerm), took, fmt.Sprintf("%d/%d", good, total), about)
 	}
 	lines := t.lines(a.ui, a.ui.outTerm, a.ui.width())
 	if !head {

@@ -161,6 +161,6 @@ func (a *app) printStatus(target string, in *nodeInfo) {
 		row("dedupe", "more than %d caller keys in 24 h: the oldest are forgotten", fold.MaxDedupe)
 	}
 	for _, t := range e.Interrupted {
-		row("needs you", "qarion runs resolve %s %s --as success|failed|retry", t.Run, t.Task)
+		row("needs you", "qarion runs show %s --task %s", t.Run, t.Task)
 	}
 }

@@ -181,6 +181,37 @@ func (r *Run) taskDoc(i int) engine.TaskDoc {
 	return d
 }
 
+// Now is the run's document as it is now, with what it waits for: only the
+// present tells what has been given out.
+func (r *Run) Now(full bool) *engine.RunDoc {
+	d := r.Doc(r.Status, 0, full)
+	if i := r.waitsAt(); i >= 0 {
+		t := r.taskDoc(i)
+		t.History = nil
+		d.Waiting = &t
+	}
+	return d
+}
+
+// waitsAt is the task that goes on first in a run that calls nothing now; -1
+// where a call is under way or about to be, or a person is asked.
+func (r *Run) waitsAt() int {
+	if r.Status != engine.Running || r.InFlight == 0 {
+		return -1
+	}
+	first := -1
+	for i := range r.Tasks {
+		t := &r.Tasks[i]
+		switch {
+		case t.Status == engine.Running || t.Status == engine.Ready && (t.Given != nil || t.NotBefore == 0):
+			return -1
+		case t.Status == engine.Ready && (first < 0 || t.NotBefore < r.Tasks[first].NotBefore):
+			first = i
+		}
+	}
+	return first
+}
+
 func (n attemptNote) doc() engine.AttemptDoc {
 	return engine.AttemptDoc{
 		Attempt: n.Attempt, Status: string(n.Outcome), StartTime: n.Start.Format(), EndTime: n.End.Format(),

@@ -107,7 +107,7 @@ func (e *Engine) Get(ctx context.Context, id engine.RunID) (*engine.RunDoc, erro
 	var doc *engine.RunDoc
 	err := e.sched.ask(ctx, func() {
 		if r := e.sched.state.Run(id); r != nil {
-			doc = r.Doc(r.Status, 0, true)
+			doc = r.Now(true)
 		}
 	})
 	if err != nil {
@@ -181,7 +181,7 @@ func (e *Engine) Open(ctx context.Context) ([]*engine.RunDoc, error) {
 	err = e.sched.ask(ctx, func() {
 		for _, id := range ids[:min(len(ids), 1000)] {
 			if r := e.sched.state.Run(id); r != nil { // otherwise it has ended since: the view shows it
-				docs = append(docs, r.Doc(r.Status, 0, len(r.Tasks) <= 100))
+				docs = append(docs, r.Now(len(r.Tasks) <= 100))
 			}
 		}
 	})
