@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -20,9 +21,16 @@ type Lock struct{ file *os.File }
 // lockRetry is how often a held lock is tried again.
 const lockRetry = 50 * time.Millisecond
 
-// LockDir takes the lock of a data directory, making the directory if need be,
-// and waits for it up to the given time. ErrConflict: another process holds it.
-func LockDir(dir string, wait time.Duration) (*Lock, error) {
+// LockConfig is how a data directory is locked.
+type LockConfig struct {
+	Holder  string        // who takes it, for those who come later: "qarion run"
+	Wait    time.Duration // for one that is held
+	Waiting func(error)   // is told at once, and once, that it is held; nil for nobody
+}
+
+// LockDir takes the lock of a data directory, making the directory if need be.
+// ErrConflict: another process holds it.
+func LockDir(dir string, cfg LockConfig) (*Lock, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data directory: %w", err)
 	}
@@ -34,7 +42,7 @@ func LockDir(dir string, wait time.Duration) (*Lock, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the lock file: %w", err)
 	}
-	for end := time.Now().Add(wait); ; time.Sleep(lockRetry) {
+	for end := time.Now().Add(cfg.Wait); ; time.Sleep(lockRetry) {
 		held, err := tryLock(f)
 		if err != nil {
 			f.Close()
@@ -43,14 +51,18 @@ func LockDir(dir string, wait time.Duration) (*Lock, error) {
 		if !held {
 			break
 		}
+		inUse := fmt.Errorf("%w: data directory %s is in use by %s", engine.ErrConflict, dir, holder(f))
 		if time.Now().After(end) {
-			holder := readPID(f)
 			f.Close()
-			return nil, fmt.Errorf("%w: data directory %s is in use by another process%s", engine.ErrConflict, dir, holder)
+			return nil, inUse
+		}
+		if cfg.Waiting != nil {
+			cfg.Waiting(inUse)
+			cfg.Waiting = nil
 		}
 	}
 	if err := f.Truncate(0); err == nil {
-		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"+cfg.Holder+"\n"), 0)
 		if err != nil {
 			f.Close()
 			return nil, fmt.Errorf("write %s: %w", path, err)
@@ -76,13 +88,16 @@ func keepFromGit(dir string) error {
 	return nil
 }
 
-func readPID(f *os.File) string {
-	b := make([]byte, 20)
+// holder says who has written a lock file: "qarion run (pid 4711)".
+func holder(f *os.File) string {
+	b := make([]byte, 100)
 	n, _ := f.ReadAt(b, 0)
-	if pid := strings.TrimSpace(string(b[:n])); pid != "" {
-		return " (pid " + pid + ")"
+	pid, rest, _ := strings.Cut(string(b[:n]), "\n")
+	if _, err := strconv.Atoi(pid); err != nil {
+		return "another process"
 	}
-	return ""
+	name, _, _ := strings.Cut(rest, "\n")
+	return cmp.Or(name, "another process") + " (pid " + pid + ")"
 }
 
 // Close gives the directory back.

@@ -31,7 +31,9 @@ import (
 // that it belongs to.
 type Config struct {
 	DataDir string            // everything that the node remembers; it is locked while the node is open
+	Holder  string            // who opens it, for those who find it in use: "qarion run"
 	Wait    time.Duration     // for a data directory that is in use
+	Waiting func(error)       // is told at once that it is in use
 	Listen  string            // host:port for NATS clients; "" opens no port
 	Sync    time.Duration     // between two syncs of the disk; 0 syncs every write
 	Flows   string            // folder of flow files to load and follow; "" for none
@@ -100,7 +102,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 
 func (n *Node) lockDir(context.Context) (err error) {
 	n.fitSlots()
-	n.lock, err = bus.LockDir(n.cfg.DataDir, n.cfg.Wait)
+	n.lock, err = bus.LockDir(n.cfg.DataDir, bus.LockConfig{Holder: n.cfg.Holder, Wait: n.cfg.Wait, Waiting: n.cfg.Waiting})
 	return err
 }
 

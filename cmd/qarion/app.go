@@ -6,6 +6,7 @@ import "io"
 type app struct {
 	ui    *ui
 	cfg   *config
+	path  string // of the command: "qarion run"
 	flags struct {
 		config, dataDir, server, output, jq, color string
 		quiet                                      bool

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/qarion/qarion/bus"
@@ -89,7 +88,7 @@ func (a *app) listenSource() string {
 // anyNode connects to a serving node, or opens the data directory itself when
 // none serves, without executing runs that others started.
 func (a *app) anyNode(ctx context.Context) (*session, error) {
-	end := time.Now().Add(lockWait)
+	end, told := time.Now().Add(lockWait), false
 	for {
 		c, found, err := a.connect()
 		if err != nil {
@@ -98,7 +97,12 @@ func (a *app) anyNode(ctx context.Context) (*session, error) {
 		if found {
 			return &session{Client: c}, nil
 		}
-		s, err := a.openOwn(ctx)
+		s, err := a.openOwn(ctx, func(err error) {
+			if !told {
+				a.waiting(err)
+			}
+			told = true
+		})
 		if err == nil || !isConflict(err) || time.Now().After(end) {
 			if err != nil {
 				return nil, wrapOpen(err, a.cfg.DataDir)
@@ -112,18 +116,26 @@ func (a *app) anyNode(ctx context.Context) (*session, error) {
 // code of a command.
 func wrapOpen(err error, dir string) error {
 	if errors.Is(err, engine.ErrConflict) {
-		return nobody(err, fmt.Sprintf("see who it is: cat %s", filepath.Join(dir, "lock")))
+		return nobody(err, "start a node, and commands share it: qarion serve", "or choose another place: --data-dir")
 	}
 	return hintDamaged(err, dir)
 }
 
-// openOwn opens the data directory in this process.
-func (a *app) openOwn(ctx context.Context) (*session, error) {
+// waiting says at once for whom a command waits.
+func (a *app) waiting(err error) {
+	if !a.flags.quiet {
+		a.ui.problem("waiting", err)
+	}
+}
+
+// openOwn opens the data directory in this process. waiting is told when
+// another one has it.
+func (a *app) openOwn(ctx context.Context, waiting func(error)) (*session, error) {
 	cfg, err := a.cfg.node(a.cfg.DataDir, quietLogger(a))
 	if err != nil {
 		return nil, err
 	}
-	cfg.OnlyOwn, cfg.Wait = true, 200*time.Millisecond
+	cfg.OnlyOwn, cfg.Wait, cfg.Holder, cfg.Waiting = true, 200*time.Millisecond, a.path, waiting
 	n, err := node.Open(ctx, cfg)
 	if err != nil {
 		return nil, err

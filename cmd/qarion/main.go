@@ -73,6 +73,7 @@ func (a *app) root() *cobra.Command {
 		guardUsage(c)
 	}
 	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
+		a.path = c.CommandPath()
 		return a.start(strings.Fields(c.Annotations[moreFormats])...)
 	}
 	return root

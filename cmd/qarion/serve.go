@@ -69,6 +69,7 @@ func (a *app) serve(ctx context.Context, acceptLoss bool) error {
 		return err
 	}
 	cfg.Listen, cfg.Flows, cfg.Wait, cfg.AcceptLoss = a.cfg.NATS.Listen, a.cfg.Flows.Dir, lockWait, acceptLoss
+	cfg.Holder, cfg.Waiting = a.path, a.waiting
 	n, err := node.Open(ctx, cfg)
 	if err != nil {
 		if isConflict(err) {
