@@ -36,7 +36,7 @@ type Config struct {
 // Parts are the parts, in the order in which they run. The last four take room
 // on the disk, and time.
 func Parts() []string {
-	return []string{"single", "breaker", "chain", "fanout", "triggers", "serve", "growth", "burst", "object", "memory", "store"}
+	return []string{"single", "tables", "breaker", "chain", "fanout", "triggers", "serve", "growth", "burst", "object", "memory", "store"}
 }
 
 // What the bench does.
@@ -55,6 +55,8 @@ type Figures struct {
 	SingleRatio      float64 `json:"single_ratio,omitempty"`
 	SingleQuietTPS   float64 `json:"single_no_events_tps,omitempty"`
 	SingleQuietRatio float64 `json:"single_no_events_ratio,omitempty"`
+	TablesRatio      float64 `json:"tables_ratio,omitempty"` // with the SQL tables, of without
+	TablesCPU        float64 `json:"tables_cpu_us_per_task,omitempty"`
 	BreakerCost      float64 `json:"breaker_cost_percent,omitempty"`
 	ChainP50         float64 `json:"chain_transition_p50_us,omitempty"`
 	ChainNoSyncP50   float64 `json:"chain_transition_nosync_p50_us,omitempty"`
@@ -98,7 +100,7 @@ func Run(ctx context.Context, cfg Config) (*Figures, error) {
 	defer stop()
 	b := &bencher{cfg: cfg, target: target, length: cfg.Length}
 	steps := map[string]func(context.Context) error{
-		"single": b.single, "breaker": b.breaker, "chain": b.chains, "fanout": b.fanout, "triggers": b.triggers,
+		"single": b.single, "tables": b.tables, "breaker": b.breaker, "chain": b.chains, "fanout": b.fanout, "triggers": b.triggers,
 		"serve": b.serve, "growth": b.growth, "burst": b.burst, "object": b.object, "memory": b.memory, "store": b.store,
 	}
 	for _, name := range Parts() {
@@ -171,6 +173,11 @@ func (b *bencher) withNode(ctx context.Context, sync time.Duration, noViews bool
 	defer os.RemoveAll(dir)
 	cfg := b.cfg.Node
 	cfg.DataDir, cfg.Sync, cfg.NoViews = dir, sync, noViews
+	return b.with(ctx, cfg, flows, fn)
+}
+
+// with runs fn on a node with flows and a client of its own.
+func (b *bencher) with(ctx context.Context, cfg node.Config, flows map[string]string, fn func(*node.Node, *bus.Client) error) error {
 	n, err := node.Open(ctx, cfg)
 	if err != nil {
 		return err

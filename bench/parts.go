@@ -66,8 +66,7 @@ func (b *bencher) breaker(ctx context.Context) error {
 			}
 			costs = append(costs, 100*(1-rates["single"]/rates["free"]))
 		}
-		slices.Sort(costs)
-		b.BreakerCost = (costs[breakerPairs/2-1] + costs[breakerPairs/2]) / 2
+		b.BreakerCost = median(costs)
 		return nil
 	})
 }

@@ -61,19 +61,29 @@ type ServiceConfig struct {
 	XCom    XComStore
 	Version string // of the program, as semantic version
 	Log     *slog.Logger
-	// Admin is the endpoints of the neighbours, for callers with a login.
-	Admin []Endpoint
+	// Public and Admin are the endpoints of the neighbours: for everybody, and
+	// for callers with a login.
+	Public, Admin []Endpoint
 	// Info is added to the answer of node.status.
 	Info func(ctx context.Context) (map[string]any, error)
 }
 
-// Endpoint is one request that the service answers, on <prefix>.<group>.<name>.
+// Endpoint is one request that the service answers, on <prefix>.<group>.<name>,
+// or on <prefix>.<name> where it belongs to no group.
 // Handle gets the payload and returns what is answered as JSON. The kind of
 // its error (engine.ErrInvalid, ...) becomes the code of the answer, its text
 // the line that the caller reads.
 type Endpoint struct {
 	Group, Name string
 	Handle      func(ctx context.Context, data []byte) (any, error)
+}
+
+// path is the endpoint's name with its group: "run.start", "query".
+func (e *Endpoint) path() string {
+	if e.Group == "" {
+		return e.Name
+	}
+	return e.Group + "." + e.Name
 }
 
 // Service is the NATS micro service qarion. Each request is worked on in a
@@ -116,7 +126,7 @@ func (b *Bus) Serve(cfg ServiceConfig) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("add the NATS service: %w", err)
 	}
-	err = errors.Join(s.addAll(subjectAPI, s.endpoints()), s.addAll(subjectAdmin, s.adminEndpoints()), s.addAll(subjectAdmin, cfg.Admin))
+	err = errors.Join(s.addAll(subjectAPI, s.endpoints()), s.addAll(subjectAPI, cfg.Public), s.addAll(subjectAdmin, s.adminEndpoints()), s.addAll(subjectAdmin, cfg.Admin))
 	if err != nil {
 		s.Close()
 		return nil, err
@@ -146,11 +156,11 @@ func (s *Service) adminEndpoints() []Endpoint {
 
 func (s *Service) addAll(prefix string, endpoints []Endpoint) error {
 	for _, e := range endpoints {
-		group := s.micro.AddGroup(prefix + "." + e.Group)
 		handle := micro.HandlerFunc(func(req micro.Request) { s.accept(req, e) })
 		// Endpoints have names of their own beside their subjects, without dots.
-		if err := group.AddEndpoint(e.Group+"-"+e.Name, handle, micro.WithEndpointSubject(e.Name)); err != nil {
-			return fmt.Errorf("add endpoint %s.%s.%s: %w", prefix, e.Group, e.Name, err)
+		name := strings.ReplaceAll(e.path(), ".", "-")
+		if err := s.micro.AddEndpoint(name, handle, micro.WithEndpointSubject(prefix+"."+e.path())); err != nil {
+			return fmt.Errorf("add endpoint %s.%s: %w", prefix, e.path(), err)
 		}
 	}
 	return nil
@@ -197,7 +207,7 @@ func isInbox(reply string) bool {
 func (s *Service) answer(ctx context.Context, e Endpoint, data []byte) (answer []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			s.log.Error("a request failed with a panic", "endpoint", e.Group+"."+e.Name, engine.LogErr, p, "stack", string(debug.Stack()))
+			s.log.Error("a request failed with a panic", "endpoint", e.path(), engine.LogErr, p, "stack", string(debug.Stack()))
 			answer, err = nil, errors.New("internal error; the node's log says more")
 		}
 	}()

@@ -135,6 +135,10 @@ func (in *StartRun) request() (req engine.StartRequest, wait time.Duration, err 
 	return req, wait, err
 }
 
+// Decode reads the payload of an endpoint of a neighbour, as those of the
+// service's own are read: strictly, with an error that names what is wrong.
+func Decode(data []byte, into any) error { return decode(data, into) }
+
 // decode reads a request into a struct; nothing at all is an empty object. A
 // field that is not known is an error, so that a slip of the pen does not
 // silently do something else.
@@ -184,6 +188,8 @@ func jsonType(t reflect.Type) string {
 		return "string"
 	case reflect.Int, reflect.Int64:
 		return "whole number"
+	case reflect.Float64:
+		return "number"
 	case reflect.Slice:
 		return "list of strings"
 	}

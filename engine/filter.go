@@ -23,14 +23,27 @@ const (
 	MaxRunLimit     = 1000
 )
 
+// ListLimit is how many runs a list gives for a limit. It may be one more than
+// the most, so that a caller sees whether there are more.
+func ListLimit(limit int) int {
+	if limit <= 0 {
+		limit = DefaultRunLimit
+	}
+	return min(limit, MaxRunLimit+1)
+}
+
 // Matches reports whether a run with these properties is chosen.
 func (f RunFilter) Matches(id RunID, flow FlowID, status Status) bool {
 	return (f.Flow == "" || f.Flow == flow) && (f.Status == "" || f.Status == status) &&
 		(f.Before == "" || id < f.Before) && (f.Since.IsZero() || !id.Time().Before(f.Since.Truncate(time.Millisecond)))
 }
 
-// RunsView is the name of the projection that Runs reads.
-const RunsView = "runs"
+// Names of projections that others wait for: the one that Runs reads, and the
+// SQL tables.
+const (
+	RunsView   = "runs"
+	TablesView = "tables"
+)
 
 // Runs is what is known of runs after the fold has let go of them: the view
 // that runs.get and runs.list read.

@@ -95,6 +95,10 @@ func DeriveRunID(at time.Time, installation string, seq uint64) RunID {
 	return runID(at, [10]byte(h.Sum(nil)[:10]))
 }
 
+// FirstRunID is the least id that a run of a time or later can have: ids sort
+// by the time in which they were made.
+func FirstRunID(at time.Time) RunID { return runID(at, [10]byte{}) }
+
 func runID(at time.Time, entropy [10]byte) RunID {
 	var id [16]byte
 	binary.BigEndian.PutUint64(id[:8], uint64(at.UnixMilli())<<16)

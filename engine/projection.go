@@ -1,6 +1,9 @@
 package engine
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Projection is a view that follows the ledger: a bucket, a stream, a table.
 // It can be deleted and is rebuilt with the same content.
@@ -30,6 +33,20 @@ type Projection interface {
 	// each checkpoint of the ledger, and says what of the ledger the view needs
 	// no more.
 	Mark(ctx context.Context, at Pos) error
+}
+
+// Trailing is a projection into another system, which may be slow or not there
+// at all. Nobody who follows events waits for it. Whoever waits for the end of a
+// run waits for it too, but for no longer than its patience once all the others
+// show the end, and not at all while it cannot be written or reads the ledger
+// again.
+type Trailing interface {
+	Projection
+	// Patience is asked once.
+	Patience() time.Duration
+	// Pause is how long the view is left alone after a batch, so that the next
+	// is worth a transaction.
+	Pause() time.Duration
 }
 
 // Change is one thing that a fold step made visible. The fields hold all that

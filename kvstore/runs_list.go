@@ -39,11 +39,7 @@ type entry struct {
 // id. So once everything older in the bucket was written before the oldest run
 // found began, no newer run can turn up.
 func (r *Runs) List(ctx context.Context, filter engine.RunFilter) ([]*engine.RunDoc, error) {
-	limit := filter.Limit
-	if limit <= 0 {
-		limit = engine.DefaultRunLimit
-	}
-	limit = min(limit, engine.MaxRunLimit+1) // one more, so that a caller sees whether there are more
+	limit := engine.ListLimit(filter.Limit)
 	info, err := r.feed.Stream().Info(ctx)
 	if err != nil {
 		return nil, unavailable(fmt.Errorf("list the runs: %w", err))
@@ -65,7 +61,11 @@ func (r *Runs) List(ctx context.Context, filter engine.RunFilter) ([]*engine.Run
 		}
 		end = from - 1
 	}
-	return r.documents(ctx, found)
+	ids := make([]engine.RunID, len(found))
+	for i := range found {
+		ids[i] = found[i].id
+	}
+	return r.Documents(ctx, ids)
 }
 
 // complete reports whether nothing that was written before a time can belong
@@ -140,12 +140,12 @@ func (r *Runs) drop(ctx context.Context, c jetstream.Consumer) {
 	_ = r.feed.Stream().DeleteConsumer(ctx, c.CachedInfo().Name)
 }
 
-// documents reads the chosen entries. One that was written again since is taken
-// as it is now.
-func (r *Runs) documents(ctx context.Context, found []entry) ([]*engine.RunDoc, error) {
-	docs := make([]*engine.RunDoc, 0, len(found))
-	for i := range found {
-		doc, err := r.Get(ctx, found[i].id)
+// Documents reads runs as they are now, without their tasks; one that is not
+// there is left out.
+func (r *Runs) Documents(ctx context.Context, ids []engine.RunID) ([]*engine.RunDoc, error) {
+	docs := make([]*engine.RunDoc, 0, len(ids))
+	for _, id := range ids {
+		doc, err := r.Get(ctx, id)
 		if errors.Is(err, engine.ErrNotFound) {
 			continue
 		}

@@ -25,6 +25,7 @@ import (
 	"github.com/qarion/qarion/engine/runtime"
 	"github.com/qarion/qarion/internal/jq"
 	"github.com/qarion/qarion/kvstore"
+	"github.com/qarion/qarion/metadata"
 )
 
 // Config is how a node is opened. A zero field means the default of the part
@@ -43,6 +44,7 @@ type Config struct {
 	Breaker apicall.BreakerConfig
 	Keep    Retention
 	Memory  int64  // soft limit of the process, in bytes; 0 leaves it to the runtime
+	Tables  string // where the SQL tables are: TablesSQLite (also ""), TablesOff, or the URL of a PostgreSQL database
 	Version string // of the program
 
 	AcceptLoss bool // go on without ledger entries that are lost
@@ -51,6 +53,12 @@ type Config struct {
 	NoViews bool // no events and XCom bucket: for measuring only
 	Log     *slog.Logger
 }
+
+// What Config.Tables can say beside a URL.
+const (
+	TablesSQLite = "sqlite" // a file in the data directory
+	TablesOff    = "off"
+)
 
 // Retention is how long things are kept after their run has ended.
 type Retention struct{ Runs, Events, XCom time.Duration }
@@ -62,26 +70,28 @@ type Node struct {
 	Types  flowfile.Types // that flows may have
 	Flows  *Flows         // nil where no folder is followed
 
-	cfg      Config
-	log      *slog.Logger
-	started  time.Time
-	lock     *bus.Lock
-	ledger   *bus.Ledger
-	triggers *bus.Triggers
-	blobs    *kvstore.Blobs
-	secrets  *kvstore.Credentials
-	xcom     *kvstore.XCom
-	runs     *kvstore.Runs
-	events   *bus.Events
-	calls    *apicall.TaskType
-	breakers *apicall.Breakers
-	selects  *jq.Pool
-	service  *bus.Service
-	conns    []*nats.Conn // of the views and the store, closed with the node
-	swept    sync.WaitGroup
-	stop     context.CancelFunc // of the engine and the sweeper
-	done     chan struct{}      // closed when the engine has stopped
-	failed   error              // why; set before done is closed
+	cfg         Config
+	log         *slog.Logger
+	started     time.Time
+	lock        *bus.Lock
+	ledger      *bus.Ledger
+	triggers    *bus.Triggers
+	checkpoints *bus.Checkpoints
+	blobs       *kvstore.Blobs
+	secrets     *kvstore.Credentials
+	xcom        *kvstore.XCom
+	runs        *kvstore.Runs
+	events      *bus.Events
+	tables      *metadata.Tables // nil where there are none
+	calls       *apicall.TaskType
+	breakers    *apicall.Breakers
+	selects     *jq.Pool
+	service     *bus.Service
+	conns       []*nats.Conn // of the views and the store, closed with the node
+	swept       sync.WaitGroup
+	stop        context.CancelFunc // of the engine and the sweeper
+	done        chan struct{}      // closed when the engine has stopped
+	failed      error              // why; set before done is closed
 }
 
 // Open puts the parts together, from the ground up, and starts them. It
@@ -146,8 +156,10 @@ func (n *Node) openViews(ctx context.Context) (err error) {
 	if n.runs, err = kvstore.OpenRuns(ctx, kvstore.RunsConfig{Conn: conns[1], Retention: n.cfg.Keep.Runs}); err != nil {
 		return err
 	}
-	n.events, err = bus.OpenEvents(ctx, bus.EventsConfig{Conn: conns[2], Retention: n.cfg.Keep.Events})
-	return err
+	if n.events, err = bus.OpenEvents(ctx, bus.EventsConfig{Conn: conns[2], Retention: n.cfg.Keep.Events}); err != nil {
+		return err
+	}
+	return n.openTables()
 }
 
 func (n *Node) connect(name string) (*nats.Conn, error) {
@@ -174,13 +186,16 @@ func (n *Node) openTypes(context.Context) (err error) {
 	return err
 }
 
-func (n *Node) openEngine(ctx context.Context) error {
-	projections := []engine.Projection{n.xcom, n.runs, n.events} // events last: they tell of the end
+func (n *Node) openEngine(ctx context.Context) (err error) {
+	projections := []engine.Projection{n.xcom, n.runs}
+	if n.tables != nil {
+		projections = append(projections, n.tables)
+	}
+	projections = append(projections, n.events) // last: they tell of the end
 	if n.cfg.NoViews {
 		projections = []engine.Projection{n.runs}
 	}
-	checkpoints, err := n.Bus.Checkpoints(ctx, n.ledger)
-	if err != nil {
+	if n.checkpoints, err = n.Bus.Checkpoints(ctx, n.ledger); err != nil {
 		return err
 	}
 	ready, err := n.Bus.ReadyQueue(ctx)
@@ -188,7 +203,7 @@ func (n *Node) openEngine(ctx context.Context) error {
 		return err
 	}
 	cfg := runtime.Config{
-		Ledger: n.ledger, Checkpoints: checkpoints, ReadyQueue: ready, Blobs: n.blobs, Projections: projections,
+		Ledger: n.ledger, Checkpoints: n.checkpoints, ReadyQueue: ready, Blobs: n.blobs, Projections: projections,
 		TaskTypes: taskTypes(n.calls), Worker: "local", Version: n.cfg.Version, Slots: n.cfg.Slots,
 		Retention: n.cfg.Keep.Runs, OnlyOwn: n.cfg.OnlyOwn, Log: n.log, AcceptLoss: n.cfg.AcceptLoss, Runs: n.runs,
 		ViewQueueBytes: n.viewQueueBytes(),
@@ -241,8 +256,8 @@ func (n *Node) openFlows(ctx context.Context) error {
 
 func (n *Node) serve(context.Context) (err error) {
 	n.service, err = n.Bus.Serve(bus.ServiceConfig{
-		Runner: n.Engine, Runs: n.runs, XCom: n.xcom, Version: serviceVersion(n.cfg.Version), Log: n.log, Info: n.info,
-		Admin: append(n.breakerEndpoints(), n.credentialEndpoints()...),
+		Runner: n.Engine, Runs: n.history(), XCom: n.xcom, Version: serviceVersion(n.cfg.Version), Log: n.log, Info: n.info,
+		Public: n.tableEndpoints(), Admin: append(n.breakerEndpoints(), n.credentialEndpoints()...),
 	})
 	return err
 }
@@ -325,6 +340,11 @@ func (n *Node) closeParts() {
 	}
 	if n.triggers != nil {
 		n.triggers.Close()
+	}
+	if n.tables != nil {
+		if err := n.tables.Close(); err != nil {
+			n.log.Warn("the SQL tables were not closed in good order", engine.LogErr, err)
+		}
 	}
 	if n.ledger != nil {
 		n.ledger.Close()

@@ -20,6 +20,7 @@ import (
 	"github.com/qarion/qarion/bus"
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/kvstore"
+	"github.com/qarion/qarion/metadata"
 	"github.com/qarion/qarion/node"
 )
 
@@ -49,6 +50,9 @@ type config struct {
 		Open     string `toml:"open"`
 		OpenMax  string `toml:"open_max"`
 	} `toml:"breaker"`
+	Metadata struct {
+		Database string `toml:"database"` // "sqlite", "off", or a PostgreSQL URL
+	} `toml:"metadata"`
 	Log struct {
 		Format string `toml:"format"`
 		Level  string `toml:"level"`
@@ -86,6 +90,7 @@ func defaultConfig() *config {
 	c.Memory.Limit = defaultMemory
 	c.Breaker.Failures = apicall.DefaultBreakerFailures
 	c.Breaker.Open, c.Breaker.OpenMax = defaultBreakerOpen, defaultBreakerOpenMax
+	c.Metadata.Database = node.TablesSQLite
 	c.Log.Format, c.Log.Level = "auto", "info"
 	c.Retention.Runs, c.Retention.Events, c.Retention.XCom = defaultRuns, defaultEvents, defaultXCom
 	return c
@@ -148,14 +153,14 @@ func (c *config) decode(path string, data []byte) error {
 }
 
 func configKeys() []string {
-	return []string{"data_dir", "flows.dir", "nats.listen", "storage.sync", "worker.slots", "memory.limit", "egress.allow", "breaker.failures", "breaker.open", "breaker.open_max", "log.format", "log.level", "retention.runs", "retention.events", "retention.xcom"}
+	return []string{"data_dir", "flows.dir", "nats.listen", "storage.sync", "worker.slots", "memory.limit", "egress.allow", "breaker.failures", "breaker.open", "breaker.open_max", "metadata.database", "log.format", "log.level", "retention.runs", "retention.events", "retention.xcom"}
 }
 
 // environment takes QARION_<SECTION>_<KEY>.
 func (c *config) environment() error {
 	texts := map[string]*string{
 		"QARION_DATA_DIR": &c.DataDir, "QARION_FLOWS_DIR": &c.Flows.Dir, "QARION_NATS_LISTEN": &c.NATS.Listen,
-		"QARION_STORAGE_SYNC": &c.Storage.Sync, "QARION_MEMORY_LIMIT": &c.Memory.Limit, "QARION_LOG_FORMAT": &c.Log.Format, "QARION_LOG_LEVEL": &c.Log.Level,
+		"QARION_STORAGE_SYNC": &c.Storage.Sync, "QARION_MEMORY_LIMIT": &c.Memory.Limit, "QARION_METADATA_DATABASE": &c.Metadata.Database, "QARION_LOG_FORMAT": &c.Log.Format, "QARION_LOG_LEVEL": &c.Log.Level,
 		"QARION_BREAKER_OPEN": &c.Breaker.Open, "QARION_BREAKER_OPEN_MAX": &c.Breaker.OpenMax,
 		"QARION_RETENTION_RUNS": &c.Retention.Runs, "QARION_RETENTION_EVENTS": &c.Retention.Events, "QARION_RETENTION_XCOM": &c.Retention.XCom,
 	}
@@ -196,6 +201,10 @@ func (c *config) check() error {
 		if _, err := days(v); err != nil {
 			return fail(fmt.Errorf("[retention] %s is %q, want a time span such as \"30d\" or \"12h\"", name, v))
 		}
+	}
+	if d := c.Metadata.Database; d != node.TablesSQLite && d != node.TablesOff && !metadata.IsURL(d) {
+		kind, _, _ := strings.Cut(d, "://") // what follows may be a password
+		return fail(fmt.Errorf("[metadata] database is %.20q, want \"sqlite\", \"off\" or a URL such as postgres://user:password@db.example.com/qarion", kind))
 	}
 	if c.Log.Format != "auto" && c.Log.Format != "text" && c.Log.Format != "json" {
 		return fail(fmt.Errorf("[log] format is %q, want auto, text or json", c.Log.Format))
@@ -296,7 +305,8 @@ func days(s string) (time.Duration, error) {
 func (c *config) node(dataDir string, log *slog.Logger) (node.Config, error) {
 	out := node.Config{
 		DataDir: dataDir, Slots: c.Worker.Slots, Allow: c.Egress.Allow, Version: programVersion(), Log: log,
-		Key: kvstore.KeyConfig{File: os.Getenv("QARION_KEY_FILE"), Text: os.Getenv("QARION_KEY"), NewText: os.Getenv("QARION_NEW_KEY")},
+		Tables: c.Metadata.Database,
+		Key:    kvstore.KeyConfig{File: os.Getenv("QARION_KEY_FILE"), Text: os.Getenv("QARION_KEY"), NewText: os.Getenv("QARION_NEW_KEY")},
 	}
 	var errs [6]error
 	out.Sync, errs[0] = c.syncInterval()

@@ -308,7 +308,7 @@ func (e *Engine) openViews(positions []engine.Pos) {
 	for i, v := range e.cfg.Projections {
 		var follows []*view
 		if i == len(e.cfg.Projections)-1 {
-			follows = e.views.views
+			follows = e.views.toFollow()
 		}
 		e.views.addView(v, positions[i], follows...)
 	}

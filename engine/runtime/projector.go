@@ -32,11 +32,12 @@ type projector struct {
 	restore restoreFunc
 	target  uint64 // the ledger's last sequence at start: a change from before it is a replay
 
-	mu     sync.Mutex
-	queue  *changeQueue
-	folded uint64     // the queue has had every change up to this sequence
-	shown  seqWaiters // wait for every view to have passed
-	kept   seqWaiters // wait for every view to have stored that
+	mu       sync.Mutex
+	queue    *changeQueue
+	folded   uint64     // the queue has had every change up to this sequence
+	shown    seqWaiters // wait until it is shown (viewmarks.go)
+	kept     seqWaiters // wait for every view to have stored that
+	patience patience
 }
 
 // restoreFunc returns the fold's state at the newest place from which a view
@@ -47,6 +48,7 @@ type restoreFunc func(ctx context.Context, atMost uint64) (*fold.State, error)
 type view struct {
 	engine.Projection
 	follows []*view
+	trails  bool // see engine.Trailing
 	wake    chan struct{}
 	pos     engine.Pos // of the last change taken; only the view's own goroutine looks at it
 
@@ -85,8 +87,22 @@ func (p *projector) addView(v engine.Projection, pos engine.Pos, follows ...*vie
 		Projection: v, follows: slices.Clone(follows), wake: make(chan struct{}, 1), pos: pos,
 		at: p.queue.next, behind: passed < p.folded, passed: passed, stored: passed,
 	}
+	if t, ok := v.(engine.Trailing); ok {
+		out.trails = true
+		p.patience.limit = max(p.patience.limit, t.Patience())
+	}
 	p.views = append(p.views, out)
 	return out
+}
+
+// toFollow are the views that the last one follows: those that do not trail.
+func (p *projector) toFollow() (list []*view) {
+	for _, v := range p.views {
+		if !v.trails {
+			list = append(list, v)
+		}
+	}
+	return list
 }
 
 // add hands over the changes of all entries up to a sequence; they belong to
@@ -99,7 +115,10 @@ func (p *projector) add(changes []engine.Change, seq uint64) {
 	}
 	p.folded = max(p.folded, seq)
 	for _, v := range p.views {
-		v.behind = v.behind || v.at < p.queue.first()
+		if !v.behind && v.at < p.queue.first() {
+			v.behind = true
+			p.shown.reached(p.shownSeq()) // one that trails is waited for no longer
+		}
 		v.rouse()
 	}
 	if len(p.views) == 0 {
@@ -120,6 +139,9 @@ func (p *projector) run(ctx context.Context) error {
 	var all sync.WaitGroup
 	for _, v := range p.views {
 		all.Go(func() { p.follow(ctx, v) })
+	}
+	if p.patience.limit > 0 {
+		all.Go(func() { p.losePatience(ctx) })
 	}
 	all.Wait()
 	return nil
@@ -148,13 +170,29 @@ func (p *projector) follow(ctx context.Context, v *view) {
 			return
 		}
 		clear(batch) // what it pointed to may go
-		if p.passedTo(v, taken, through) {
+		more := p.passedTo(v, taken, through)
+		if t, trails := v.Projection.(engine.Trailing); trails {
+			sleep(ctx, t.Pause())
+		}
+		if more {
 			continue
 		}
 		select {
 		case <-v.wake:
 		case <-ctx.Done():
 		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
 	}
 }
 
@@ -198,7 +236,7 @@ func (p *projector) progress(v *view, through uint64) {
 	}
 	v.passed = through
 	v.shown.reached(through)
-	p.shown.reached(p.everyPassed())
+	p.shown.reached(p.shownSeq())
 	for _, w := range p.views {
 		if slices.Contains(w.follows, v) {
 			w.rouse()
@@ -293,5 +331,7 @@ func (p *projector) note(v *view, err error) {
 	v.problem = ""
 	if err != nil {
 		v.problem = err.Error()
+		p.shown.reached(p.shownSeq())
+		p.kept.reached(p.storedSeq())
 	}
 }

@@ -35,7 +35,23 @@ func (p *projector) storeMark(ctx context.Context, v *view) {
 	if v.mark <= v.stored {
 		v.mark = 0
 	}
-	p.kept.reached(p.everyStored())
+	p.kept.reached(p.storedSeq())
+}
+
+// stands reports whether a view trails and cannot be written, or reads the
+// ledger again: nobody waits for it then. mu is held.
+func (v *view) stands() bool { return v.trails && (v.problem != "" || v.behind) }
+
+// storedSeq is the sequence from which every view that does not stand would go
+// on after a restart. mu is held.
+func (p *projector) storedSeq() uint64 {
+	seq := p.folded
+	for _, v := range p.views {
+		if !v.stands() {
+			seq = min(seq, v.stored)
+		}
+	}
+	return seq
 }
 
 // everyStored is the sequence from which every view would go on after a
@@ -55,12 +71,13 @@ func (p *projector) needed() uint64 {
 	return p.everyStored()
 }
 
-// settle waits until every view has passed a sequence and stored that.
+// settle waits until every view that does not stand has passed a sequence and
+// stored that.
 func (p *projector) settle(ctx context.Context, seq uint64) error {
 	p.requestMarks(seq)
 	done := make(chan struct{})
 	p.mu.Lock()
-	if p.everyStored() >= seq {
+	if p.storedSeq() >= seq {
 		close(done)
 	} else {
 		p.kept.add(seq, func() { close(done) })
@@ -69,12 +86,12 @@ func (p *projector) settle(ctx context.Context, seq uint64) error {
 	return wait(ctx, done)
 }
 
-// reached waits until a view, by name, or every view when there is none of the
-// name, has passed a sequence that the fold has applied.
+// reached waits until a view, by name, has passed a sequence that the fold has
+// applied, or until it is shown, when there is none of the name.
 func (p *projector) reached(ctx context.Context, seq uint64, name string) error {
 	done := make(chan struct{})
 	p.mu.Lock()
-	waiters, passed := &p.shown, p.everyPassed()
+	waiters, passed := &p.shown, p.shownSeq()
 	for _, v := range p.views {
 		if v.Name() == name {
 			waiters, passed = &v.shown, v.passed
@@ -89,12 +106,11 @@ func (p *projector) reached(ctx context.Context, seq uint64, name string) error 
 	return wait(ctx, done)
 }
 
-// whenShown runs a function when every view has passed a sequence. It must be
-// quick.
+// whenShown runs a function when a sequence is shown. It must be quick.
 func (p *projector) whenShown(seq uint64, run func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.everyPassed() >= seq {
+	if p.shownSeq() >= seq {
 		run()
 	} else {
 		p.shown.add(seq, run)

@@ -109,16 +109,11 @@ var quick = testkit.TaskFunc{Do: func(context.Context, *engine.TaskInput) engine
 }}
 
 // startViews starts a node with views and a flow "f" of one task.
-func startViews(t testing.TB, dir string, queue int, views ...*view) *testkit.Node {
+func startViews(t testing.TB, dir string, queue int, views ...engine.Projection) *testkit.Node {
 	t.Helper()
 	n := testkit.StartNode(t, testkit.NodeConfig{
 		Dir: dir, Types: []engine.TaskType{quick},
-		Views: func(*bus.Bus) (list []engine.Projection) {
-			for _, v := range views {
-				list = append(list, v)
-			}
-			return list
-		},
+		Views:  func(*bus.Bus) []engine.Projection { return views },
 		Change: func(c *runtime.Config) { c.ViewQueue, c.CheckpointEvery = queue, 500 },
 	})
 	f := &engine.Flow{ID: "f", Timeout: time.Minute, Tasks: []engine.Task{{ID: "a", Type: "func"}}}
