@@ -16,6 +16,7 @@ type content struct {
 	segments []segment // instead of data: it is read while it is sent
 	mimeType string
 	form     []formPart // of a multipart body, for people
+	hidden   bool       // what a sensitive task has left is in it
 }
 
 // mimeTypes are the content types by body_format.
@@ -26,7 +27,15 @@ var mimeTypes = map[string]string{
 
 // content renders the values of a body and then encodes them, so that data can
 // fill a value and never add a key.
-func (p *program) content(ctx context.Context, v jinja.Vars) (*content, error) {
+func (p *program) content(ctx context.Context, v jinja.Vars) (c *content, err error) {
+	if in, ok := v.(*vars); ok {
+		before := in.marks
+		defer func() {
+			if c != nil {
+				c.hidden = in.marks > before
+			}
+		}()
+	}
 	switch {
 	case p.multipart != nil:
 		return p.multipartBody(ctx, v)
@@ -42,7 +51,7 @@ func (p *program) content(ctx context.Context, v jinja.Vars) (*content, error) {
 	if err != nil {
 		return nil, inBody(err)
 	}
-	c := &content{mimeType: mimeTypes[p.props.bodyFormat]}
+	c = &content{mimeType: mimeTypes[p.props.bodyFormat]}
 	switch p.props.bodyFormat {
 	case "json":
 		c.data, err = jsonBody(val, p.body)
@@ -88,7 +97,7 @@ func (p *program) rawBody(ctx context.Context, v jinja.Vars) (*content, error) {
 func (p *program) whole(ctx context.Context, v jinja.Vars, t *template) (any, error) {
 	if in, ok := v.(*vars); ok && t.tpl != nil {
 		if name, bare := t.tpl.Bare(); bare && !in.extracts(name) {
-			if b, ok, err := in.Content(ctx, name); ok || err != nil {
+			if b, ok, err := in.content(ctx, name); ok || err != nil {
 				return b, err
 			}
 		}

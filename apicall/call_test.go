@@ -61,3 +61,11 @@ func handler(t *testing.T, fn http.HandlerFunc) *httptest.Server {
 	t.Cleanup(s.Close)
 	return s
 }
+
+// echo refuses with all that it got.
+func echo(w http.ResponseWriter, r *http.Request) {
+	b, _ := io.ReadAll(r.Body)
+	w.Header().Set("Content-Type", "text/plain")
+	w.WriteHeader(http.StatusTeapot)
+	_, _ = io.WriteString(w, r.RequestURI+" "+r.Header.Get("X-A")+" "+r.Header.Get("Idempotency-Key")+" "+string(b))
+}

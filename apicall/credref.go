@@ -90,7 +90,9 @@ type vars struct {
 	*engine.TaskInput
 	prog    *program
 	secrets []string // seen in this attempt
-	broken  error    // why a reference to a credential could not be resolved
+	sensitive
+	readNames []string // of what was read of sensitive tasks
+	broken    error    // why a reference to a credential could not be resolved
 }
 
 var _ jinja.Vars = (*vars)(nil)
@@ -107,6 +109,9 @@ func (v *vars) Lookup(ctx context.Context, name string) (jinja.Var, bool, error)
 		return jinja.Var{Value: s, Origin: value.Secret}, true, err
 	}
 	got, ok, err := v.TaskInput.Lookup(ctx, name)
+	if ok {
+		v.whatIsRead(name, got)
+	}
 	if err != nil || !ok || v.prog.props.pullKey == "" {
 		return got, ok, err
 	}
@@ -127,6 +132,12 @@ func (v *vars) Lookup(ctx context.Context, name string) (jinja.Var, bool, error)
 func noteSecret(in jinja.Vars, o value.Origin, text string) {
 	v, ok := in.(*vars)
 	if !ok || !o.Secret() || text == "" {
+		return
+	}
+	if o.Sensitive() {
+		v.note(text)
+	}
+	if o&value.Secret == 0 {
 		return
 	}
 	if !slices.ContainsFunc(v.secrets, func(s string) bool { return s != "" && strings.Contains(text, s) }) {

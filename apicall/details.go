@@ -24,6 +24,9 @@ const (
 // redactor hides what this attempt has learned of secrets. Attempts of one task
 // mostly know the same ones and share it.
 func (a *attempt) redactor() *redactor {
+	if a.vars.marks > 0 || len(a.vars.leaves) > 0 { // rare, and another one each time
+		return newRedactor(a.vars.secrets, slices.Concat(a.vars.used, a.vars.leaves)...)
+	}
 	r := a.prog.hides.Load()
 	if r == nil || !slices.Equal(r.secrets, a.vars.secrets) {
 		r = newRedactor(a.vars.secrets)
@@ -45,7 +48,7 @@ func (a *attempt) describe() {
 	if a.body != nil {
 		d.RequestBody = a.shownBody(maxShownBody)
 	}
-	d.Redirects = a.history
+	d.Redirects = a.shownRedirects()
 }
 
 // announcement is what the ledger holds of a request that is about to be sent.
@@ -69,6 +72,8 @@ func (a *attempt) note(s string) {
 func (a *attempt) shownBody(n int) string {
 	c := a.body
 	switch {
+	case c.hidden:
+		return fmt.Sprintf("(%d bytes, hidden: what a sensitive task has left is in it)", c.length())
 	case c.form != nil:
 		var b strings.Builder
 		for i := range c.form {
@@ -91,6 +96,10 @@ func (a *attempt) shownURL() string {
 
 // excerpt keeps of a failed answer what a person needs.
 func (a *attempt) excerpt(resp *http.Response, body []byte) {
+	if a.hides() {
+		a.excerptHidden(resp)
+		return
+	}
 	d := &a.out.Details
 	d.ResponseHeaders = map[string]string{}
 	for name, v := range a.shownHeaders(resp.Header, func(string) bool { return true }) {

@@ -37,7 +37,7 @@ func (a *attempt) key(ctx context.Context) error {
 		}
 	}
 	a.req.Header[keyHeader] = []string{key}
-	a.out.Details.IdempotencyKey = key
+	a.out.Details.IdempotencyKey = a.redactor().values(key)
 	return nil
 }
 

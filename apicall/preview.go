@@ -102,7 +102,7 @@ func (p *program) Preview(ctx context.Context, in *engine.TaskInput) (*Preview, 
 	if err := a.build(ctx); err != nil {
 		return nil, errors.New(a.redactor().values(a.explain(ctx, err).Error()))
 	}
-	a.vars.secrets = nil // they are stand-ins
+	a.vars.secrets = nil // they are stand-ins; what was given for a sensitive task is not
 	req := a.req.Clone(ctx)
 	for name, v := range req.Header { // as net/http writes it
 		if canonical := http.CanonicalHeaderKey(name); canonical != name {
@@ -118,7 +118,7 @@ func (p *program) Preview(ctx context.Context, in *engine.TaskInput) (*Preview, 
 		}
 	}
 	out := &Preview{Task: in.Key.Task, Method: req.Method, Policy: p.policy()}
-	r := newRedactor(nil)
+	r := a.redactor()
 	out.URL = starred(r.url(req.URL))
 	curl := &curlLine{}
 	curl.add("curl -sS")
@@ -215,6 +215,7 @@ func (c *curlLine) body(body *content, r *redactor) {
 	for i := range body.form {
 		f := &body.form[i]
 		switch {
+		case body.hidden:
 		case f.segment.open != nil:
 			c.arg("-F", fmt.Sprintf("%s=@%s;type=%s;filename=\"%s\"", f.name, f.segment.what, f.kind, quoted.Replace(f.filename)))
 		case f.kind == "" && f.filename == "":
@@ -228,6 +229,8 @@ func (c *curlLine) body(body *content, r *redactor) {
 		}
 	}
 	switch {
+	case body.hidden:
+		c.arg("--data-binary", "@(hidden: what a sensitive task has left is in it)")
 	case body.form != nil:
 	case body.segments != nil:
 		c.arg("--data-binary", "@"+body.segments[0].what)

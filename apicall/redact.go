@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"html"
 	"net/url"
 	"regexp"
 	"slices"
@@ -27,11 +28,21 @@ type redactor struct {
 	replacer *strings.Replacer
 	any      bool
 	secrets  []string // for which it was made
+	used     []string
 }
 
-// newRedactor prepares for the secrets that an attempt has used.
-func newRedactor(secrets []string) *redactor {
+// newRedactor prepares for the secrets that an attempt has used. Texts that were
+// made of what is sensitive are looked for even when they are short: they are
+// known to be in the request.
+func newRedactor(secrets []string, used ...string) *redactor {
 	var pairs []string
+	used = slices.Clone(used)
+	slices.SortStableFunc(used, func(a, b string) int { return len(b) - len(a) }) // a longer one first
+	for _, s := range used {
+		for _, form := range append(forms(s), cores(s)...) {
+			pairs = append(pairs, form, hidden)
+		}
+	}
 	for _, s := range secrets {
 		if len(s) < minSecret {
 			continue
@@ -40,7 +51,7 @@ func newRedactor(secrets []string) *redactor {
 			pairs = append(pairs, form, hidden)
 		}
 	}
-	r := &redactor{any: len(pairs) > 0, secrets: slices.Clone(secrets)}
+	r := &redactor{any: len(pairs) > 0, secrets: slices.Clone(secrets), used: used}
 	if r.any {
 		r.replacer = strings.NewReplacer(pairs...)
 	}
@@ -59,7 +70,28 @@ func forms(s string) []string {
 		out = append(out, encoded, lowerPercent(encoded))
 	}
 	out = append(out, quotedForms(s)...)
+	var b strings.Builder
+	escapeXML(&b, s)
+	if b.String() != s {
+		out = append(out, b.String(), html.EscapeString(s))
+	}
 	return append(out, s)
+}
+
+// minCore is the shortest core of a text that is looked for.
+const minCore = 12
+
+// cores are the parts of a text that no way of writing it changes, where they
+// are long: what is in JSON, in a form, in a query has been through several.
+func cores(s string) (out []string) {
+	for _, core := range strings.FieldsFunc(s, func(r rune) bool {
+		return (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+	}) {
+		if len(core) >= minCore {
+			out = append(out, core)
+		}
+	}
+	return out
 }
 
 // base64Forms are a text in base64, alone and inside a longer text

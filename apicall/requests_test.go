@@ -35,7 +35,11 @@ func (s blobStore) Open(_ context.Context, ref *engine.BlobRef) (io.ReadCloser, 
 	return io.NopCloser(bytes.NewReader(data)), nil
 }
 
-func (s blobStore) Store(_ context.Context, key engine.AttemptKey, from io.Reader) (*engine.BlobRef, error) {
+func (s blobStore) Unseal(context.Context, string, []byte) ([]byte, error) {
+	return nil, engine.ErrDenied
+}
+
+func (s blobStore) Store(_ context.Context, key engine.AttemptKey, _ bool, from io.Reader) (*engine.BlobRef, error) {
 	data, err := io.ReadAll(from)
 	if err != nil {
 		return nil, err

@@ -49,7 +49,7 @@ func (a *attempt) succeeded(resp *http.Response) engine.TaskOutput {
 		a.out.Response = a.responseDoc(resp)
 	}
 	d := &a.out.Details
-	d.URL, d.Redirects = a.shownURL(), a.history
+	d.URL, d.Redirects = a.shownURL(), a.shownRedirects()
 	d.Repeated = a.in.Again
 	return a.out
 }
@@ -83,6 +83,9 @@ type unfit struct {
 func (a *attempt) unfit(ctx context.Context, resp *http.Response, body []byte, u *unfit) engine.TaskOutput {
 	a.excerpt(resp, body)
 	out := a.failed(ctx, u.failure, u.err)
+	if a.hides() {
+		return out
+	}
 	if r := a.redactor(); r.any {
 		u.doc.data = []byte(r.values(string(u.doc.data)))
 	}
@@ -95,10 +98,14 @@ func (a *attempt) unfit(ctx context.Context, resp *http.Response, body []byte, u
 func (a *attempt) take(ctx context.Context, resp *http.Response, body []byte) *unfit {
 	doc, err := readDocument(a.props(), body, resp.Header.Get("Content-Type"))
 	if err != nil {
+		err = a.quiet(err, "the response is not "+a.props().responseFormat)
 		return &unfit{failure{class: classResponse, status: resp.StatusCode, sent: true}, err, doc}
 	}
+	if doc.why != "" && a.hides() {
+		doc.why = "it is not what its content type says"
+	}
 	a.note(doc.why)
-	if bad := a.props().rules.violations(&doc); len(bad) > 0 {
+	if bad := a.props().rules.violations(&doc, a.hides()); len(bad) > 0 {
 		for i, v := range bad {
 			bad[i] = cut(a.redactor().values(v), maxViolation)
 		}
@@ -108,7 +115,7 @@ func (a *attempt) take(ctx context.Context, resp *http.Response, body []byte) *u
 	if a.props().selects != "" {
 		picked, err := a.pick(ctx, &doc)
 		if err != nil {
-			return &unfit{a.unselected(ctx, err), err, doc}
+			return &unfit{a.unselected(ctx, err), a.quiet(err, "select"), doc}
 		}
 		doc = picked
 	}

@@ -90,13 +90,23 @@ func (p *props) expects(status int) bool {
 	return p.rules != nil && slices.Contains(p.rules.statuses, status)
 }
 
-// violations holds a response against the rules and reports every breach.
-func (r *rules) violations(doc *document) (out []string) {
+// violations holds a response against the rules and reports every breach. hide
+// keeps what stands in the response out of them.
+func (r *rules) violations(doc *document, hide bool) (out []string) {
 	if r == nil || len(r.required) == 0 && len(r.checks) == 0 {
 		return nil
 	}
 	if doc.shape != shapeJSON {
+		if hide {
+			return []string{"the response is not JSON, so its fields cannot be checked"}
+		}
 		return []string{"the response is " + doc.kind() + ", so its fields cannot be checked"}
+	}
+	without := func(missing string) string { // keys may be data
+		if hide {
+			return "missing"
+		}
+		return missing
 	}
 	body, err := doc.value()
 	if err != nil {
@@ -104,7 +114,7 @@ func (r *rules) violations(doc *document) (out []string) {
 	}
 	for _, path := range r.required {
 		if _, missing := path.find(body); missing != "" {
-			out = append(out, path.text+": "+missing)
+			out = append(out, path.text+": "+without(missing))
 		}
 	}
 	for _, c := range r.checks {
@@ -114,11 +124,11 @@ func (r *rules) violations(doc *document) (out []string) {
 			out = append(out, c.path.text+": it is there, expected to be absent")
 		case c.absent:
 		case missing == "":
-			for _, breach := range c.Breaches(v, secret.Name(c.path.text)) {
+			for _, breach := range c.Breaches(v, hide || secret.Name(c.path.text)) {
 				out = append(out, c.path.text+": "+breach)
 			}
 		case !r.requires(c.path.text):
-			out = append(out, c.path.text+": "+missing)
+			out = append(out, c.path.text+": "+without(missing))
 		}
 	}
 	if len(out) > engine.MaxViolations {

@@ -116,9 +116,11 @@ func (w *xmlWriter) text(where string, v any) error {
 			return fmt.Errorf("%s: XML cannot hold the character %U", where, c)
 		}
 	}
-	_ = xml.EscapeText(&w.b, []byte(s))
+	escapeXML(&w.b, s)
 	return nil
 }
+
+func escapeXML(b *strings.Builder, s string) { _ = xml.EscapeText(b, []byte(s)) }
 
 // inXML reports whether XML has a character (XML 1.0, 2.2).
 func inXML(c rune) bool {

@@ -23,16 +23,19 @@ type xcomContent struct {
 
 // Content is what a task has left, as it was stored.
 type Content struct {
-	io.ReadCloser
 	Size        int64
 	ContentType string // "" when nobody said one
 	Bytes       bool   // it is neither JSON nor text
+	SHA256      string // of bytes
+
+	// Open reads it from its beginning; it may be called again.
+	Open func(ctx context.Context) (io.ReadCloser, error)
 }
 
 // maxDownload is how long reading a value may take.
 const maxDownload = 24 * time.Hour
 
-// XCom opens what a task has left: the text of a string, JSON as it came, an
+// XCom finds what a task has left: the text of a string, JSON as it came, an
 // object of any size as a stream.
 func (c *Client) XCom(ctx context.Context, in XComRef) (*Content, error) {
 	var got xcomContent
@@ -40,22 +43,26 @@ func (c *Client) XCom(ctx context.Context, in XComRef) (*Content, error) {
 	if err := c.Call(ctx, "xcom.get", in, &got); err != nil {
 		return nil, err
 	}
-	if got.ref == nil {
-		content, kind := got.text, engine.TypeJSON
-		if v, err := value.ParseJSON(got.text); err == nil {
-			if s, ok := v.(string); ok {
-				content, kind = []byte(s), ""
+	if ref := got.ref; ref != nil {
+		return &Content{Size: ref.Size, ContentType: ref.ContentType, Bytes: ref.Bytes, SHA256: ref.SHA256, Open: func(ctx context.Context) (io.ReadCloser, error) {
+			reading, cancel := context.WithTimeout(ctx, maxDownload) // without an end the client sets one of seconds
+			r, err := c.open(reading, ref)
+			if err != nil {
+				cancel()
+				return nil, err
 			}
+			return &objectStream{r, cancel}, nil
+		}}, nil
+	}
+	content, kind := got.text, engine.TypeJSON
+	if v, err := value.ParseJSON(got.text); err == nil {
+		if s, ok := v.(string); ok {
+			content, kind = []byte(s), ""
 		}
-		return &Content{io.NopCloser(bytes.NewReader(content)), int64(len(content)), kind, false}, nil
 	}
-	reading, cancel := context.WithTimeout(ctx, maxDownload) // without an end the client sets one of seconds
-	r, err := c.open(reading, got.ref)
-	if err != nil {
-		cancel()
-		return nil, err
-	}
-	return &Content{&objectStream{r, cancel}, got.ref.Size, got.ref.ContentType, got.ref.Bytes}, nil
+	return &Content{Size: int64(len(content)), ContentType: kind, Open: func(context.Context) (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(content)), nil
+	}}, nil
 }
 
 // objectStream ends with its reader.

@@ -41,6 +41,7 @@ type BlobRef struct {
 	ContentType string `cbor:"3,keyasint,omitempty" json:"content_type"`
 	Bytes       bool   `cbor:"4,keyasint,omitempty" json:"bytes,omitempty"` // it is neither JSON nor text
 	SHA256      string `cbor:"5,keyasint,omitempty" json:"sha256,omitempty"`
+	Sealed      bool   `cbor:"6,keyasint,omitempty" json:"-"` // of a sensitive task; Size is that of the content
 }
 
 // JSON is the JSON text of a value whose content is given: JSON as it is, text
@@ -100,6 +101,9 @@ type ValueStore interface {
 	Load(ctx context.Context, in ReadyInput) (Upstream, error)
 	// Open reads a value from its beginning; it may be called again.
 	Open(ctx context.Context, ref *BlobRef) (io.ReadCloser, error)
-	// Store puts the value of an attempt into the object store while it comes.
-	Store(ctx context.Context, key AttemptKey, from io.Reader) (*BlobRef, error)
+	// Store puts the value of an attempt into the object store while it comes,
+	// sealed where its task is sensitive.
+	Store(ctx context.Context, key AttemptKey, sensitive bool, from io.Reader) (*BlobRef, error)
+	// Unseal opens a part of what a sensitive task has left.
+	Unseal(ctx context.Context, place string, sealed []byte) ([]byte, error)
 }

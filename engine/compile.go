@@ -35,6 +35,7 @@ func Compile(f *Flow, types map[string]TaskType) Compiled {
 	for i := range f.Tasks {
 		c.task(i)
 	}
+	c.secrets()
 	c.at = 0
 	c.cycles()
 	c.readNothing()
@@ -42,6 +43,19 @@ func Compile(f *Flow, types map[string]TaskType) Compiled {
 	slices.Sort(f.Reads)
 	f.link()
 	return c.found
+}
+
+// secrets notes which of the values that a task reads are sensitive.
+func (c *compilation) secrets() {
+	for i := range c.flow.Tasks {
+		t := &c.flow.Tasks[i]
+		t.Secrets = nil
+		for _, id := range slices.Concat(t.Pulls, t.Responses) {
+			if at, ok := c.index[id]; ok && c.flow.Tasks[at].Sensitive && !slices.Contains(t.Secrets, id) {
+				t.Secrets = append(t.Secrets, id)
+			}
+		}
+	}
 }
 
 type compilation struct {

@@ -69,6 +69,7 @@ type Task struct {
 	Line        int        `json:"line,omitempty"` // in Flow.File
 	Properties  *value.Map `json:"properties,omitempty"`
 	Config      *value.Map `json:"config,omitempty"`
+	Sensitive   bool       `json:"sensitive,omitempty"` // what it leaves is sealed, and shown nowhere
 
 	// Dependencies as written in the file; Compile replaces them by the union
 	// with the tasks whose values this one reads.
@@ -78,6 +79,7 @@ type Task struct {
 	// fold can plan without knowing any task type.
 	Pulls         []TaskID `json:"pulls,omitempty"`     // tasks whose XCom value it reads
 	Responses     []TaskID `json:"responses,omitempty"` // tasks whose resp_ document it reads
+	Secrets       []TaskID `json:"secrets,omitempty"`   // those of them that are sensitive
 	Subtype       string   `json:"subtype,omitempty"`   // operation subtype, such as "get"
 	Unrepeatable  bool     `json:"unrepeatable,omitempty"`
 	OnInterrupted string   `json:"on_interrupted,omitempty"`

@@ -65,7 +65,11 @@ func (in *TaskInput) Lookup(ctx context.Context, name string) (jinja.Var, bool, 
 	}
 	if strings.HasPrefix(name, "xcom_") || strings.HasPrefix(name, "resp_") {
 		v, ok, err := in.upstream(ctx, name)
-		return jinja.Var{Value: v, Origin: value.Response}, ok, err
+		origin := value.Response
+		if in.Sensitive(name) {
+			origin |= value.Sensitive
+		}
+		return jinja.Var{Value: v, Origin: origin}, ok, err
 	}
 	return in.variable(name)
 }
@@ -83,6 +87,17 @@ func (in *TaskInput) variable(name string) (jinja.Var, bool, error) {
 	}
 	def, ok := in.Flow.Variables.Get(name)
 	return jinja.Var{Value: def, Origin: value.Variable}, ok, nil
+}
+
+// Sensitive reports whether xcom_<task> or resp_<task> is what a sensitive task
+// has left.
+func (in *TaskInput) Sensitive(name string) bool {
+	for _, id := range in.Task.Secrets {
+		if id.TemplateName() == name[len("xcom_"):] {
+			return true
+		}
+	}
+	return false
 }
 
 // upstream returns xcom_<task> or resp_<task>.
@@ -138,11 +153,28 @@ func (in *TaskInput) decode(ctx context.Context, name string, input ReadyInput, 
 }
 
 // left is what an upstream task has left: it came along, or its record says it.
-func (in *TaskInput) left(ctx context.Context, input ReadyInput) (Upstream, error) {
-	if input.At.Seq == 0 {
-		return Upstream{Value: input.Value, Response: input.Response}, nil
+// What is sealed is opened here.
+func (in *TaskInput) left(ctx context.Context, input ReadyInput) (up Upstream, err error) {
+	if up = (Upstream{Value: input.Value, Response: input.Response}); input.At.Seq != 0 {
+		if up, err = in.values.store.Load(ctx, input); err != nil {
+			return up, err
+		}
 	}
-	return in.values.store.Load(ctx, input)
+	if up.Value, err = in.unseal(ctx, input.Task, PartValue, up.Value); err == nil {
+		up.Response, err = in.unseal(ctx, input.Task, PartResponse, up.Response)
+	}
+	return up, err
+}
+
+func (in *TaskInput) unseal(ctx context.Context, task TaskID, part string, text []byte) ([]byte, error) {
+	if !IsSealed(text) {
+		return text, nil
+	}
+	plain, err := in.values.store.Unseal(ctx, SealPlace(in.Key.Run, task, in.Key.Item, part), text)
+	if err != nil {
+		return nil, fmt.Errorf("what a sensitive task has left cannot be opened: %w", err)
+	}
+	return plain, nil
 }
 
 // decodeBlob is a value from the object store: JSON parsed, other text as a
@@ -175,7 +207,7 @@ func (in *TaskInput) Store(ctx context.Context, contentType string, from io.Read
 	if in.values.store == nil {
 		return nil, fmt.Errorf("%w: there is no object store", ErrUnavailable)
 	}
-	ref, err := in.values.store.Store(ctx, in.Key, from)
+	ref, err := in.values.store.Store(ctx, in.Key, in.Task.Sensitive, from)
 	if err == nil {
 		ref.ContentType, ref.Bytes = contentType, true
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -20,6 +21,7 @@ import (
 type CredentialsConfig struct {
 	Conn *nats.Conn
 	Key  KeyConfig
+	Log  *slog.Logger // nil: discard
 }
 
 // Credentials is the bucket qarion_credentials: sealed records, credentials
@@ -28,6 +30,7 @@ type CredentialsConfig struct {
 // an attempt's Get asks nobody; each is opened once.
 type Credentials struct {
 	kv    jetstream.KeyValue
+	log   *slog.Logger
 	watch jetstream.KeyWatcher
 	done  sync.WaitGroup
 
@@ -68,7 +71,7 @@ func OpenCredentials(ctx context.Context, cfg CredentialsConfig) (*Credentials, 
 	if err != nil {
 		return nil, err
 	}
-	c := &Credentials{entries: map[string]*sealedEntry{}, keys: keyring{cfg: cfg.Key}}
+	c := &Credentials{entries: map[string]*sealedEntry{}, keys: keyring{cfg: cfg.Key}, log: engine.Logger(cfg.Log)}
 	c.kv, err = js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
 		Bucket: BucketCredentials, Description: "qarion: sealed credentials and tokens", History: 1,
 		Storage: jetstream.FileStorage, Replicas: 1,

@@ -22,6 +22,10 @@ const DefaultXComRetention = 7 * 24 * time.Hour
 // an engine.BlobRef.
 const HeaderBlob = "Qarion-Blob"
 
+// HeaderSensitive marks an entry of a sensitive task: its payload is
+// engine.SealedValue.
+const HeaderSensitive = "Qarion-Sensitive"
+
 // maxValue is the largest value that Get fetches from the object store.
 const maxValue = 1 << 30
 
@@ -92,7 +96,12 @@ func (x *XCom) Project(ctx context.Context, changes []engine.Change) error {
 		if len(data) == 0 {
 			continue
 		}
+		sealed := ""
+		if marker == markSealed {
+			marker, sealed = "", "1"
+		}
 		b.Header(HeaderBlob, marker)
+		b.Header(HeaderSensitive, sealed)
 		if err := b.Add(ctx, feed.Pos(c.Pos), subject, data); err != nil {
 			return unavailable(err)
 		}
@@ -100,9 +109,14 @@ func (x *XCom) Project(ctx context.Context, changes []engine.Change) error {
 	return unavailable(b.Commit(ctx))
 }
 
+// markSealed is xcomEntry's marker of a value that is shown to nobody.
+const markSealed = "sealed"
+
 // xcomEntry is what a change leaves in the bucket; no data means nothing.
 func xcomEntry(c *engine.Change) (subject string, data []byte, marker string, err error) {
 	switch {
+	case c.Kind == engine.RunChanged && engine.IsSealed(c.Value):
+		return xcomSubject(c.Run, c.Task, 0), []byte(engine.SealedValue), markSealed, nil
 	case c.Kind == engine.RunChanged: // resolved by a person
 		return xcomSubject(c.Run, c.Task, 0), c.Value, "", nil
 	case c.Kind != engine.AttemptDone || c.Superseded:
@@ -117,7 +131,10 @@ func xcomEntry(c *engine.Change) (subject string, data []byte, marker string, er
 	default:
 		return "", nil, "", nil
 	}
-	if rec.Blob == nil {
+	switch {
+	case engine.IsSealed(rec.Value), rec.Blob != nil && rec.Blob.Sealed:
+		return subject, []byte(engine.SealedValue), markSealed, nil
+	case rec.Blob == nil:
 		return subject, rec.Value, "", nil
 	}
 	if data, err = json.Marshal(rec.Blob); err != nil {
@@ -141,7 +158,8 @@ func receivedSubject(run engine.RunID, task engine.TaskID, attempt int) string {
 
 // Lookup returns what the bucket holds: the value as JSON text, or where it is
 // when it is large; with an attempt over 0 what that one received and failed
-// because of. ErrNotFound when there is none, or its time is over.
+// because of. ErrNotFound when there is none, or its time is over; ErrDenied
+// when its task is sensitive.
 func (x *XCom) Lookup(ctx context.Context, run engine.RunID, task engine.TaskID, attempt int) (text []byte, ref *engine.BlobRef, err error) {
 	subject := xcomSubject(run, task, 0)
 	if attempt > 0 {
@@ -157,7 +175,10 @@ func (x *XCom) Lookup(ctx context.Context, run engine.RunID, task engine.TaskID,
 	if err != nil {
 		return nil, nil, unavailable(fmt.Errorf("read the value of %s: %w", task, err))
 	}
-	if m.Header.Get(HeaderBlob) == "" {
+	switch {
+	case m.Header.Get(HeaderSensitive) != "":
+		return nil, nil, fmt.Errorf("%w: task %s is sensitive: what it left is sealed, and only tasks of its run read it", engine.ErrDenied, task)
+	case m.Header.Get(HeaderBlob) == "":
 		return m.Data, nil, nil
 	}
 	ref = new(engine.BlobRef)

@@ -22,7 +22,7 @@ func (n *Node) openCredentials(ctx context.Context) error {
 	}
 	key := n.cfg.Key
 	key.File = cmp.Or(key.File, filepath.Join(n.cfg.DataDir, "key"))
-	n.secrets, err = kvstore.OpenCredentials(ctx, kvstore.CredentialsConfig{Conn: nc, Key: key})
+	n.secrets, err = kvstore.OpenCredentials(ctx, kvstore.CredentialsConfig{Conn: nc, Key: key, Log: n.log})
 	if err != nil {
 		return err
 	}

@@ -203,7 +203,7 @@ func (n *Node) openEngine(ctx context.Context) (err error) {
 		return err
 	}
 	cfg := runtime.Config{
-		Ledger: n.ledger, Checkpoints: n.checkpoints, ReadyQueue: ready, Blobs: n.blobs, Projections: projections,
+		Ledger: n.ledger, Checkpoints: n.checkpoints, ReadyQueue: ready, Blobs: n.blobs, Sealer: n.secrets, Projections: projections,
 		TaskTypes: taskTypes(n.calls), Worker: "local", Version: n.cfg.Version, Slots: n.cfg.Slots,
 		Retention: n.cfg.Keep.Runs, OnlyOwn: n.cfg.OnlyOwn, Log: n.log, AcceptLoss: n.cfg.AcceptLoss, Runs: n.runs,
 		ViewQueueBytes: n.viewQueueBytes(),

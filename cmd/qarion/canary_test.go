@@ -38,6 +38,13 @@ func (c *canaries) make(where string) string {
 	return secret
 }
 
+// of is the secret of a place.
+func (c *canaries) of(where string) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.all[where]
+}
+
 // forms are the texts in which a secret may show up.
 func forms(where, secret string) map[string]string {
 	quoted, _ := json.Marshal(secret)
@@ -92,6 +99,18 @@ func (c *canaries) serve(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	case "redirect":
 		http.Redirect(w, r, "http://localhost:1/?from="+url.QueryEscape(got), http.StatusFound)
+	case "left": // what a sensitive task leaves
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("X-Left", c.of("left header"))
+		fmt.Fprintf(w, `{"token":%q,"deep":[{"key":%q}],"text":%q}`, c.of("left token"), c.of("left key"), "<&>\""+c.of("left text"))
+	case "leftbytes":
+		w.Header().Set("Content-Type", "application/x-thing")
+		fmt.Fprint(w, strings.Repeat("\x00\xff"+c.of("left bytes"), 5000))
+	case "lefterror":
+		w.WriteHeader(http.StatusTeapot)
+		fmt.Fprint(w, c.of("left token"))
+	case "leftredirect":
+		http.Redirect(w, r, "/left/x?code="+url.QueryEscape(c.of("left key")), http.StatusFound)
 	case "ok":
 		w.Header().Set("Content-Type", "application/json")
 		fmt.Fprint(w, `{"id":1}`)
@@ -120,7 +139,7 @@ func TestCanaries_SecretsAreSeenByTheServerAlone(t *testing.T) {
 		cmd.Dir, cmd.Stdin = dir, strings.NewReader(stdin)
 		cmd.Env = append(os.Environ(), "QARION_DATA_DIR=data")
 		out, err := cmd.CombinedOutput()
-		fmt.Fprintf(&shown, "\n%v: %s", args, out)
+		fmt.Fprintf(&shown, "\n%v: %s", args[:min(5, len(args))], out) // what is given by hand stands behind
 		if _, failed := err.(*exec.ExitError); err != nil && !failed {
 			t.Fatal(err)
 		}
@@ -168,6 +187,41 @@ func TestCanaries_SecretsAreSeenByTheServerAlone(t *testing.T) {
 		}
 		fmt.Fprintf(&flow, "[[tasks]]\nid = %q\ntype = \"api_call\"\nproperties = { url = \"http://127.0.0.1:1/\", breaker = false, %s }\n", name+"_refused", use)
 	}
+	for _, where := range []string{"left token", "left key", "left text", "left header", "left bytes"} {
+		c.make(where)
+	}
+	sensitive := func(id, path, more string) {
+		fmt.Fprintf(&flow, "[[tasks]]\nid = %q\ntype = \"api_call\"\nsensitive = true\nproperties = { url = %q, breaker = false, %s }\n", id, srv.URL+path, more)
+	}
+	sensitive("login", "/left/a", "")
+	sensitive("dl", "/leftbytes/a", `store_as = "object"`)
+	sensitive("small", "/leftbytes/b", "")
+	sensitive("login_fails", "/lefterror/a", "")
+	sensitive("login_moved", "/leftredirect/a", "")
+	sensitive("login_checked", "/left/b", `retry_count = 1, retry_delay = 0.01, retry_on_validation = true, response_validation = { required_fields = ["id"], field_checks = { token = { type = "int", pattern = "^x$", value = "y" } } }`)
+	sensitive("login_selected", "/left/c", `select = ".token.x"`)
+	sensitive("login_read", "/left/d", `response_format = "csv"`)
+	for i, use := range []string{
+		`headers = { X-T = "{{ xcom_login.token }}", X-H = "a {{ resp_login.headers['x-left'] }} b" }`,
+		`params = { q = "{{ xcom_login.token }}" }, operation = "post", body = { all = "{{ xcom_login }}", b64 = "{{ xcom_login.token | b64encode }}" }`,
+		`operation = "post", body_format = "xml", body = { r = { t = "{{ xcom_login.text }}", k = "{{ xcom_login.deep[0].key }}" } }`,
+		`operation = "post", body_format = "form", body = { t = "{{ xcom_login.text ~ xcom_login.token }}" }`,
+		`operation = "put", body_format = "raw", body = "{{ xcom_login }}"`,
+		`operation = "put", body_format = "raw", body = "{{ xcom_dl }}"`,
+		`operation = "post", body_format = "multipart", body = { f = { content = "{{ xcom_small }}" }, t = "{{ xcom_login.text }}" }`,
+	} {
+		for _, outcome := range []string{"ok", "unauthorized", "server", "drop", "redirect", "check"} {
+			extra := ""
+			if outcome == "check" {
+				extra = `, response_validation = { field_checks = { id = { type = "int", pattern = "^x$" } } }`
+			}
+			fmt.Fprintf(&flow, "[[tasks]]\nid = \"left%d_%s\"\ntype = \"api_call\"\nproperties = { url = %q, breaker = false, %s%s }\n",
+				i, outcome, srv.URL+"/"+outcome, use, extra)
+		}
+	}
+	fmt.Fprintf(&flow, "[[tasks]]\nid = \"left_path\"\ntype = \"api_call\"\nproperties = { url = \"%s/teapot/{{ xcom_login.token }}/{{ xcom_login.missing }}\", breaker = false }\n", srv.URL)
+	fmt.Fprintf(&flow, "[[tasks]]\nid = \"left_path2\"\ntype = \"api_call\"\nproperties = { url = \"%s/teapot/{{ xcom_login.token }}\", breaker = false }\n", srv.URL)
+	fmt.Fprintf(&flow, "[[tasks]]\nid = \"left_key\"\ntype = \"api_call\"\nproperties = { url = \"%s/teapot\", breaker = false, idempotency_key = \"{{ xcom_login.token }}\" }\n", srv.URL)
 	if err := os.MkdirAll(filepath.Join(dir, "flows"), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +239,12 @@ func TestCanaries_SecretsAreSeenByTheServerAlone(t *testing.T) {
 		{"credentials", "list"}, {"credentials", "show", "basic"}, {"credentials", "show", "oauth", "--output", "json"}, {"credentials", "show", "ref"},
 		{"runs", "show", "last", "--task", "basic_unauthorized", "--body"}, {"runs", "show", "last", "--task", "ref_check", "--body"},
 		{"runs", "show", "last", "--task", "param_redirect"}, {"runs", "show", "last", "--task", "oauth_server", "--output", "json"},
-		{"xcom", "get", "last", "basic_ok"}, {"credentials", "rekey"}, {"credentials", "delete", "key"},
+		{"xcom", "get", "last", "basic_ok"}, {"xcom", "get", "last", "login"}, {"xcom", "get", "last", "dl", "--raw"}, {"xcom", "get", "last", "login_checked", "--attempt", "1"},
+		{"runs", "show", "last", "--task", "login_checked", "--body"}, {"runs", "show", "last", "--task", "login_selected", "--output", "json"},
+		{"runs", "show", "last", "--task", "left1_unauthorized", "--body"}, {"runs", "show", "last", "--task", "left2_server", "--body"}, {"runs", "show", "last", "--task", "left_path"},
+		{"render", "canary", "--task", "left1_ok", "--run", "last"}, {"render", "canary", "--task", "left0_ok", "--curl", "--xcom", "login=" + object("token", c.of("left token"), "text", c.of("left text")) + ""},
+		{"render", "canary", "--task", "left1_ok", "--curl", "--xcom", `login={"token":"` + c.of("left token") + `"}`},
+		{"credentials", "rekey"}, {"credentials", "delete", "key"},
 	} {
 		qarion("", args...)
 	}

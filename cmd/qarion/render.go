@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -216,6 +217,9 @@ func nearestTask(flow *engine.Flow, got string) string {
 func xcomHint(err error, task *engine.Task) string {
 	for _, d := range task.Dependencies {
 		if strings.Contains(err.Error(), "xcom_"+d.TemplateName()+" is undefined") {
+			if slices.Contains(task.Secrets, d) {
+				return fmt.Sprintf("; %s is sensitive, so what it left is not taken from a run; give something in its place: --xcom %s='{...}'", d, d)
+			}
 			return fmt.Sprintf("; give it: --xcom %s='{...}' or --run last", d)
 		}
 	}
@@ -317,8 +321,19 @@ func (a *app) valuesOf(ctx context.Context, s *session, flow *engine.Flow, ref s
 	for i := range flow.Tasks {
 		var text json.RawMessage
 		task := flow.Tasks[i].ID
-		if err := s.Call(ctx, "xcom.get", bus.XComRef{Run: string(id), Task: string(task)}, &text); err != nil {
-			continue // it left none
+		ref := bus.XComRef{Run: string(id), Task: string(task)}
+		content, err := s.XCom(ctx, ref)
+		if err != nil {
+			continue // it left none, or it is sensitive
+		}
+		if content.Bytes {
+			values[task] = &value.Bytes{
+				Name: "xcom_" + task.TemplateName(), ContentType: content.ContentType, Size: content.Size, SHA256: content.SHA256, Open: content.Open,
+			}
+			continue
+		}
+		if err := s.Call(ctx, "xcom.get", ref, &text); err != nil {
+			return fmt.Errorf("read what %s has left: %w", task, err)
 		}
 		v, err := value.ParseJSON(text)
 		if err != nil {

@@ -77,9 +77,13 @@ func (a *app) xcomContent(ctx context.Context, s *session, in bus.XComRef, f *xc
 	if err != nil {
 		return refused(err)
 	}
-	defer content.Close()
+	r, err := content.Open(ctx)
+	if err != nil {
+		return refused(err)
+	}
+	defer r.Close()
 	if f.file != "" {
-		if err := writeFile(f.file, content); err != nil {
+		if err := writeFile(f.file, r); err != nil {
 			return fail(err)
 		}
 		fmt.Fprintf(a.ui.err, "%s: %s\n", f.file, bytesize(content.Size))
@@ -88,7 +92,7 @@ func (a *app) xcomContent(ctx context.Context, s *session, in bus.XComRef, f *xc
 	if content.Bytes && a.ui.outTerm {
 		return fail(fmt.Errorf("%s of %s are nothing for a terminal", bytesize(content.Size), orText(content.ContentType, "no known type")), "write them into a file: -O FILE")
 	}
-	_, err = io.Copy(a.ui.out, content)
+	_, err = io.Copy(a.ui.out, r)
 	return err
 }
 

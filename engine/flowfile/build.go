@@ -17,7 +17,7 @@ var (
 		"id", "name", "description", "namespace", "flow_type", "input", "variables", "defaults", "timeout",
 		"max_active_runs", "on_overlap", "triggers", "tasks",
 	}
-	taskKeys = []string{"id", "name", "description", "type", "dependencies", "properties", "config"}
+	taskKeys = []string{"id", "name", "description", "type", "dependencies", "sensitive", "properties", "config"}
 	overlaps = []string{engine.OverlapQueue, engine.OverlapSkip, engine.OverlapCancel}
 	// triggerKeys are the keys of a trigger, by its type; every type has the common ones.
 	triggerKeys   = map[string][]string{"cli": nil, "nats": {"subject"}}

@@ -208,6 +208,7 @@ func (e *Engine) Resolve(ctx context.Context, id engine.RunID, task engine.TaskI
 		return fmt.Errorf("%w: a value of %d bytes is larger than %d", engine.ErrInvalid, len(val), engine.MaxInlineValue)
 	}
 	var err error
+	var sensitive bool
 	asked := e.sched.ask(ctx, func() {
 		r := e.sched.state.Run(id)
 		if r == nil {
@@ -220,10 +221,20 @@ func (e *Engine) Resolve(ctx context.Context, id engine.RunID, task engine.TaskI
 			err = fmt.Errorf("%w: run %s has no task %q", engine.ErrNotFound, id, task)
 		case r.Tasks[i].Status != engine.Interrupted:
 			err = fmt.Errorf("%w: task %s is %s, not interrupted", engine.ErrConflict, task, r.Tasks[i].Status)
+		default:
+			sensitive = r.Graph.Flow.Tasks[i].Sensitive
 		}
 	})
 	if err = cmp.Or(asked, err); err != nil {
 		return err
+	}
+	if sensitive && len(val) > 0 {
+		if e.cfg.Sealer == nil {
+			return fmt.Errorf("%w: the task is sensitive, and its value cannot be sealed: %w", engine.ErrUnavailable, errNoSealer)
+		}
+		if val, err = e.cfg.Sealer.Seal(ctx, engine.SealPlace(id, task, 0, engine.PartValue), val); err != nil {
+			return fmt.Errorf("seal the value: %w", err)
+		}
 	}
 	_, err = e.cfg.Ledger.Append(ctx, &engine.ControlRecord{Kind: engine.ControlResolve, Run: id, Task: task, As: as, Value: val})
 	return err

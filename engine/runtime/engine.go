@@ -25,6 +25,7 @@ type Config struct {
 	ReadyQueue  engine.ReadyQueue
 	Triggers    engine.Triggers // what clients published; nil takes none
 	Blobs       engine.Blobs
+	Sealer      engine.Sealer       // of what sensitive tasks leave; nil: they fail
 	Projections []engine.Projection // the last one publishes events: it hears of a run's end when the others have shown it
 	TaskTypes   []engine.TaskType
 

@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
 	"strings"
 	"unicode/utf8"
 
@@ -17,18 +16,22 @@ import (
 
 // fill turns a program's output into the rest of the attempt's record: the
 // outcome, what happens next, the value for others and the details.
-func (w *worker) fill(ctx context.Context, rec *engine.AttemptRecord, out *engine.TaskOutput, retry engine.RetryPolicy, unrepeatable bool) {
+func (w *worker) fill(ctx context.Context, rec *engine.AttemptRecord, out *engine.TaskOutput, retry engine.RetryPolicy, task *engine.Task) {
+	keep := w.keepValue
+	if task.Sensitive {
+		keep = w.sealValue
+	}
 	rec.Status = out.Details.StatusCode
 	if out.Err == nil {
-		rec.Outcome, rec.Response = engine.OutcomeSuccess, out.Response
-		if err := w.keepValue(ctx, rec, out); err != nil {
-			out.Err = &engine.TaskError{Class: "store", Message: "store the value: " + err.Error(), Retryable: !unrepeatable}
+		rec.Outcome = engine.OutcomeSuccess
+		if err := keep(ctx, rec, out); err != nil {
+			out.Err = &engine.TaskError{Class: "store", Message: "store the value: " + err.Error(), Retryable: !task.Unrepeatable}
 			out.Value, out.Large = nil, nil
 		}
 	}
 	if out.Err != nil {
 		w.failed(ctx, rec, out, retry)
-		if err := w.keepValue(ctx, rec, out); err != nil { // what was received helps to see why; it is no part of the outcome
+		if err := keep(ctx, rec, out); err != nil { // what was received helps to see why; it is no part of the outcome
 			w.log.Warn("what a failed attempt received could not be kept", engine.LogRun, rec.Run, engine.LogTask, rec.Task, engine.LogErr, err)
 		}
 	}
@@ -101,6 +104,9 @@ func failRecord(rec *engine.AttemptRecord, e *engine.TaskError, why string) {
 // is large or not text. The object is acknowledged before the record that
 // names it exists.
 func (w *worker) keepValue(ctx context.Context, rec *engine.AttemptRecord, out *engine.TaskOutput) error {
+	if out.Err == nil {
+		rec.Response = out.Response
+	}
 	if out.Stored != nil {
 		rec.Blob = out.Stored
 		return nil
@@ -144,21 +150,6 @@ func (w *worker) Load(ctx context.Context, in engine.ReadyInput) (engine.Upstrea
 		return engine.Upstream{Value: rec.Value}, nil
 	}
 	return engine.Upstream{}, fmt.Errorf("%w: the record at %d.%d holds no value", engine.ErrNotFound, in.At.Seq, in.At.N)
-}
-
-// Store implements engine.ValueStore.
-func (w *worker) Store(ctx context.Context, key engine.AttemptKey, from io.Reader) (*engine.BlobRef, error) {
-	name := blobName(key)
-	stored, err := w.cfg.Blobs.Write(ctx, name, from)
-	if err != nil {
-		return nil, err
-	}
-	return &engine.BlobRef{Name: name, Size: stored.Size, SHA256: stored.SHA256}, nil
-}
-
-// Open implements engine.ValueStore.
-func (w *worker) Open(ctx context.Context, ref *engine.BlobRef) (io.ReadCloser, error) {
-	return w.cfg.Blobs.Open(ctx, ref.Name)
 }
 
 func (w *worker) loadVariables(ctx context.Context, at engine.Pos) ([]byte, error) {

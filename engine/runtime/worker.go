@@ -306,7 +306,7 @@ func (w *worker) make(ctx context.Context, rt *engine.ReadyTask) *engine.Attempt
 	if stopped && out.Err != nil && !errors.Is(context.Cause(ctx), errCancelled) && !(in.Task.Unrepeatable && out.Err.Unknown) {
 		return nil
 	}
-	w.fill(ctx, rec, &out, prog.Retry, in.Task.Unrepeatable)
+	w.fill(ctx, rec, &out, prog.Retry, in.Task)
 	return rec
 }
 
@@ -333,6 +333,9 @@ func (w *worker) announce(ctx context.Context, rec *engine.AttemptRecord, at eng
 func execute(ctx context.Context, p engine.Program, in *engine.TaskInput) (out engine.TaskOutput) {
 	defer func() {
 		if r := recover(); r != nil {
+			if in.Task.Sensitive {
+				r = "it does not say how, since the task is sensitive"
+			}
 			out = engine.TaskOutput{Err: &engine.TaskError{Class: "panic", Message: fmt.Sprintf("the task type panicked: %v", r)}}
 		}
 	}()
@@ -349,6 +352,9 @@ func (w *worker) prepare(ctx context.Context, rt *engine.ReadyTask) (*engine.Tas
 		Key: rt.AttemptKey, Flow: prog.flow, Task: prog.task, Installation: w.cfg.installation(),
 		BatchID: rt.BatchID, ExecutionDate: rt.ExecutionDate.Time(), Worker: w.cfg.Worker,
 		Again: rt.Again, WaitingSince: rt.Waited.Time(),
+	}
+	if err := w.sealable(ctx, prog.task); err != nil {
+		return nil, nil, err
 	}
 	variables := rt.Variables
 	if rt.VariablesAt.Seq != 0 {
