@@ -27,6 +27,7 @@ type Config struct {
 	Breakers    *Breakers  // nil: none
 	Tokens      TokenStore // nil: OAuth2 tokens last as long as the process
 	Select      Selector   // nil: select is applied in this process, where nothing bounds its memory
+	Version     string     // of the program, for User-Agent; "" for none
 	Log         *slog.Logger
 
 	// Resolve looks up host names; nil means the system's resolver.
@@ -38,6 +39,7 @@ type TaskType struct {
 	cfg    Config
 	egress *guard
 	tokens *tokens
+	agent  string // the User-Agent of every request: "qarion/1.2.3"
 
 	mu    sync.Mutex
 	pools map[tlsOptions]*clients
@@ -57,7 +59,10 @@ func New(cfg Config) (*TaskType, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &TaskType{cfg: cfg, egress: g, pools: map[tlsOptions]*clients{}}
+	t := &TaskType{cfg: cfg, egress: g, pools: map[tlsOptions]*clients{}, agent: "qarion"}
+	if cfg.Version != "" {
+		t.agent += "/" + cfg.Version
+	}
 	t.tokens = newTokens(cfg.Tokens, engine.Logger(cfg.Log))
 	return t, nil
 }

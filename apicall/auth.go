@@ -109,7 +109,7 @@ func (a *attempt) authenticate(ctx context.Context) error {
 		return &classifiedError{classCredential, err}
 	}
 	if o, ok := a.auth.(*oauth2Auth); ok {
-		o.way = a.prog.client
+		o.way, o.agent = a.prog.client, a.prog.t.agent
 	}
 	a.out.Details.Credential = cred.ID + " (" + cred.Type + ")"
 	a.vars.secrets = append(a.vars.secrets, cred.Secrets()...)

@@ -28,6 +28,7 @@ type oauth2Auth struct {
 	cred   engine.Credential
 	grant  grant
 	way    *clients // the way out to the token endpoint
+	agent  string   // the User-Agent there
 }
 
 // grant is how a token is asked for.
@@ -114,7 +115,7 @@ func (o *oauth2Auth) fetch(ctx context.Context, refresh string) (Token, error) {
 			conf.EndpointParams[k] = v
 		}
 	}
-	answers := &tokenAnswers{path: field(o.cred, "token_path")}
+	answers := &tokenAnswers{agent: o.agent, path: field(o.cred, "token_path")}
 	tok, err := conf.Token(context.WithValue(ctx, oauth2.HTTPClient, tokenClient(o.way, answers)))
 	if err != nil {
 		if answers.odd && strings.HasPrefix(err.Error(), "oauth2:") && !isRetrieve(err) {

@@ -153,7 +153,7 @@ func plainIP(ip netip.Addr) netip.Addr {
 // dial returns a dialer that checks each resolved address right before it is
 // connected to. A proxy is an address of the flow file; the host behind it is
 // checked before the proxy is asked (see checkProxied).
-func (g *guard) dial(d *net.Dialer, trusted bool, proxy *url.URL) dialFunc {
+func (g *guard) dial(d *net.Dialer, trusted bool) dialFunc {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		host, port, err := net.SplitHostPort(addr)
 		if err != nil {
@@ -165,7 +165,7 @@ func (g *guard) dial(d *net.Dialer, trusted bool, proxy *url.URL) dialFunc {
 			if err != nil {
 				return err
 			}
-			return g.check(host, port, ap.Addr(), trusted || proxy != nil)
+			return g.check(host, port, ap.Addr(), trusted)
 		}
 		conn, err := dialer.DialContext(ctx, network, addr)
 		if err != nil {

@@ -35,6 +35,13 @@ func classOf(err error, other string) string {
 // server may have seen it.
 func (a *attempt) classify(ctx context.Context, err error) failure {
 	f := failure{sent: a.wire.sent(), done: a.moved}
+	if why := proxyTrouble(err); why != nil {
+		var refusal *proxyRefusal
+		if errors.As(why, &refusal) {
+			return failure{class: classConnect, status: refusal.status, done: a.moved}
+		}
+		f.sent, err = false, why // what was sent was for the proxy
+	}
 	var (
 		egress *egressError
 		dns    *net.DNSError
@@ -129,11 +136,14 @@ func (a *attempt) message(ctx context.Context, f failure, err error) string {
 	if errors.As(err, &egress) {
 		return egress.Error()
 	}
+	if why := proxyTrouble(err); why != nil && f.class != classCancelled && f.class != classTimeout {
+		return "proxy " + a.proxyHost(ctx) + ": " + a.proxyText(f, why)
+	}
 	switch f.class {
 	case classCancelled:
 		return "cut off: " + context.Cause(ctx).Error()
 	case classTimeout:
-		return fmt.Sprintf("timeout after %s, %s", round(a.prog.props.timeout), a.progress(f))
+		return fmt.Sprintf("timeout after %s, %s", round(a.prog.props.timeout), a.progress(ctx, f))
 	case classDNS:
 		return "no address for host " + a.target.url.Hostname()
 	case classConnect:
@@ -157,14 +167,33 @@ func (a *attempt) message(ctx context.Context, f failure, err error) string {
 }
 
 // progress says how far an attempt came before its time was up.
-func (a *attempt) progress(f failure) string {
+func (a *attempt) progress(ctx context.Context, f failure) string {
 	switch {
 	case a.out.Details.StatusCode != 0:
 		return "the response body is incomplete"
 	case f.sent:
 		return "no response headers"
 	}
+	if a.props().proxy != "" {
+		return "no connection through the proxy " + a.proxyHost(ctx)
+	}
 	return "no connection"
+}
+
+// proxyText says what went wrong on the way to the proxy.
+func (a *attempt) proxyText(f failure, why error) string {
+	var dns *net.DNSError
+	switch {
+	case errors.Is(why, syscall.ECONNREFUSED):
+		return "connection refused"
+	case errors.As(why, &dns):
+		return "no address for this host"
+	case isTimeout(why):
+		return "no connection within " + round(a.prog.props.connectTimeout)
+	case f.class == classTLS:
+		return "TLS: " + innermost(why)
+	}
+	return innermost(why)
 }
 
 // innermost is the last cause of an error: what happened, without the layers

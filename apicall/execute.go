@@ -56,6 +56,10 @@ func (p *program) Execute(ctx context.Context, in *engine.TaskInput) engine.Task
 func (a *attempt) call(ctx context.Context) engine.TaskOutput {
 	ctx, cancel := context.WithTimeoutCause(ctx, a.props().timeout, errTimeout)
 	defer cancel()
+	ctx, err := a.throughProxy(ctx)
+	if err != nil {
+		return a.failed(ctx, a.classify(ctx, err), err)
+	}
 	if err := a.authenticate(ctx); err != nil {
 		return a.failed(ctx, a.classify(ctx, err), err)
 	}
@@ -133,6 +137,9 @@ func (a *attempt) failed(ctx context.Context, f failure, err error) engine.TaskO
 	e := &engine.TaskError{Class: f.class, Message: cut(message, engine.MaxErrorText), Retryable: p.props.retryable(f)}
 	// The run or the node ended the call: whether it arrived is not known.
 	e.Unknown = f.sent && ctx.Err() != nil && !errors.Is(context.Cause(ctx), errTimeout)
+	if f.class == classConnect && f.status != 0 {
+		d.Hint = p.props.proxyHint(f.status)
+	}
 	if p.props.asks && f.sent && f.lost() {
 		e.Ask, e.Retryable = true, false
 		d.NotRetried = `on_lost = "ask"`

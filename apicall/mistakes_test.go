@@ -53,6 +53,7 @@ var fine = map[string]string{
 	"client_cert":         "empty",
 	"client_key":          "empty",
 	"proxy":               "empty",
+	"proxy_credential_id": "text, empty",
 	"response_charset":    "empty",
 	"csv_header":          "true",
 	"xml_prefixes":        "true",
@@ -85,7 +86,7 @@ func TestPrepare_OneErrorPerMistake(t *testing.T) {
 	}
 	// What some properties need beside them, so that nothing else is wrong.
 	beside := map[string][]any{
-		"credential_id": {"auth_type", "basic"}, "auth_type": {"credential_id", "shop"}, "xcom_pull_key": {"xcom_pull", []any{"up"}},
+		"credential_id": {"auth_type", "basic"}, "proxy_credential_id": {"proxy", "http://127.0.0.1:3128"}, "auth_type": {"credential_id", "shop"}, "xcom_pull_key": {"xcom_pull", []any{"up"}},
 		"csv_delimiter": {"response_format", "csv"}, "csv_header": {"response_format", "csv"},
 		"xml_prefixes": {"response_format", "xml"}, "xml_lists": {"response_format", "xml"}, "response_charset": {"response_format", "text"},
 		"body": {"operation", "post"}, "body_format": {"operation", "post", "body", value.MapOf("a", "b")},

@@ -19,22 +19,23 @@ import (
 // program is a prepared api_call, shared by all attempts: nothing changes but
 // the redactor that the last attempt used.
 type program struct {
-	t         *TaskType
-	props     *props
-	needs     engine.Needs
-	url       *jinja.Template
-	headers   []namedTemplate
-	params    []namedValue
-	body      *template // nil: no body, or a multipart one
-	multipart []partTemplate
-	folder    string // where the flow's file is; "" when it has none
-	key       *jinja.Template
-	creds     []credentialRef
-	fixed     fixed
-	answered  bool // some task reads this one's resp_ document
-	client    *clients
-	hides     atomic.Pointer[redactor]
-	keyRead   map[string]bool // names of which a template reads xcom_pull_key's key
+	t          *TaskType
+	props      *props
+	needs      engine.Needs
+	url        *jinja.Template
+	headers    []namedTemplate
+	params     []namedValue
+	body       *template // nil: no body, or a multipart one
+	multipart  []partTemplate
+	folder     string // where the flow's file is; "" when it has none
+	key        *jinja.Template
+	creds      []credentialRef
+	proxyCreds []credentialRef // those in proxy, in their order
+	fixed      fixed
+	answered   bool // some task reads this one's resp_ document
+	client     *clients
+	hides      atomic.Pointer[redactor]
+	keyRead    map[string]bool // names of which a template reads xcom_pull_key's key
 }
 
 type namedTemplate struct {
@@ -77,6 +78,7 @@ func (t *TaskType) Prepare(flow *engine.Flow, task *engine.Task) (engine.Program
 			c.problem("select", "bad-jq", "select: %v", err)
 		}
 	}
+	c.compileProxy(p.proxy)
 	if prog.client, err = t.clients(p.tls); err != nil {
 		key, _, _ := strings.Cut(err.Error(), ":")
 		c.problem(key, "unreadable", "%v", err)
@@ -128,6 +130,9 @@ func (p *program) describe(c *compiler) engine.Needs {
 	}
 	if p.props.credentialID != "" {
 		n.Credentials = append(n.Credentials, engine.NameUse{Name: p.props.credentialID, Path: []string{"properties", "credential_id"}})
+	}
+	if p.props.proxyCredential != "" {
+		n.Credentials = append(n.Credentials, engine.NameUse{Name: p.props.proxyCredential, Path: []string{"properties", "proxy_credential_id"}})
 	}
 	for _, ref := range c.creds {
 		n.Credentials = append(n.Credentials, engine.NameUse{Name: ref.id, Path: ref.path})

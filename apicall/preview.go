@@ -273,14 +273,12 @@ func (p *program) policy() string {
 
 // retried lists what the retry table allows for this request.
 func (p *props) retried() string {
-	what := "no connection, 429, 503"
-	if safe(p.operation) || p.keyed {
-		what += ", timeouts, broken connections, 408, 425, 500, 502, 504"
-	} else {
-		what += ", broken connections, 5xx"
-	}
 	list := func(codes []int) string {
 		return strings.Trim(strings.Join(strings.Fields(fmt.Sprint(codes)), ", "), "[]")
+	}
+	what := "no connection, broken connections, " + list(retriedStatuses)
+	if !p.unrepeatable() {
+		what += ", timeouts"
 	}
 	if len(p.retryOn) > 0 {
 		what += ", " + list(p.retryOn)

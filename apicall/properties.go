@@ -79,7 +79,8 @@ var properties = []Property{
 	{"ca_file", "string", "", "PEM file of certificate authorities to trust"},
 	{"client_cert", "string", "", "PEM file of the client certificate"},
 	{"client_key", "string", "", "PEM file of its key"},
-	{"proxy", "string", "", "http or https address of a proxy"},
+	{"proxy", "string", "", "http or https address of a proxy; may hold ${credential:ID.field}"},
+	{"proxy_credential_id", "string", "", "a basic_auth credential that the proxy gets to see"},
 }
 
 // Table returns the property table, for documentation.
@@ -134,7 +135,7 @@ type props struct {
 	redirects                  int   // 0: none are followed
 	sameMethod                 bool  // those that change the method are refused
 	tls                        tlsOptions
-	proxy                      string
+	proxy, proxyCredential     string
 }
 
 func propertyNames() []string {
@@ -164,7 +165,6 @@ func readProperties(task *engine.Task) (*props, *reader) {
 		handling: r.word("response_handling", "store", handlings),
 		storeAs:  r.word("store_as", "value", storages),
 		selects:  r.text("select", ""),
-		proxy:    r.text("proxy", ""),
 	}
 	p.method = strings.ToUpper(p.operation)
 	p.connectTimeout = r.span("connect_timeout", min(DefaultConnectTimeout, p.timeout), time.Millisecond)
@@ -178,6 +178,7 @@ func readProperties(task *engine.Task) (*props, *reader) {
 	r.readRetry(p)
 	r.readKey(p)
 	r.readBreaker(p)
+	r.readProxy(p)
 	p.tls = tlsOptions{
 		skipVerify: !r.flag("verify_tls", true), caFile: r.text("ca_file", ""),
 		cert: r.text("client_cert", ""), key: r.text("client_key", ""), proxy: p.proxy, connectTimeout: p.connectTimeout,

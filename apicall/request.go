@@ -14,8 +14,6 @@ import (
 	"github.com/qarion/qarion/internal/value"
 )
 
-const userAgent = "qarion"
-
 // fixed holds the parts of a task's request that no template changes. They are
 // made once, when the flow is loaded, and shared by all attempts.
 type fixed struct {
@@ -40,7 +38,7 @@ func (p *program) fix() (path string, err error) {
 			return "body", err
 		}
 	}
-	h := http.Header{"User-Agent": {userAgent}, "Accept-Encoding": {"gzip"}}
+	h := http.Header{"User-Agent": {p.t.agent}, "Accept-Encoding": {"gzip"}}
 	if p.props.storeAs == "object" {
 		h["Accept-Encoding"] = identity // half of a compressed stream could not be gone on with
 	}

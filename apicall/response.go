@@ -1,6 +1,7 @@
 package apicall
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -105,12 +106,8 @@ func (a *attempt) take(ctx context.Context, resp *http.Response, body []byte) *u
 		doc.why = "it is not what its content type says"
 	}
 	a.note(doc.why)
-	if bad := a.props().rules.violations(&doc, a.hides()); len(bad) > 0 {
-		for i, v := range bad {
-			bad[i] = cut(a.redactor().values(v), maxViolation)
-		}
-		a.out.Details.Validation = bad
-		return &unfit{failure{class: classValidation, status: resp.StatusCode, sent: true}, errors.New(checksFailed(resp.StatusCode, bad)), doc}
+	if bad := a.breaches(&doc); len(bad) > 0 {
+		return &unfit{failure{class: classValidation, status: resp.StatusCode, sent: true}, errors.New(statusText(resp.StatusCode) + ", " + checksFailed(bad)), doc}
 	}
 	if a.props().selects != "" {
 		picked, err := a.pick(ctx, &doc)
@@ -126,11 +123,39 @@ func (a *attempt) take(ctx context.Context, resp *http.Response, body []byte) *u
 // maxViolation bounds one failed check in the operation log, in bytes.
 const maxViolation = 300
 
-func checksFailed(status int, bad []string) string {
-	if len(bad) == 1 {
-		return fmt.Sprintf("%s, 1 check failed: %s", statusText(status), bad[0])
+// breaches holds a document against the rules of the flow and tells every
+// breach in the operation's details.
+func (a *attempt) breaches(doc *document) []string {
+	bad := a.props().rules.violations(doc, a.hides())
+	for i, v := range bad {
+		bad[i] = cut(a.redactor().values(v), maxViolation)
 	}
-	return fmt.Sprintf("%s, %d checks failed: %s", statusText(status), len(bad), bad[0])
+	a.out.Details.Validation = bad
+	return bad
+}
+
+func checksFailed(bad []string) string {
+	if len(bad) == 1 {
+		return "1 check failed: " + bad[0]
+	}
+	return fmt.Sprintf("%d checks failed: %s", len(bad), bad[0])
+}
+
+// otherBreaches are what else is wrong with an answer whose status was not
+// expected. A success should have been what the flow wants; the body of an
+// error or a redirect is something else by its nature.
+func (a *attempt) otherBreaches(resp *http.Response, body []byte) string {
+	if resp.StatusCode < 200 || resp.StatusCode >= 300 || a.props().handling == "ignore" {
+		return ""
+	}
+	doc, err := readDocument(a.props(), body, resp.Header.Get("Content-Type"))
+	if err != nil {
+		return "; " + a.quiet(err, "the response is not "+a.props().responseFormat).Error()
+	}
+	if bad := a.breaches(&doc); len(bad) > 0 {
+		return "; " + checksFailed(bad)
+	}
+	return ""
 }
 
 // accepted decides about a status: below 400, unless the flow names what it
@@ -150,13 +175,25 @@ func (a *attempt) accepted(status int) bool {
 // refused is an answer that says no.
 func (a *attempt) refused(ctx context.Context, resp *http.Response, body []byte) engine.TaskOutput {
 	a.excerpt(resp, body)
-	a.out.Details.Hint = a.refusedHint(resp.StatusCode)
-	text := statusText(resp.StatusCode)
+	a.out.Details.Hint = cmp.Or(a.props().proxyHint(resp.StatusCode), a.refusedHint(resp.StatusCode))
+	text := statusText(resp.StatusCode) + a.perhapsProxy(ctx, resp)
 	if r := a.props().rules; r.names() {
-		text += ", expected " + joinInts(r.statuses)
+		text += ", expected " + joinInts(r.statuses) + a.otherBreaches(resp, body)
 	}
 	out := a.failed(ctx, failure{class: classStatus, status: resp.StatusCode, sent: true, done: a.moved}, errors.New(text))
 	return a.waitAsAsked(out, resp)
+}
+
+// perhapsProxy names the proxy in a status that may be its own: over http, the
+// answers of the host and those of the proxy look the same.
+func (a *attempt) perhapsProxy(ctx context.Context, resp *http.Response) string {
+	switch resp.StatusCode {
+	case 407, 502, 503, 504:
+		if a.props().proxy != "" && resp.Request.URL.Scheme == "http" {
+			return " through the proxy " + a.proxyHost(ctx)
+		}
+	}
+	return ""
 }
 
 func statusText(code int) string {

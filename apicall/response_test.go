@@ -77,4 +77,21 @@ func TestValidation_ReportsEveryViolation(t *testing.T) {
 	if out.Err == nil || out.Err.Message != "200 OK, expected 204" {
 		t.Errorf("status: %+v", out.Err)
 	}
+	// An unexpected status hides no other breach.
+	rules.Set("expected_status_code", int64(201))
+	out = call(t, value.MapOf("url", s.URL, "response_validation", rules))
+	if out.Err == nil || out.Err.Class != "status" || out.Err.Message != "200 OK, expected 201; 10 checks failed: "+want[0] {
+		t.Errorf("got %+v", out.Err)
+	}
+	if got, exp := strings.Join(out.Details.Validation, "\n"), strings.Join(want, "\n"); got != exp {
+		t.Errorf("got\n%s\nwant\n%s", got, exp)
+	}
+	refuses := handler(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(422)
+		_, _ = w.Write([]byte(`{"error":"x"}`))
+	})
+	out = call(t, value.MapOf("url", refuses.URL, "response_validation", rules))
+	if out.Err == nil || out.Err.Message != "422 Unprocessable Entity, expected 201" || out.Details.Validation != nil {
+		t.Errorf("the body of an error was held against the rules for the answer: %+v", out.Err)
+	}
 }

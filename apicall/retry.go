@@ -66,7 +66,7 @@ func Classes() []Class { return slices.Clone(classes) }
 // failure is what the retry table looks at.
 type failure struct {
 	class  string
-	status int  // of the answer, for classStatus
+	status int  // of the answer, for classStatus; of the proxy that refused, for classConnect
 	sent   bool // the request, or a part of it, may have reached the server
 	again  bool // of a credential: another attempt may find it mended
 	done   bool // the server has carried it out, and only its answer is missing
@@ -91,7 +91,9 @@ func (p *props) retryable(f failure) bool {
 		return false
 	}
 	switch f.class {
-	case classConnect, classDNS, classBody, classStore:
+	case classConnect:
+		return f.status == 0 || slices.Contains(retriedStatuses, f.status)
+	case classDNS, classBody, classStore:
 		return true
 	case classTimeout:
 		return repeatable || !f.sent // nothing sent is no connection
@@ -123,7 +125,7 @@ func (p *props) whyNot(f failure) string {
 	switch {
 	case f.done && p.unrepeatable():
 		return "the " + p.operation + " was answered by a redirect and has no idempotency_key"
-	case f.class == classStatus:
+	case f.class == classStatus, f.status != 0 && f.class == classConnect:
 		return strconv.Itoa(f.status) + " is not retried"
 	case f.class == classTimeout && f.sent:
 		return "a " + p.operation + " without idempotency_key is not repeated after a timeout"

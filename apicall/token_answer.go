@@ -22,14 +22,17 @@ const maxTokenAnswer = 1 << 20
 // life that is text, has a fraction or is empty, a token in another place. Such
 // an answer is put into the form that the OAuth2 library reads.
 type tokenAnswers struct {
-	next http.RoundTripper
-	path string   // of the token in the answer, where it is not access_token
-	came []string // the names in an answer that had no token
-	odd  bool     // there was such an answer
+	next  http.RoundTripper
+	agent string   // the User-Agent of the request
+	path  string   // of the token in the answer, where it is not access_token
+	came  []string // the names in an answer that had no token
+	odd   bool     // there was such an answer
 }
 
 // RoundTrip implements http.RoundTripper.
 func (t *tokenAnswers) RoundTrip(req *http.Request) (*http.Response, error) {
+	req = req.Clone(req.Context()) // a RoundTripper changes none
+	req.Header.Set("User-Agent", t.agent)
 	resp, err := t.next.RoundTrip(req)
 	if err != nil || resp.StatusCode < 200 || resp.StatusCode > 299 {
 		return resp, err

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"sync"
 	"time"
@@ -70,19 +69,18 @@ func (t *TaskType) clients(opts tlsOptions) (*clients, error) {
 	if err != nil {
 		return nil, err
 	}
-	proxy, err := proxyURL(opts.proxy)
-	if err != nil {
+	if err := checkProxyURL(opts.proxy); err != nil {
 		return nil, err
 	}
-	c := &clients{trusted: t.transport(opts, conf, proxy, true), guarded: t.transport(opts, conf, proxy, false)}
+	c := &clients{trusted: t.transport(opts, conf, true), guarded: t.transport(opts, conf, false)}
 	t.pools[opts] = c
 	return c, nil
 }
 
-func (t *TaskType) transport(opts tlsOptions, conf *tls.Config, proxy *url.URL, trusted bool) *http.Transport {
+func (t *TaskType) transport(opts tlsOptions, conf *tls.Config, trusted bool) *http.Transport {
 	dialer := &net.Dialer{Timeout: opts.connectTimeout, KeepAlive: 30 * time.Second}
 	tr := &http.Transport{
-		DialContext:            t.egress.dial(dialer, trusted, proxy),
+		DialContext:            t.egress.dial(dialer, trusted || opts.proxy != ""),
 		TLSClientConfig:        conf.Clone(),
 		TLSHandshakeTimeout:    opts.connectTimeout,
 		MaxIdleConns:           0,
@@ -96,21 +94,11 @@ func (t *TaskType) transport(opts tlsOptions, conf *tls.Config, proxy *url.URL, 
 		WriteBufferSize:        4 << 10,
 		ReadBufferSize:         4 << 10,
 	}
-	if proxy != nil { // by setting only: HTTP_PROXY would pass by the egress guard
-		tr.Proxy = http.ProxyURL(proxy)
+	if opts.proxy != "" { // by setting only: HTTP_PROXY would pass by the egress guard
+		tr.Proxy, tr.OnProxyConnectResponse = proxyOf, onProxyAnswer
+		tr.ProxyConnectHeader = http.Header{"User-Agent": {t.agent}}
 	}
 	return tr
-}
-
-func proxyURL(s string) (*url.URL, error) {
-	if s == "" {
-		return nil, nil
-	}
-	u, err := parseURL(s)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("proxy: want an address such as http://proxy.example.com:3128")
-	}
-	return u, nil
 }
 
 func (o tlsOptions) config() (*tls.Config, error) {

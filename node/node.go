@@ -178,7 +178,7 @@ func (n *Node) openTypes(context.Context) (err error) {
 	n.selects = jq.Open(jq.Config{})
 	n.calls, err = apicall.New(apicall.Config{
 		Slots: n.cfg.Slots, Egress: apicall.Egress{Allow: n.cfg.Allow}, Breakers: n.breakers,
-		Credentials: n.secrets, Tokens: n.secrets, Select: n.selects, Log: n.log,
+		Credentials: n.secrets, Tokens: n.secrets, Select: n.selects, Version: n.cfg.Version, Log: n.log,
 	})
 	if err == nil {
 		n.Types = Types(n.calls)
