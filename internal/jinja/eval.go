@@ -49,6 +49,12 @@ type state struct {
 	scope *scope   // nil until something is assigned
 	out   *sink
 
+	// mutated are the origins of all that was put into lists and mappings that
+	// the template made, touched whether one was read since the expression began
+	// (see state.value).
+	mutated value.Origin
+	touched bool
+
 	// spilled are the origins of what was read from namespaces by other ways
 	// than their names: whatever is written from then on has them.
 	spilled value.Origin
@@ -254,12 +260,12 @@ func (s *state) args(what string, a *arguments) *args {
 	}
 	if a.starStar != nil {
 		v := a.starStar.eval(s)
-		m, ok := v.v.(*value.Map)
+		m, ok := asMapping(v.v)
 		if !ok {
 			s.fail("%s: what follows ** must be a mapping", what)
 		}
-		for k, e := range m.All() {
-			out.names, out.named = append(out.names, k), append(out.named, e)
+		for k, e := range m.all() {
+			out.names, out.named = append(out.names, s.wantText(what, k)), append(out.named, e)
 		}
 		out.o |= v.o
 	}

@@ -48,11 +48,7 @@ func (s *state) attribute(written expr, x any, name string) any {
 	if m := s.method(x, name); m != nil {
 		return m
 	}
-	u := &undefined{name: path(written, name)}
-	if m, ok := x.(*value.Map); ok {
-		u.available = m.Keys()
-	}
-	return u
+	return &undefined{name: path(written, name), available: textKeys(x)}
 }
 
 // bytesAttribute is what can be read of bytes without looking into them.
@@ -117,6 +113,9 @@ func (s *state) item(written expr, x, k any, shown bool) any {
 		s.hashable(k)
 		if v, found := d.get(s, k); found {
 			return v
+		}
+		if !isText || s.method(x, key) == nil {
+			return &undefined{name: path(written, s.short(k, shown)), available: textKeys(x)}
 		}
 	}
 	if b, ok := x.(*value.Bytes); ok && isText {
@@ -233,7 +232,7 @@ func (s *state) slice(x, from, to, step any) any {
 		s.fail("a %s has no parts: [from:to] needs text or a list", typeName(x))
 	}
 	start, end, by := s.bounds(len(items), from, to, step)
-	out := []any{}
+	var out []any
 	for i := start; by > 0 && i < end || by < 0 && i > end; i += by {
 		s.step(1)
 		out = append(out, items[i])
@@ -241,7 +240,7 @@ func (s *state) slice(x, from, to, step any) any {
 	if _, ok := x.(tuple); ok {
 		return tuple(out)
 	}
-	return out
+	return &list{out}
 }
 
 // sliceText is a part of a text, by characters.

@@ -13,6 +13,7 @@ func (n *name) eval(s *state) val {
 	s.step(1)
 	if s.scope != nil {
 		if v, ok := s.scope.find(n.id); ok {
+			s.touched = s.touched || reaches(v.v)
 			return v
 		}
 	}
@@ -40,7 +41,7 @@ func (s *state) defined(x expr) val {
 
 func (l *listExpr) eval(s *state) val {
 	items, o := s.all(l.items)
-	return val{items, o}
+	return val{&list{items}, o}
 }
 
 func (t *tupleExpr) eval(s *state) val {
@@ -49,28 +50,13 @@ func (t *tupleExpr) eval(s *state) val {
 }
 
 func (d *dictExpr) eval(s *state) val {
-	m := value.NewMap(len(d.keys))
-	var mixed *dict // from the first key on that is no text
+	m := &dict{}
 	var o value.Origin
 	for i := range d.keys {
 		k, v := s.defined(d.keys[i]), s.defined(d.values[i])
 		o |= k.o | v.o
-		key, isText := asText(k.v)
-		if !isText && mixed == nil {
-			s.hashable(k.v)
-			mixed = &dict{}
-			for k, v := range m.All() {
-				mixed.set(s, k, v)
-			}
-		}
-		if mixed != nil {
-			mixed.set(s, k.v, v.v)
-			continue
-		}
-		m.Set(key, v.v)
-	}
-	if mixed != nil {
-		return val{mixed, o}
+		s.hashable(k.v)
+		m.set(s, k.v, v.v)
 	}
 	return val{m, o}
 }
@@ -241,7 +227,7 @@ func (s *state) join(a, b any) (any, bool) {
 	if _, ok := a.(tuple); ok {
 		return tuple(out), true
 	}
-	return out, true
+	return &list{out}, true
 }
 
 // repeat is a text or sequence, n times.
@@ -279,5 +265,5 @@ func (s *state) repeat(v, n any) (any, bool) {
 	if _, ok := v.(tuple); ok {
 		return tuple(out), true
 	}
-	return out, true
+	return &list{out}, true
 }

@@ -9,11 +9,11 @@ import (
 func (t *text) exec(s *state) { s.write(Piece{Text: t.s, Literal: true}) }
 
 func (o *output) exec(s *state) {
-	v := o.x.eval(s)
+	v := s.value(o.x)
 	text := s.str(v.v)
 	p := Piece{Text: text, Origin: v.o, Path: o.path}
 	if s.out.apart {
-		if data, ok := plain(v.v); ok {
+		if data, ok := s.plain(v.v); ok {
 			p.Value = data
 		} else {
 			p.Value = text
@@ -21,6 +21,8 @@ func (o *output) exec(s *state) {
 	}
 	s.write(p)
 }
+
+func (d *doStmt) exec(s *state) { s.value(d.x) }
 
 func (i *ifStmt) exec(s *state) {
 	for n, c := range i.conds {
@@ -33,13 +35,16 @@ func (i *ifStmt) exec(s *state) {
 }
 
 func (f *forStmt) exec(s *state) {
-	v := f.iter.eval(s)
+	v := s.value(f.iter)
 	f.over(s, v, 0)
 }
 
 // over runs the loop over a value; depth counts recursive calls.
 func (f *forStmt) over(s *state, v val, depth int) {
 	items := s.iterate(v.v)
+	if _, made := v.v.(*list); made {
+		items = slices.Clone(items) // the body may change it; what is gone through is as it was
+	}
 	if f.cond != nil {
 		items = f.filter(s, items, v.o)
 	}
@@ -116,7 +121,7 @@ func (t *setTarget) set(s *state, v val) {
 }
 
 func (st *setStmt) exec(s *state) {
-	v := st.x.eval(s)
+	v := s.value(st.x)
 	if !st.unpack {
 		st.targets[0].set(s, v)
 		return
@@ -144,7 +149,7 @@ func (s *state) through(filters []*filterExpr, v val) val {
 func (w *withStmt) exec(s *state) {
 	vals := make([]val, len(w.values))
 	for i, x := range w.values {
-		vals[i] = x.eval(s)
+		vals[i] = s.value(x)
 	}
 	s.within(s.scope, func() {
 		for i, t := range w.targets {
@@ -194,7 +199,7 @@ func (m *macro) bind(s *state, a *args) {
 		pos, rest = pos[:len(d.params)], pos[len(d.params):]
 	}
 	given := slices.Clone(pos)
-	extra := value.NewMap(0)
+	extra := &dict{}
 	named := map[string]any{}
 	for i, n := range a.names {
 		switch at := slices.Index(d.params, n); {
@@ -205,7 +210,7 @@ func (m *macro) bind(s *state, a *args) {
 		case n == "caller" || !d.kwargs:
 			s.fail("macro %q has no argument %q", d.name, n)
 		default:
-			extra.Set(n, a.named[i])
+			extra.set(s, n, a.named[i])
 		}
 	}
 	for i, n := range d.params {

@@ -18,7 +18,7 @@ type getter struct {
 
 // getter makes one from an argument; without argument it gives the item itself.
 func (s *state) getter(a *args, attribute, missing any, fold bool) *getter {
-	g := &getter{missing: missing, fold: fold, shown: a.o == 0}
+	g := &getter{missing: missing, fold: fold, shown: s.quotable(a.o)}
 	switch at := attribute.(type) {
 	case absent, nil:
 	case int64:
@@ -60,7 +60,7 @@ func lengthFilter(s *state, v any, a *args) any {
 
 func listFilter(s *state, v any, a *args) any {
 	a.bind(s, 0)
-	return slices.Clone(s.iterate(v))
+	return &list{slices.Clone(s.iterate(v))}
 }
 
 func itemsFilter(s *state, v any, a *args) any {
@@ -157,7 +157,7 @@ func (s *state) filter(a *args) filterFunc {
 	name := s.wantText("the name of a filter", a.pos[0])
 	f, ok := s.lang.filters[name]
 	if !ok {
-		s.fail("unknown filter %q%s", s.short(name, a.o == 0), orNearest(name, s.lang.filterNames()))
+		s.fail("unknown filter %q%s", s.short(name, s.quotable(a.o)), orNearest(name, s.lang.filterNames()))
 	}
 	return func(s *state, v any, a *args) any {
 		if u, no := v.(*undefined); no && !takesUndefined[name] {
@@ -185,7 +185,7 @@ func selectFilter(keep, byAttribute bool) filterFunc {
 			name := s.wantText("the name of a test", pos.pos[0])
 			f, ok := s.lang.tests[name]
 			if !ok {
-				s.fail("unknown test %q%s", s.short(name, a.o == 0), orNearest(name, s.lang.testNames()))
+				s.fail("unknown test %q%s", s.short(name, s.quotable(a.o)), orNearest(name, s.lang.testNames()))
 			}
 			check, pos = f, pos.rest(1)
 		}
@@ -248,7 +248,7 @@ func sortFilter(s *state, v any, a *args) any {
 			keys[i] = append(keys[i], g.get(s, item))
 		}
 	}
-	return s.sorted(items, keys, s.truth(or(p[0], false)))
+	return &list{s.sorted(items, keys, s.truth(or(p[0], false)))}
 }
 
 func dictsortFilter(s *state, v any, a *args) any {
@@ -270,7 +270,7 @@ func dictsortFilter(s *state, v any, a *args) any {
 		}
 		keys[i] = []any{k}
 	}
-	return s.sorted(pairs, keys, s.truth(or(p[2], false)))
+	return &list{s.sorted(pairs, keys, s.truth(or(p[2], false)))}
 }
 
 func groupbyFilter(s *state, v any, a *args) any {
@@ -288,13 +288,14 @@ func groupbyFilter(s *state, v any, a *args) any {
 		k := g.get(s, item)
 		if n := len(out); n > 0 && s.equal(last, k) {
 			group := out[n-1].(tuple)
-			group[1] = append(group[1].([]any), item)
+			rows := group[1].(*list)
+			rows.items = append(rows.items, item)
 			continue
 		}
 		last = k
-		out = append(out, tuple{plainly.get(s, item), []any{item}})
+		out = append(out, tuple{plainly.get(s, item), &list{[]any{item}}})
 	}
-	return out
+	return &list{out}
 }
 
 func uniqueFilter(s *state, v any, a *args) any {
@@ -306,7 +307,7 @@ func uniqueFilter(s *state, v any, a *args) any {
 	for _, item := range s.iterate(v) {
 		k := g.get(s, item)
 		switch k := k.(type) {
-		case []any, *value.Map, *dict:
+		case []any, *list, *value.Map, *dict:
 			s.fail("a %s cannot be made unique", typeName(k))
 		case *undefined:
 			s.undefined(k)
@@ -369,7 +370,7 @@ func batchFilter(s *state, v any, a *args) any {
 	var row []any
 	for _, item := range s.iterate(v) {
 		if len(row) == n && row != nil {
-			out = append(out, row)
+			out = append(out, &list{row})
 			row = nil
 		}
 		row = append(row, item)
@@ -381,7 +382,7 @@ func batchFilter(s *state, v any, a *args) any {
 				row = append(row, fill)
 			}
 		}
-		out = append(out, row)
+		out = append(out, &list{row})
 	}
 	return out
 }
@@ -405,13 +406,10 @@ func sliceFilter(s *state, v any, a *args) any {
 			end++
 		}
 		part := slices.Clone(items[at:end])
-		if part == nil {
-			part = []any{}
-		}
 		if fill := or(p[1], nil); fill != nil && i >= extra {
 			part = append(part, fill)
 		}
-		out = append(out, part)
+		out = append(out, &list{part})
 		at = end
 	}
 	return out
@@ -424,5 +422,5 @@ func attrFilter(s *state, v any, a *args) any {
 	if m := s.method(v, n); m != nil {
 		return m
 	}
-	return &undefined{name: "the attribute " + s.short(n, a.o == 0)}
+	return &undefined{name: "the attribute " + s.short(n, s.quotable(a.o))}
 }

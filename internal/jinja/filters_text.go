@@ -6,8 +6,6 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
-
-	"github.com/qarion/qarion/internal/value"
 )
 
 // textFilter is a filter that turns text into text.
@@ -102,9 +100,9 @@ func formatFilter(s *state, v any, a *args) any {
 		s.fail("the filter \"format\" takes values or names, not both")
 	}
 	if len(a.names) > 0 {
-		m := value.NewMap(len(a.names))
+		m := &dict{}
 		for i, n := range a.names {
-			m.Set(n, a.named[i])
+			m.set(s, n, a.named[i])
 		}
 		return s.percent(s.str(v), m, v)
 	}
@@ -182,15 +180,16 @@ func striptagsFilter(s *state, v any, a *args) any {
 
 func xmlattrFilter(s *state, v any, a *args) any {
 	p := a.bind(s, 0, "autospace")
-	m, ok := v.(*value.Map)
+	m, ok := asMapping(v)
 	if !ok {
 		s.fail("the filter \"xmlattr\" wants a mapping, got %s", typeName(v))
 	}
 	var out []string
-	for k, e := range m.All() {
+	for key, e := range m.all() {
 		if e == nil {
 			continue
 		}
+		k := s.str(key)
 		if strings.ContainsAny(k, " \t\n\f\r/>=") {
 			s.fail("the filter \"xmlattr\" got a name with a character that no attribute may have")
 		}

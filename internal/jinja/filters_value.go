@@ -26,9 +26,10 @@ func sortedMaps(v any) any {
 			out.Set(k, sortedMaps(e))
 		}
 		return out
-	case []any:
-		out := make([]any, len(x))
-		for i, e := range x {
+	case []any, *list:
+		items, _ := asList(x)
+		out := make([]any, len(items))
+		for i, e := range items {
 			out[i] = sortedMaps(e)
 		}
 		return out
@@ -252,6 +253,8 @@ func (w *jsonWriter) write(v any, depth int) {
 		}
 	case []any:
 		w.list(x, depth)
+	case *list:
+		w.list(x.items, depth)
 	case tuple:
 		w.list(x, depth)
 	case *value.Map:

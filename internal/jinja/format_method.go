@@ -5,8 +5,6 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
-
-	"github.com/qarion/qarion/internal/value"
 )
 
 // formatMethod is Python's "text".format(...).
@@ -96,7 +94,7 @@ func (s *state) field(field string, a *args, auto *int, nested bool) string {
 				end = len(rest)
 			}
 			key, rest = rest[:end], rest[end:]
-			if _, isMap := v.(*value.Map); isMap {
+			if _, isMap := asMapping(v); isMap {
 				s.fail("a format reads the keys of a mapping as {name[key]}")
 			}
 			v = s.item(&literal{}, v, key, false)

@@ -4,14 +4,12 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
-
-	"github.com/qarion/qarion/internal/value"
 )
 
 // percent is Python's "text % values".
 func (s *state) percent(format string, values, original any) any {
 	list, isTuple := values.(tuple)
-	named, isMap := values.(*value.Map)
+	named, isMap := asMapping(values)
 	_, safe := original.(markup)
 	if !isTuple {
 		list = tuple{values}
@@ -40,7 +38,7 @@ func (s *state) percent(format string, values, original any) any {
 			}
 			key := format[i+1 : i+end]
 			var ok bool
-			if v, ok = named.Get(key); !ok {
+			if v, ok = named.get(s, key); !ok {
 				s.fail("a format names a key that the mapping does not have")
 			}
 			keyed = true

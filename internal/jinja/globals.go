@@ -1,7 +1,5 @@
 package jinja
 
-import "github.com/qarion/qarion/internal/value"
-
 // globalTable are the functions that every template knows.
 func globalTable() map[string]any {
 	return map[string]any{
@@ -42,31 +40,39 @@ func rangeFunc(s *state, a *args) any {
 }
 
 func dictFunc(s *state, a *args) any {
-	m := value.NewMap(len(a.names))
+	d := &dict{}
 	if len(a.pos) > 1 {
 		s.fail("dict takes at most one mapping, and names")
 	}
+	s.fillDict(d, a)
+	return d
+}
+
+// fillDict sets the keys of a mapping, or of pairs, and names.
+func (s *state) fillDict(d *dict, a *args) {
 	for _, v := range a.pos {
-		if from, ok := v.(*value.Map); ok {
-			for k, e := range from.All() {
-				m.Set(k, e)
+		if from, ok := asMapping(v); ok {
+			s.step(from.Len())
+			for k, e := range from.all() {
+				d.set(s, k, e)
 			}
 			continue
 		}
 		for _, pair := range s.iterate(v) {
 			items := s.unpack(pair, 2)
-			m.Set(s.wantText("dict", items[0]), items[1])
+			s.hashable(items[0])
+			d.set(s, items[0], s.wantValue(items[1]))
 		}
 	}
 	for i, n := range a.names {
-		m.Set(n, a.named[i])
+		d.set(s, n, s.wantValue(a.named[i]))
 	}
-	return m
 }
 
 func namespaceFunc(s *state, a *args) any {
 	ns := &namespace{vals: map[string]val{}}
-	for k, v := range dictFunc(s, a).(*value.Map).All() {
+	for key, v := range dictFunc(s, a).(*dict).all() {
+		k := s.wantText("namespace", key)
 		ns.names = append(ns.names, k)
 		ns.vals[k] = val{v, a.o}
 	}

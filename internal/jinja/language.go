@@ -18,6 +18,10 @@ type language struct {
 	textMethods map[string]func(s *state, t string, a *args) any
 	listMethods map[string]func(s *state, l []any, a *args) any
 	mapMethods  map[string]func(s *state, m mapping, a *args) any
+
+	// The methods that change what the template has made.
+	listChanges map[string]func(s *state, l *list, a *args) any
+	mapChanges  map[string]func(s *state, d *dict, a *args) any
 }
 
 // known is the language, made when the first template is parsed.
@@ -25,6 +29,7 @@ var known = sync.OnceValue(func() *language {
 	return &language{
 		filters: filterTable(), tests: testTable(), globals: globalTable(),
 		textMethods: textMethodTable(), listMethods: listMethodTable(), mapMethods: mapMethodTable(),
+		listChanges: listChangeTable(), mapChanges: mapChangeTable(),
 	}
 })
 

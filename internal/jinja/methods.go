@@ -3,6 +3,7 @@ package jinja
 import (
 	"math"
 	"math/big"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -25,15 +26,24 @@ func (s *state) method(v any, name string) any {
 		if f := s.lang.textMethods[name]; f != nil {
 			return &function{name, func(s *state, a *args) any { return rewrap(f(s, string(v), a)) }}
 		}
-	case []any:
+	case []any, *list:
+		if f := s.changing(v, name); f != nil {
+			return f
+		}
 		if f := s.lang.listMethods[name]; f != nil {
-			return &function{name, func(s *state, a *args) any { return f(s, v, a) }}
+			return &function{name, func(s *state, a *args) any {
+				items, _ := asList(v)
+				return f(s, items, a)
+			}}
 		}
 	case tuple:
 		if f := s.lang.listMethods[name]; f != nil {
 			return &function{name, func(s *state, a *args) any { return f(s, v, a) }}
 		}
 	case *value.Map, *dict:
+		if f := s.changing(v, name); f != nil {
+			return f
+		}
 		if f := s.lang.mapMethods[name]; f != nil {
 			m, _ := asMapping(v)
 			return &function{name, func(s *state, a *args) any { return f(s, m, a) }}
@@ -70,12 +80,14 @@ func rewrap(v any) any {
 	switch v := v.(type) {
 	case string:
 		return markup(v)
-	case []any:
-		out := make([]any, len(v))
-		for i, e := range v {
-			out[i] = rewrap(e)
+	case *list:
+		for i, e := range v.items {
+			v.items[i] = rewrap(e)
 		}
-		return out
+	case tuple:
+		for i, e := range v {
+			v[i] = rewrap(e)
+		}
 	}
 	return v
 }
@@ -94,7 +106,8 @@ func listMethodTable() map[string]func(*state, []any, *args) any {
 		},
 		"copy": func(s *state, l []any, a *args) any {
 			a.bind(s, 0)
-			return l
+			s.step(len(l) / 64)
+			return &list{slices.Clone(l)}
 		},
 	}
 }
@@ -128,10 +141,12 @@ func mapMethodTable() map[string]func(*state, mapping, *args) any {
 		},
 		"copy": func(s *state, m mapping, a *args) any {
 			a.bind(s, 0)
-			if t, ok := m.(textMap); ok {
-				return t.Map
+			s.step(m.Len())
+			d := &dict{}
+			for k, v := range m.all() {
+				d.set(s, k, v)
 			}
-			return m
+			return d
 		},
 	}
 }

@@ -6,14 +6,6 @@ import (
 	"unicode/utf8"
 )
 
-func texts(list []string) []any {
-	out := make([]any, len(list))
-	for i, t := range list {
-		out[i] = t
-	}
-	return out
-}
-
 func every(t string, is func(rune) bool) bool {
 	for _, r := range t {
 		if !is(r) {

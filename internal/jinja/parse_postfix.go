@@ -67,15 +67,11 @@ func (p *parser) subscript(x expr) expr {
 	return s
 }
 
-// mutating are the methods that would change a value.
-var mutating = map[string]bool{
-	"append": true, "extend": true, "insert": true, "remove": true, "pop": true, "popitem": true, "clear": true,
-	"sort": true, "reverse": true, "update": true, "setdefault": true, "add": true, "discard": true, "copy": false,
-}
-
 func (p *parser) call(x expr) expr {
-	if a, ok := x.(*attr); ok && mutating[a.name] {
-		p.fail("the method %q changes a value, which templates cannot do", a.name)
+	if a, ok := x.(*attr); ok && changes[a.name] {
+		if root := rootOf(a.x); root != nil {
+			p.fail("the method %q changes a value, but %s is data; change a copy: (... | list) or dict(...)", a.name, root.id)
+		}
 	}
 	return &callExpr{x, p.arguments()}
 }

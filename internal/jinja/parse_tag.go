@@ -10,8 +10,8 @@ import (
 // tags are those there are; refused would read files, take templates apart or
 // change what is outside of them.
 var (
-	tagNames = []string{"if", "for", "set", "with", "filter", "macro", "raw"}
-	refused  = []string{"include", "import", "from", "extends", "block", "call", "do", "break", "continue", "autoescape", "trans", "debug", "comment"}
+	tagNames = []string{"if", "for", "set", "with", "filter", "macro", "do", "raw"}
+	refused  = []string{"include", "import", "from", "extends", "block", "call", "break", "continue", "autoescape", "trans", "debug", "comment"}
 )
 
 // tag parses a statement after its {%.
@@ -31,6 +31,10 @@ func (p *parser) tag() []stmt {
 		return []stmt{p.filterTag()}
 	case "macro":
 		return []stmt{p.macroTag()}
+	case "do":
+		x := p.tuple(true)
+		p.endTag()
+		return []stmt{&doStmt{x}}
 	case "raw":
 		p.endTag()
 		body := p.statements("endraw")

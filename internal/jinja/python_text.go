@@ -63,6 +63,8 @@ func (s *state) repr(b *strings.Builder, v any, depth int) {
 		b.WriteString(")")
 	case []any:
 		s.reprItems(b, "[", v, "]", depth)
+	case *list:
+		s.reprItems(b, "[", v.items, "]", depth)
 	case tuple:
 		closing := ")"
 		if len(v) == 1 {
@@ -171,6 +173,8 @@ func (s *state) truth(v any) bool {
 		return v != ""
 	case []any:
 		return len(v) > 0
+	case *list:
+		return len(v.items) > 0
 	case tuple:
 		return len(v) > 0
 	case view:
@@ -220,9 +224,10 @@ func (s *state) equalAt(a, b any, depth int) bool {
 	switch x := a.(type) {
 	case nil:
 		return b == nil
-	case []any:
-		y, ok := b.([]any)
-		return ok && s.equalItems(x, y, depth)
+	case []any, *list:
+		p, _ := asList(x)
+		q, ok := asList(b)
+		return ok && s.equalItems(p, q, depth)
 	case tuple:
 		y, ok := b.(tuple)
 		return ok && s.equalItems(x, y, depth)
@@ -385,6 +390,9 @@ func (s *state) items(v any) ([]any, bool) {
 	case []any:
 		s.step(len(v))
 		return v, true
+	case *list:
+		s.step(len(v.items))
+		return v.items, true
 	case tuple:
 		s.step(len(v))
 		return v, true
@@ -417,6 +425,8 @@ func (s *state) length(v any) (int, bool) {
 	switch v := v.(type) {
 	case []any:
 		return len(v), true
+	case *list:
+		return len(v.items), true
 	case tuple:
 		return len(v), true
 	case view:

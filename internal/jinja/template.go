@@ -149,7 +149,7 @@ func (t *Template) Value(ctx context.Context, vars Vars) (r Result, err error) {
 	}
 	err = t.evaluate(ctx, vars, &sink{}, func(s *state) {
 		v := s.defined(t.single.x)
-		data, ok := plain(v.v)
+		data, ok := s.plain(v.v)
 		if !ok {
 			s.fail("a %s is no value that can be sent", typeName(v.v))
 		}

@@ -98,6 +98,7 @@ type (
 		body      []stmt
 		orElse    []stmt
 	}
+	doStmt  struct{ x expr } // evaluated for what it changes
 	setStmt struct {
 		targets []setTarget
 		unpack  bool

@@ -70,6 +70,8 @@ func typeName(v any) string {
 	switch v := v.(type) {
 	case *undefined:
 		return "undefined"
+	case *list:
+		return "list"
 	case *dict:
 		return "dict"
 	case tuple:
@@ -99,54 +101,53 @@ func typeName(v any) string {
 }
 
 // plain turns what lives within an evaluation into data. ok is false for what
-// is none: functions, macros, namespaces.
-func plain(v any) (out any, ok bool) {
+// is none: functions, macros, namespaces. Data is data already: only what the
+// template has made is gone through, and counted.
+func (s *state) plain(v any) (out any, ok bool) { return s.plainAt(v, 0) }
+
+func (s *state) plainAt(v any, depth int) (out any, ok bool) {
+	if depth > maxRepr {
+		s.fail("a value nests deeper than %d levels", maxRepr)
+	}
 	switch v := v.(type) {
 	case *undefined:
 		return "", v.empty
 	case markup:
 		return string(v), true
+	case *list:
+		return s.plainList(v.items, depth)
 	case tuple:
-		return plainList(v)
+		return s.plainList(v, depth)
 	case gen:
-		return plainList(v)
+		return s.plainList(v, depth)
 	case view:
-		return plainList(v.items)
+		return s.plainList(v.items, depth)
 	case *span:
+		s.step(int(v.n))
 		return v.list(), true
-	case []any:
-		return plainList(v)
 	case *dict:
+		s.step(v.Len())
 		m := value.NewMap(v.Len())
 		for k, e := range v.all() {
 			key, isKey := jsonKey(k)
-			p, ok := plain(e)
+			p, ok := s.plainAt(e, depth+1)
 			if !ok || !isKey {
 				return nil, false
 			}
 			m.Set(key, p)
 		}
 		return m, true
-	case *value.Map:
-		m := value.NewMap(v.Len())
-		for k, e := range v.All() {
-			p, ok := plain(e)
-			if !ok {
-				return nil, false
-			}
-			m.Set(k, p)
-		}
-		return m, true
-	case nil, bool, int64, *big.Int, float64, value.Number, string, *value.Bytes:
+	case nil, bool, int64, *big.Int, float64, value.Number, string, []any, *value.Map, *value.Bytes:
 		return v, true
 	}
 	return nil, false
 }
 
-func plainList(items []any) (any, bool) {
+func (s *state) plainList(items []any, depth int) (any, bool) {
+	s.step(len(items))
 	out := make([]any, len(items))
 	for i, e := range items {
-		p, ok := plain(e)
+		p, ok := s.plainAt(e, depth+1)
 		if !ok {
 			return nil, false
 		}
@@ -171,6 +172,8 @@ func asItems(v any) ([]any, bool) {
 	switch v := v.(type) {
 	case []any:
 		return v, true
+	case *list:
+		return v.items, true
 	case tuple:
 		return v, true
 	}
