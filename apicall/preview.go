@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/internal/value"
@@ -49,7 +48,11 @@ var _ Previewer = (*program)(nil)
 // stand makes what stands for a secret while a request is built: a name that
 // no encoding changes.
 func stand(id, field string) string {
-	return "QARION-SECRET-" + shellName(id+"_"+field) + "-END"
+	name := shellName(id)
+	if field != "" {
+		name += "_" + shellName(field)
+	}
+	return "QARION-SECRET-" + name + "-END"
 }
 
 var standPattern = regexp.MustCompile(`QARION-SECRET-([A-Z0-9_]+)-END`)
@@ -120,24 +123,10 @@ func (p *program) Preview(ctx context.Context, in *engine.TaskInput) (*Preview, 
 	out := &Preview{Task: in.Key.Task, Method: req.Method, Policy: p.policy()}
 	r := a.redactor()
 	out.URL = starred(r.url(req.URL))
-	curl := &curlLine{}
-	curl.add("curl -sS")
-	if req.Method != http.MethodGet {
-		if req.Method == http.MethodHead {
-			curl.add("--head")
-		} else {
-			curl.add("-X " + req.Method)
-		}
-	}
-	curl.arg("", r.url(req.URL))
 	if user != "" {
 		out.Headers = append(out.Headers, PreviewHeader{"Authorization", "Basic " + hidden, note})
-		curl.arg("-u", user)
 	}
-	for _, name := range slices.Sorted(maps.Keys(req.Header)) {
-		if name == "User-Agent" || name == "Accept-Encoding" {
-			continue
-		}
+	for _, name := range previewHeaders(req.Header) {
 		v := strings.Join(req.Header[name], ", ")
 		h := PreviewHeader{Name: name, Value: starred(r.header(name, v))}
 		switch {
@@ -145,27 +134,22 @@ func (p *program) Preview(ctx context.Context, in *engine.TaskInput) (*Preview, 
 			h.Note = note
 		case name == keyHeader && p.key == nil:
 			h.Value, h.Note = "(made from the run)", "the same in all attempts"
-			v = "QARION-SECRET-IDEMPOTENCY_KEY-END" // no secret, but for the shell to fill in
 		}
 		out.Headers = append(out.Headers, h)
-		if !standPattern.MatchString(v) && r.header(name, v) != v { // written into the flow file
-			v = "QARION-SECRET-" + shellName(name) + "-END"
-		}
-		if name == "Content-Type" && p.multipart != nil {
-			continue // curl writes its own boundary
-		}
-		curl.arg("-H", name+": "+v)
 	}
 	if req.Host != "" && req.Host != req.URL.Host {
 		out.Headers = append(out.Headers, PreviewHeader{Name: "Host", Value: req.Host})
-		curl.arg("-H", "Host: "+req.Host)
 	}
 	if a.body != nil {
 		out.Body = starred(a.shownBody(engine.MaxExcerpt))
-		curl.body(a.body, r)
 	}
-	out.Curl = curl.String()
+	out.Curl = a.curl(req, user)
 	return out, nil
+}
+
+// previewHeaders are the names of the headers that are shown, in their order.
+func previewHeaders(h http.Header) []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(h)), func(name string) bool { return name == "User-Agent" || name == "Accept-Encoding" })
 }
 
 // previewAuth adds what stands for the credential; basic authentication is a
@@ -189,63 +173,6 @@ func (p *program) previewAuth(ctx context.Context, req *http.Request) (user, not
 
 // starred shows stand-ins as ***.
 func starred(s string) string { return standPattern.ReplaceAllString(s, hidden) }
-
-// curlLine is a command line for a shell.
-type curlLine struct{ parts []string }
-
-func (c *curlLine) add(s string) { c.parts = append(c.parts, s) }
-
-// arg adds an argument in quotes; secrets become variables.
-func (c *curlLine) arg(flag, v string) {
-	if flag != "" {
-		flag += " "
-	}
-	if standPattern.MatchString(v) {
-		v = strings.NewReplacer("\\", "\\\\", "\"", "\\\"", "$", "\\$", "`", "\\`").Replace(v)
-		c.add(flag + `"` + standPattern.ReplaceAllString(v, `$${$1}`) + `"`)
-		return
-	}
-	c.add(flag + "'" + strings.ReplaceAll(v, "'", `'\''`) + "'")
-}
-
-// body adds the body of a request. Content that is no text is named as a file:
-// the task or the path that it comes from.
-func (c *curlLine) body(body *content, r *redactor) {
-	quoted := strings.NewReplacer("\\", "\\\\", "\"", "\\\"")
-	for i := range body.form {
-		f := &body.form[i]
-		switch {
-		case body.hidden:
-		case f.segment.open != nil:
-			c.arg("-F", fmt.Sprintf("%s=@%s;type=%s;filename=\"%s\"", f.name, f.segment.what, f.kind, quoted.Replace(f.filename)))
-		case f.kind == "" && f.filename == "":
-			c.arg("--form-string", f.name+"="+r.text(f.shown))
-		default:
-			v := fmt.Sprintf("%s=\"%s\";type=%s", f.name, quoted.Replace(r.text(f.shown)), f.kind)
-			if f.filename != "" {
-				v += fmt.Sprintf(";filename=\"%s\"", quoted.Replace(f.filename))
-			}
-			c.arg("-F", v)
-		}
-	}
-	switch {
-	case body.hidden:
-		c.arg("--data-binary", "@(hidden: what a sensitive task has left is in it)")
-	case body.form != nil:
-	case body.segments != nil:
-		c.arg("--data-binary", "@"+body.segments[0].what)
-	case !utf8.Valid(body.data):
-		c.arg("--data-binary", fmt.Sprintf("@(%d bytes of %s)", len(body.data), body.mimeType))
-	default:
-		c.arg("--data-raw", r.text(string(body.data)))
-	}
-}
-
-// String breaks the line after the address and after each argument.
-func (c *curlLine) String() string {
-	at := slices.IndexFunc(c.parts, func(s string) bool { return strings.HasPrefix(s, "'http") || strings.HasPrefix(s, `"http`) })
-	return strings.Join(append([]string{strings.Join(c.parts[:at+1], " ")}, c.parts[at+1:]...), " \\\n  ")
-}
 
 // Worst implements Previewer.
 func (p *program) Worst() time.Duration {

@@ -29,18 +29,36 @@ type redactor struct {
 	any      bool
 	secrets  []string // for which it was made
 	used     []string
+	named    func(name string) string // what stands for a secret of that name; nil: stars
 }
+
+// as is what stands in the place of a secret.
+func (r *redactor) as(name string) string {
+	if r.named == nil {
+		return hidden
+	}
+	return r.named(name)
+}
+
+// stands reports whether something stands in the place of a secret already.
+func (r *redactor) stands(s string) bool { return r.named != nil && standPattern.MatchString(s) }
 
 // newRedactor prepares for the secrets that an attempt has used. Texts that were
 // made of what is sensitive are looked for even when they are short: they are
 // known to be in the request.
 func newRedactor(secrets []string, used ...string) *redactor {
+	return redactorAs(nil, secrets, used...)
+}
+
+// redactorAs is newRedactor with something else in the place of secrets.
+func redactorAs(named func(name string) string, secrets []string, used ...string) *redactor {
+	r := &redactor{secrets: slices.Clone(secrets), named: named}
 	var pairs []string
 	used = slices.Clone(used)
 	slices.SortStableFunc(used, func(a, b string) int { return len(b) - len(a) }) // a longer one first
 	for _, s := range used {
 		for _, form := range append(forms(s), cores(s)...) {
-			pairs = append(pairs, form, hidden)
+			pairs = append(pairs, form, r.as("secret"))
 		}
 	}
 	for _, s := range secrets {
@@ -48,10 +66,10 @@ func newRedactor(secrets []string, used ...string) *redactor {
 			continue
 		}
 		for _, form := range forms(s) {
-			pairs = append(pairs, form, hidden)
+			pairs = append(pairs, form, r.as("secret"))
 		}
 	}
-	r := &redactor{any: len(pairs) > 0, secrets: slices.Clone(secrets), used: used}
+	r.any, r.used = len(pairs) > 0, used
 	if r.any {
 		r.replacer = strings.NewReplacer(pairs...)
 	}
@@ -151,10 +169,14 @@ func (r *redactor) text(s string) string {
 	s = r.values(s)
 	return keyValue.ReplaceAllStringFunc(s, func(m string) string {
 		parts := keyValue.FindStringSubmatch(m)
-		if strings.HasPrefix(parts[2], `"`) {
-			return parts[1] + `"` + hidden + `"`
+		if r.stands(parts[2]) {
+			return m
 		}
-		return parts[1] + hidden
+		stands := r.as(strings.Trim(parts[1], "\" \t\r\n:="))
+		if strings.HasPrefix(parts[2], `"`) {
+			return parts[1] + `"` + stands + `"`
+		}
+		return parts[1] + stands
 	})
 }
 
@@ -172,18 +194,30 @@ func (r *redactor) header(name, v string) string {
 // url hides secret query parameters by name, and secrets by value.
 func (r *redactor) url(u *url.URL) string {
 	if !r.any && u.RawQuery == "" {
-		return u.Redacted()
+		return r.userinfo(u)
 	}
 	c := *u
 	if c.RawQuery != "" {
 		parts := strings.Split(c.RawQuery, "&")
 		for i, p := range parts {
 			k, _, ok := strings.Cut(p, "=")
-			if name, err := url.QueryUnescape(k); ok && (err != nil || secret.Name(name)) {
-				parts[i] = k + "=" + hidden
+			if name, err := url.QueryUnescape(k); ok && (err != nil || secret.Name(name)) && !r.stands(p) {
+				parts[i] = k + "=" + r.as(name)
 			}
 		}
 		c.RawQuery = strings.Join(parts, "&")
 	}
-	return r.values(c.Redacted())
+	return r.values(r.userinfo(&c))
+}
+
+// userinfo is the address with its password hidden.
+func (r *redactor) userinfo(u *url.URL) string {
+	if r.named == nil || u.User == nil {
+		return u.Redacted()
+	}
+	c := *u
+	if password, ok := u.User.Password(); ok && !r.stands(password) {
+		c.User = url.UserPassword(u.User.Username(), r.as("password"))
+	}
+	return c.String()
 }
