@@ -62,7 +62,11 @@ func (f *filterExpr) apply(s *state, in val) val {
 		}
 	}
 	a := s.args("the filter \""+f.name+"\"", f.args)
-	return val{f.fn(s, in.v, a), in.o | a.o}
+	o := in.o | a.o
+	if unmarks[f.name] {
+		o &^= value.Secret
+	}
+	return val{f.fn(s, in.v, a), o}
 }
 
 func (t *testExpr) eval(s *state) val {

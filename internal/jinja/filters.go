@@ -24,5 +24,11 @@ func filterTable() map[string]filterFunc {
 		"striptags": striptagsFilter, "sum": sumFilter, "title": textFilter(titleFilter), "tojson": tojsonFilter, "trim": trimFilter,
 		"truncate": truncateFilter, "unique": uniqueFilter, "upper": textFilter(upper),
 		"urlencode": urlencodeFilter, "urlize": urlizeFilter, "wordcount": wordcountFilter, "wordwrap": wordwrapFilter, "xmlattr": xmlattrFilter,
+
+		// Beyond Jinja2, as people know them from Ansible and Airflow.
+		"b64decode": b64decodeFilter, "combine": combineFilter, "dict2items": dict2itemsFilter, "flatten": flattenFilter,
+		"from_json": fromJSONFilter, "hash": hashFilter, "hmac_sha256": hmacFilter, "items2dict": items2dictFilter,
+		"md5": fixedHashFilter("md5"), "quote": quoteFilter, "regex_findall": regexFindallFilter, "regex_replace": regexReplaceFilter,
+		"regex_search": regexSearchFilter, "sha256": fixedHashFilter("sha256"), "ternary": ternaryFilter, "uuid5": uuid5Filter, "zip": zipFilter,
 	}
 }
