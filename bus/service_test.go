@@ -79,7 +79,7 @@ func TestService_RefusesWithACodeAndOneLine(t *testing.T) {
 	nc := n.stranger(t)
 	done := askRun(t, nc, "run.start", `{"flow":"orders","wait":true}`)
 	for _, c := range []struct{ endpoint, payload, code, line string }{
-		{"run.start", `{"flow":"ordres"}`, "400", `no flow "ordres" (did you mean "orders"?)`},
+		{"run.start", `{"flow":"ordres"}`, "404", `no flow "ordres" (did you mean "orders"?)`},
 		{"run.start", `{"flow":"a.b"}`, "400", `flow id "a.b" may have only letters, digits, _ and -, and starts with a letter or _`},
 		{"run.start", ``, "400", "flow id is empty"},
 		{"run.start", `{"flow":"orders","variables":[1]}`, "400", ""},
@@ -294,7 +294,7 @@ func TestService_AdminRunsAFlowThatComesAlong(t *testing.T) {
 		t.Fatalf("run: %+v, %v", doc, err)
 	}
 	err = n.client.Call(t.Context(), "run.start", bus.StartRun{Flow: "once"}, nil)
-	if !errors.Is(err, engine.ErrInvalid) {
+	if !errors.Is(err, engine.ErrNotFound) {
 		t.Errorf("the flow became a version: %v", err)
 	}
 	var flows struct{ Flows []engine.FlowInfo }

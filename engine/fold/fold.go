@@ -2,6 +2,7 @@ package fold
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"time"
 
@@ -71,6 +72,7 @@ type Effect struct {
 	Task   int            // Emit: index in the flow
 	Known  engine.RunID   // Known: the run that the same caller key has started
 	Reason string         // Refused
+	NoFlow bool           // Refused: there is no such flow
 	Graph  *Graph         // Version
 
 	Open  *Run // Emit, End, Queued: the run itself
@@ -246,9 +248,11 @@ func (s *step) submit(rec *engine.SubmitRecord) {
 		s.reject(rec.Run, string(rec.Flow), rec.Refused)
 		return
 	}
+	refusal := len(s.effects) // where it will stand
 	v, err := s.runnable(rec)
 	if err != nil {
 		s.reject(rec.Run, string(rec.Flow), err.Error())
+		s.effects[refusal].NoFlow = errors.Is(err, engine.ErrNotFound)
 		return
 	}
 	if rec.DedupeID != "" {
@@ -302,7 +306,7 @@ func (s *step) runnable(rec *engine.SubmitRecord) (*version, error) {
 // the name, with the nearest that there is.
 func (s *State) UnknownFlow(id engine.FlowID) error {
 	if s.flows[id] != nil {
-		return fmt.Errorf("flow %q was removed", id)
+		return noFlow(fmt.Sprintf("flow %q was removed", id))
 	}
 	var known []string
 	for name, fs := range s.flows {
@@ -311,10 +315,16 @@ func (s *State) UnknownFlow(id engine.FlowID) error {
 		}
 	}
 	if near := engine.Nearest(string(id), known); near != "" {
-		return fmt.Errorf("no flow %q (did you mean %q?)", id, near)
+		return noFlow(fmt.Sprintf("no flow %q (did you mean %q?)", id, near))
 	}
-	return fmt.Errorf("no flow %q", id)
+	return noFlow(fmt.Sprintf("no flow %q", id))
 }
+
+// noFlow says that there is no such flow. It is engine.ErrNotFound.
+type noFlow string
+
+func (e noFlow) Error() string        { return string(e) }
+func (e noFlow) Is(target error) bool { return target == engine.ErrNotFound }
 
 func (s *step) open(rec *engine.SubmitRecord, v *version, fs *flowState) *Run {
 	g := v.graph

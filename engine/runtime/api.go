@@ -12,10 +12,11 @@ import (
 )
 
 // Start stores a trigger and returns the run when the fold has accepted it. A
-// refusal is ErrInvalid with the reason. A DedupeID that is known gives the
-// run that it has started before. When the node is so far behind that the run
-// is not opened within a few seconds, or ctx ends meanwhile, the answer is a
-// pending run with its id: it is stored, and nothing more is known of it yet.
+// refusal is ErrInvalid with the reason, ErrNotFound where there is no such
+// flow. A DedupeID that is known gives the run that it has started before. When
+// the node is so far behind that the run is not opened within a few seconds, or
+// ctx ends meanwhile, the answer is a pending run with its id: it is stored, and
+// nothing more is known of it yet.
 func (e *Engine) Start(ctx context.Context, req engine.StartRequest) (*engine.RunDoc, error) {
 	rec := &engine.SubmitRecord{
 		Run: e.cfg.NewID(e.cfg.Now()), Flow: req.Flow, Variables: req.Variables, ExecutionDate: engine.At(req.ExecutionDate),
@@ -50,6 +51,8 @@ func (e *Engine) Start(ctx context.Context, req engine.StartRequest) (*engine.Ru
 	switch {
 	case !opened:
 		return pending, nil
+	case r.noFlow:
+		return nil, fmt.Errorf("%w: %s", engine.ErrNotFound, r.refused)
 	case r.refused != "":
 		return nil, fmt.Errorf("%w: %s", engine.ErrInvalid, r.refused)
 	}
@@ -298,7 +301,7 @@ func (e *Engine) Flow(ctx context.Context, id engine.FlowID) (*engine.Flow, erro
 			f = g.Flow
 			return
 		}
-		missing = fmt.Errorf("%w: %w", engine.ErrNotFound, s.UnknownFlow(id))
+		missing = s.UnknownFlow(id)
 	})
 	return f, cmp.Or(err, missing)
 }

@@ -136,7 +136,7 @@ func (s *scheduler) carryOut(e *fold.Effect) {
 		s.calls.started(e.Run, startResult{known: e.Known})
 	case fold.Refused:
 		delete(s.own, e.Run)
-		s.calls.started(e.Run, startResult{refused: e.Reason})
+		s.calls.started(e.Run, startResult{refused: e.Reason, noFlow: e.NoFlow})
 	case fold.Queued:
 		s.calls.started(e.Run, startResult{doc: e.Open.Doc(engine.Pending, 0, false)})
 	case fold.Emit:

@@ -22,6 +22,7 @@ type startResult struct {
 	doc     *engine.RunDoc
 	known   engine.RunID
 	refused string
+	noFlow  bool // refused: there is no such flow
 }
 
 func newWaiters() *waiters {
