@@ -36,7 +36,7 @@ var publicStreams = [...]string{StreamEvents, "KV_qarion_xcom", "KV_qarion_runs"
 func publicRequests() (single, streamed []string) {
 	single = []string{
 		subjectTrigger + "*",
-		subjectAPI + ".run.*", subjectAPI + ".flow.*", subjectAPI + ".xcom.*", subjectAPI + ".node.*", subjectAPI + ".query",
+		subjectAPI + ".run.*", subjectAPI + ".flow.*", subjectAPI + ".xcom.*", subjectAPI + ".node.*", subjectAPI + ".log.*", subjectAPI + ".query",
 		"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST",
 	}
 	streamed = []string{"$SRV.>"}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -70,28 +71,72 @@ func TestOperations_AreThoseOfTheLog(t *testing.T) {
 				}
 			}
 		}
-		list, err := tables.Operations(t.Context(), metadata.OperationFilter{Run: run})
-		if err != nil || len(list) != len(want) {
-			t.Fatalf("%d operations, want %d: %v", len(list), len(want), err)
+		page, err := tables.Operations(t.Context(), metadata.OperationFilter{Run: run})
+		if err != nil || len(page.Operations) != len(want) || page.More {
+			t.Fatalf("%+v, want %d operations: %v", page, len(want), err)
 		}
-		for i, op := range list {
+		for _, op := range page.Operations {
 			if key := fmt.Sprint(op.OperationID, op.Superseded, op.StartTime, op.EndTime, op.Status); !want[key] {
 				t.Errorf("not in the log: %s", key)
 			}
 			if op.OperationType != "api_call" || op.OperationSubtype != "get" || op.FlowID != "orders" || !strings.HasPrefix(string(op.Details), "{") {
 				t.Errorf("%+v", op)
 			}
-			if i > 0 && op.StartTime < list[i-1].StartTime {
+		}
+		failed, err := tables.Operations(t.Context(), metadata.OperationFilter{Flow: "orders", Status: "failed", Limit: 2})
+		if err != nil || len(failed.Operations) != 2 || failed.Operations[0].Status != "failed" || !failed.More {
+			t.Errorf("failed ones: %+v, %v", failed, err)
+		}
+	})
+}
+
+func TestOperations_PagesHoldEachOnceInOrderOfTime(t *testing.T) {
+	everyKind(t, func(t *testing.T, open func() *metadata.Tables) {
+		p := live(t, 12, 10)
+		tables := open()
+		project(t, tables, p.changes, p.rng, 50)
+		all, err := tables.Operations(t.Context(), metadata.OperationFilter{Task: "t0", Limit: metadata.MaxOperationLimit})
+		if err != nil || len(all.Operations) < 8 || all.More {
+			t.Fatalf("%+v, %v", all, err)
+		}
+		for i, op := range all.Operations[1:] {
+			if op.StartTime < all.Operations[i].StartTime {
 				t.Error("not in order of time")
 			}
 		}
-		failed, err := tables.Operations(t.Context(), metadata.OperationFilter{Flow: "orders", Status: "failed", Limit: 2})
-		if err != nil || len(failed) != 2 || failed[0].Status != "failed" {
-			t.Errorf("failed ones: %+v, %v", failed, err)
+		for name, f := range map[string]metadata.OperationFilter{"from the newest": {}, "from the oldest": {Oldest: true}} {
+			f.Task, f.Limit = "t0", 3
+			var got []engine.Operation
+			for more := true; more; {
+				page, err := tables.Operations(t.Context(), f)
+				if err != nil || len(page.Operations) == 0 {
+					t.Fatal(page, err)
+				}
+				if more = page.More; f.Oldest {
+					got = append(got, page.Operations...)
+					f.After, err = metadata.ParsePlace(page.Last.String())
+				} else {
+					got = append(slices.Clone(page.Operations), got...)
+					f.Before, err = metadata.ParsePlace(page.First.String())
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			if !reflect.DeepEqual(got, all.Operations) {
+				t.Errorf("%s: the pages hold other operations: %d instead of %d", name, len(got), len(all.Operations))
+			}
 		}
-		older, err := tables.Operations(t.Context(), metadata.OperationFilter{Task: "t0", Since: p.changes[0].At.Time(), Before: failed[0].LedgerPos})
-		if err != nil || len(older) == 0 || older[len(older)-1].LedgerPos >= failed[0].LedgerPos {
-			t.Errorf("older ones: %+v, %v", older, err)
+		middle := all.Operations[len(all.Operations)/2]
+		since, _ := time.Parse(time.RFC3339, middle.StartTime)
+		newer, err := tables.Operations(t.Context(), metadata.OperationFilter{Task: "t0", Since: since, Oldest: true})
+		if err != nil || newer.Operations[0].StartTime != middle.StartTime {
+			t.Errorf("since %s: %+v, %v", middle.StartTime, newer, err)
+		}
+		for _, text := range []string{"x", "2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z/", "/5", "2026-01-01T00:00:00Z/-1"} {
+			if _, err := metadata.ParsePlace(text); !errors.Is(err, engine.ErrInvalid) {
+				t.Errorf("%q is taken for a place: %v", text, err)
+			}
 		}
 	})
 }

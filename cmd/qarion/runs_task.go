@@ -77,14 +77,13 @@ func (v *taskView) load(ctx context.Context, s *session, d *engine.RunDoc, task 
 }
 
 func (v *taskView) operations(ctx context.Context, s *session, d *engine.RunDoc, task engine.TaskID) error {
-	start, err := time.Parse(time.RFC3339, d.StartTime)
-	if err != nil || task == "" {
-		return err
+	if task == "" {
+		return nil
 	}
 	if _, err := engine.ParseTaskID(string(task)); err != nil {
 		return fail(err)
 	}
-	return s.Logs(ctx, bus.LogFilter{Flow: string(d.FlowID), Task: string(task), Run: d.RunID, Since: start.Add(-time.Second)}, func(_ []byte, op *engine.Operation) error {
+	return s.operations(ctx, bus.LogFilter{Flow: string(d.FlowID), Task: string(task), Run: d.RunID}, 0, func(_ []byte, op *engine.Operation) error {
 		v.Operations = append(v.Operations, op)
 		return nil
 	})
