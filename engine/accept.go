@@ -26,6 +26,11 @@ const maxTriggerText = 256
 // contextNames are the names of the template context that no variable may take.
 var contextNames = []string{"batch_id", "execution_date", "flow_id", "node_id", "run_id", "attempt"}
 
+// dateNames are names of the template context that Airflow has as well, for the
+// execution date. They are not reserved: a flow's own variable of the name
+// counts.
+var dateNames = map[string]string{"ds": "2006-01-02", "ds_nodash": "20060102", "ts": "2006-01-02T15:04:05Z07:00", "ts_nodash": "20060102T150405"}
+
 // ReservedName reports whether a name belongs to the template context, so that
 // no variable may have it.
 func ReservedName(name string) bool {

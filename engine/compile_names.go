@@ -26,7 +26,7 @@ func (c *compilation) readNothing() {
 
 // variable checks a name that a template reads and that is no task's value.
 func (c *compilation) variable(use NameUse) {
-	if slices.Contains(contextNames, use.Name) || c.flow.declares(use.Name) {
+	if slices.Contains(contextNames, use.Name) || dateNames[use.Name] != "" || c.flow.declares(use.Name) {
 		return
 	}
 	if use.Optional {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/qarion/qarion/internal/jinja"
 	"github.com/qarion/qarion/internal/value"
@@ -85,8 +86,13 @@ func (in *TaskInput) variable(name string) (jinja.Var, bool, error) {
 	if given, ok := v.parsed.Get(name); ok {
 		return jinja.Var{Value: given, Origin: value.Trigger}, true, nil
 	}
-	def, ok := in.Flow.Variables.Get(name)
-	return jinja.Var{Value: def, Origin: value.Variable}, ok, nil
+	if def, ok := in.Flow.Variables.Get(name); ok {
+		return jinja.Var{Value: def, Origin: value.Variable}, true, nil
+	}
+	if layout := dateNames[name]; layout != "" {
+		return jinja.Var{Value: in.ExecutionDate.UTC().Format(layout), Origin: value.Trigger}, true, nil
+	}
+	return jinja.Var{}, false, nil
 }
 
 // Sensitive reports whether xcom_<task> or resp_<task> is what a sensitive task
@@ -262,6 +268,15 @@ func withhold(doc *value.Map, name string) {
 		}
 		doc.Set(at, jinja.Hidden(name+"."+at, "there is a secret in it, and it was not kept"))
 	}
+}
+
+// Now is when the attempt began, for templates that ask for the time: the same
+// at every place of them.
+func (in *TaskInput) Now() time.Time {
+	if in.Started.IsZero() {
+		return time.Now()
+	}
+	return in.Started
 }
 
 // XCom returns the value that an upstream task left; ok is false when it left

@@ -291,6 +291,7 @@ func (w *worker) make(ctx context.Context, rt *engine.ReadyTask) *engine.Attempt
 		failRecord(rec, &engine.TaskError{Class: "input", Message: err.Error()}, "")
 		return rec
 	}
+	in.Started = rec.Start.Time()
 	rec.Type, rec.Subtype = in.Task.Type, in.Task.Subtype
 	var sent engine.Micros
 	in.OnSending(func(ctx context.Context, what func() engine.Details) error {

@@ -44,6 +44,10 @@ func (s *state) attribute(written expr, x any, name string) any {
 		return x.attribute(s, name)
 	case *cycler:
 		return x.attribute(name)
+	case moment, timedelta:
+		if v := s.timeAttribute(x, name); v != nil {
+			return v
+		}
 	}
 	if m := s.method(x, name); m != nil {
 		return m

@@ -173,6 +173,9 @@ func (s *state) compute(op string, a, b any) any {
 			return s.arithmetic(op, x, y)
 		}
 	}
+	if v, ok := s.timeArithmetic(op, a, b); ok {
+		return v
+	}
 	switch op {
 	case "+":
 		if v, ok := s.join(a, b); ok {

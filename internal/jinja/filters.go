@@ -29,6 +29,6 @@ func filterTable() map[string]filterFunc {
 		"b64decode": b64decodeFilter, "combine": combineFilter, "dict2items": dict2itemsFilter, "flatten": flattenFilter,
 		"from_json": fromJSONFilter, "hash": hashFilter, "hmac_sha256": hmacFilter, "items2dict": items2dictFilter,
 		"md5": fixedHashFilter("md5"), "quote": quoteFilter, "regex_findall": regexFindallFilter, "regex_replace": regexReplaceFilter,
-		"regex_search": regexSearchFilter, "sha256": fixedHashFilter("sha256"), "ternary": ternaryFilter, "uuid5": uuid5Filter, "zip": zipFilter,
+		"regex_search": regexSearchFilter, "sha256": fixedHashFilter("sha256"), "strftime": strftimeFilter, "ternary": ternaryFilter, "timezone": timezoneFilter, "to_datetime": toDatetimeFilter, "to_timestamp": toTimestampFilter, "uuid5": uuid5Filter, "zip": zipFilter,
 	}
 }

@@ -238,6 +238,8 @@ func (w *jsonWriter) write(v any, depth int) {
 		w.b.WriteString(strconv.FormatBool(x))
 	case int64, *big.Int, value.Number:
 		w.b.WriteString(w.s.str(x))
+	case moment:
+		w.text(x.String())
 	case *value.Bytes:
 		w.s.fail("%s", x.NotText())
 	case float64:

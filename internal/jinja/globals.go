@@ -5,7 +5,7 @@ func globalTable() map[string]any {
 	return map[string]any{
 		"range": &function{"range", rangeFunc}, "dict": &function{"dict", dictFunc}, "namespace": &function{"namespace", namespaceFunc},
 		"cycler": &function{"cycler", cyclerFunc}, "joiner": &function{"joiner", joinerFunc},
-		"uuid5": &function{"uuid5", uuid5Func},
+		"now": &function{"now", nowFunc}, "timedelta": &function{"timedelta", timedeltaFunc}, "uuid5": &function{"uuid5", uuid5Func},
 	}
 }
 

@@ -39,7 +39,7 @@ func asList(v any) ([]any, bool) {
 // what is read of it later may come from anywhere.
 func reaches(v any) bool {
 	switch v.(type) {
-	case nil, bool, int64, *big.Int, float64, value.Number, string, markup, []any, *value.Map, *value.Bytes, *undefined, *span:
+	case nil, bool, int64, *big.Int, float64, value.Number, string, markup, []any, *value.Map, *value.Bytes, *undefined, *span, moment, timedelta:
 		return false
 	}
 	return true

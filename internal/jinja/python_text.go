@@ -36,6 +36,10 @@ func (s *state) str(v any) string {
 		return floatText(v)
 	case value.Number:
 		return string(v)
+	case moment:
+		return v.String()
+	case timedelta:
+		return v.String()
 	case *undefined:
 		if v.empty {
 			return ""
@@ -99,6 +103,10 @@ func (s *state) repr(b *strings.Builder, v any, depth int) {
 		s.fail("a sequence that a filter gives must go through \"list\" or \"join\" before it is printed")
 	case nil, bool, int64, *big.Int, float64, value.Number, *undefined:
 		b.WriteString(s.str(v))
+	case moment:
+		quote(b, v.String())
+	case timedelta:
+		quote(b, v.String())
 	case *value.Bytes:
 		s.fail("%s", v.NotText())
 	default:
@@ -185,6 +193,8 @@ func (s *state) truth(v any) bool {
 		return v.Len() > 0
 	case *span:
 		return v.n > 0
+	case timedelta:
+		return v.d != 0
 	case *undefined:
 		if v.empty {
 			return false
@@ -220,6 +230,9 @@ func (s *state) equalAt(a, b any, depth int) bool {
 		y, ok := asText(b)
 		s.scan(min(len(x), len(y)))
 		return ok && x == y
+	}
+	if c, ok := compareTimes(a, b); ok {
+		return c == 0
 	}
 	switch x := a.(type) {
 	case nil:
@@ -326,6 +339,9 @@ func (s *state) compare(op string, a, b any) int {
 			s.scan(min(len(x), len(y)))
 			return strings.Compare(x, y)
 		}
+	}
+	if c, ok := compareTimes(a, b); ok {
+		return c
 	}
 	x, xList := asItems(a)
 	y, yList := asItems(b)

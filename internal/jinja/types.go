@@ -96,6 +96,10 @@ func typeName(v any) string {
 		return "cycler"
 	case *joiner:
 		return "joiner"
+	case moment:
+		return "datetime"
+	case timedelta:
+		return "timedelta"
 	}
 	return value.TypeName(v)
 }
@@ -114,6 +118,8 @@ func (s *state) plainAt(v any, depth int) (out any, ok bool) {
 		return "", v.empty
 	case markup:
 		return string(v), true
+	case moment:
+		return v.String(), true
 	case *list:
 		return s.plainList(v.items, depth)
 	case tuple:
