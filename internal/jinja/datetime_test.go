@@ -78,7 +78,7 @@ func TestDatetime_MistakesAndAttacksAreErrors(t *testing.T) {
 		"{{ ('9999-12-31' | to_datetime) + timedelta(days=1) }}": "the year is not between 1 and 9999",
 		"{{ timedelta(days=10 ** 30) }}":                         "a span of more than 290 years",
 		"{{ timedelta(days=100000) * 100000 }}":                  "a span of more than 290 years",
-		"{{ (10 ** 30) | to_datetime }}":                           "beyond the year 9999",
+		"{{ (10 ** 30) | to_datetime }}":                         "beyond the year 9999",
 		"{{ timedelta(days=1) / 0 }}":                            "division by zero",
 		"{{ now() + 1 }}":                                        `"+" does not work with datetime and int`,
 		"{{ now() < 'x' }}":                                      "cannot be compared",
