@@ -137,7 +137,7 @@ func TestEngine_RefusesWhatItDoesNotKnow(t *testing.T) {
 	n := testkit.StartNode(t, testkit.NodeConfig{Types: []engine.TaskType{testkit.TaskFunc{Do: value}}})
 	put(t, n, flow("orders", nil, "a"))
 	_, err := n.Engine.Start(t.Context(), engine.StartRequest{Flow: "order"})
-	if !errors.Is(err, engine.ErrInvalid) || !strings.Contains(err.Error(), `no flow "order" (did you mean "orders"?)`) {
+	if !errors.Is(err, engine.ErrNotFound) || !strings.Contains(err.Error(), `no flow "order" (did you mean "orders"?)`) {
 		t.Errorf("unknown flow: %v", err)
 	}
 	_, err = n.Engine.Start(t.Context(), engine.StartRequest{Flow: "orders", Variables: make([]byte, engine.MaxTriggerPayload+1)})
