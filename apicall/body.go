@@ -43,6 +43,12 @@ func (p *program) content(ctx context.Context, v jinja.Vars) (c *content, err er
 		return nil, nil
 	case p.props.bodyFormat == "raw":
 		return p.rawBody(ctx, v)
+	case p.props.bodyFormat == "json" && p.body.tpl != nil:
+		data, err := jsonText(ctx, p.body.tpl, v)
+		if err != nil {
+			return nil, inBody(err)
+		}
+		return &content{mimeType: mimeTypes["json"], data: data}, nil
 	}
 	val, err := p.body.render(ctx, v)
 	if err == nil {
@@ -54,7 +60,7 @@ func (p *program) content(ctx context.Context, v jinja.Vars) (c *content, err er
 	c = &content{mimeType: mimeTypes[p.props.bodyFormat]}
 	switch p.props.bodyFormat {
 	case "json":
-		c.data, err = jsonBody(val, p.body)
+		c.data, err = jsonBody(val)
 	case "form":
 		c.data, err = formBody(val, p.props.formStyle)
 	default:
@@ -148,18 +154,11 @@ func inBody(err error) error {
 	return err
 }
 
-// jsonBody encodes a value. A string in the flow file is JSON text already and
-// is checked to be; a string that one expression gave is a JSON string.
-func jsonBody(v any, t *template) ([]byte, error) {
-	s, ok := v.(string)
-	if !ok {
-		return value.JSON(v)
+// jsonBody encodes a value; a string of the flow file is JSON text already, and
+// was checked to be when the file was loaded.
+func jsonBody(v any) ([]byte, error) {
+	if s, ok := v.(string); ok {
+		return []byte(s), nil
 	}
-	if t.tpl != nil && t.tpl.Single() {
-		return value.JSON(v)
-	}
-	if _, err := value.ParseJSON([]byte(s)); err != nil {
-		return nil, fmt.Errorf("the rendered text is not JSON: %w; use a table, or body_format = \"raw\"", err)
-	}
-	return []byte(s), nil
+	return value.JSON(v)
 }

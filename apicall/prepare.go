@@ -299,6 +299,8 @@ func (c *compiler) checkBody(p *props, t *template) {
 			if _, err := value.ParseJSON([]byte(s)); err != nil {
 				c.problem("body", "bad-json", "body is a string that is not JSON: %v; use a table, or body_format = \"raw\"", err)
 			}
+		} else if ok {
+			c.checkJSONText(t.tpl)
 		}
 	}
 }

@@ -9,10 +9,14 @@ import (
 func (t *text) exec(s *state) { s.write(Piece{Text: t.s, Literal: true}) }
 
 func (o *output) exec(s *state) {
+	if s.out.apart && s.writeCall(o.x) {
+		return
+	}
 	v := s.value(o.x)
 	text := s.str(v.v)
-	p := Piece{Text: text, Origin: v.o, Path: o.path}
+	p := Piece{Text: text, Origin: v.o, Path: o.path, Fixed: o.fixed}
 	if s.out.apart {
+		_, p.Markup = v.v.(markup)
 		if data, ok := s.plain(v.v); ok {
 			p.Value = data
 		} else {
@@ -165,67 +169,4 @@ func (f *filterStmt) exec(s *state) {
 	v = s.through(f.filters, v)
 	text := s.wantText("a filter block", v.v)
 	s.write(Piece{Text: text, Origin: v.o, Value: text})
-}
-
-func (m *macroStmt) exec(s *state) {
-	if s.scope == nil {
-		s.scope = &scope{}
-	}
-	s.scope.set(m.name, val{v: &macro{m, s.scope}})
-}
-
-// call runs a macro and returns its text.
-func (m *macro) call(s *state, a *args) val {
-	if s.depth++; s.depth > maxMacros {
-		s.fail("macros call each other more than %d deep", maxMacros)
-	}
-	var out val
-	s.within(m.scope, func() {
-		m.bind(s, a)
-		out = s.capture(m.def.body)
-	})
-	s.depth--
-	out.o |= a.o
-	return out
-}
-
-func (m *macro) bind(s *state, a *args) {
-	d := m.def
-	pos, rest := a.pos, []any(nil)
-	if len(pos) > len(d.params) {
-		if !d.varargs {
-			s.fail("macro %q takes at most %d arguments, got %d", d.name, len(d.params), len(pos))
-		}
-		pos, rest = pos[:len(d.params)], pos[len(d.params):]
-	}
-	given := slices.Clone(pos)
-	extra := &dict{}
-	named := map[string]any{}
-	for i, n := range a.names {
-		switch at := slices.Index(d.params, n); {
-		case at >= 0 && at < len(pos):
-			s.fail("macro %q has the argument %q twice", d.name, n)
-		case at >= 0:
-			named[n] = a.named[i]
-		case n == "caller" || !d.kwargs:
-			s.fail("macro %q has no argument %q", d.name, n)
-		default:
-			extra.set(s, n, a.named[i])
-		}
-	}
-	for i, n := range d.params {
-		v := val{o: a.o}
-		if i < len(given) {
-			v.v = given[i]
-		} else if e, ok := named[n]; ok {
-			v.v = e
-		} else if at := i - (len(d.params) - len(d.defaults)); at >= 0 {
-			v = d.defaults[at].eval(s)
-		} else {
-			v.v = &undefined{name: n}
-		}
-		s.scope.set(n, v)
-	}
-	s.scope.set("varargs", val{tuple(rest), a.o})
-	s.scope.set("kwargs", val{extra, a.o})
 }

@@ -124,7 +124,7 @@ func TestRefused(t *testing.T) {
 		"{% from 'x' import y %}":                  `f: the tag "from" is not available in flow files`,
 		"{% extends 'x' %}":                        `f: the tag "extends" is not available in flow files`,
 		"{% block x %}{% endblock %}":              `f: the tag "block" is not available in flow files`,
-		"{% call m() %}{% endcall %}":              `f: the tag "call" is not available in flow files`,
+		"{% call m %}{% endcall %}":                `f: expected the call of a macro in the tag "call"`,
 		"{% for a in b %}{% break %}{% endfor %}":  `f: the tag "break" is not available in flow files`,
 		"{% fro a in b %}{% endfor %}":             `f: unknown tag "fro" (did you mean "for"?)`,
 		"{{ a | uper }}":                           `f: unknown filter "uper" (did you mean "upper"?)`,

@@ -1,7 +1,18 @@
 package jinja
 
-// recurse is loop(items) in a recursive loop.
+// recurse is loop(items) in a recursive loop: its text.
 func (l *loop) recurse(s *state, a *args) val {
+	before := s.out
+	s.out = &sink{}
+	l.again(s, a)
+	out := val{s.out.b.String(), s.out.o | a.o}
+	s.out = before
+	s.made(len(out.v.(string)))
+	return out
+}
+
+// again runs the loop over other items, within itself.
+func (l *loop) again(s *state, a *args) {
 	if !l.stmt.recursive {
 		s.fail("loop(...) needs a loop that is \"recursive\"")
 	}
@@ -9,14 +20,8 @@ func (l *loop) recurse(s *state, a *args) val {
 		s.fail("a recursive loop goes more than %d deep", maxMacros)
 	}
 	items := a.bind(s, 1, "iterable")[0]
-	before := s.out
-	s.out = &sink{}
 	l.stmt.over(s, val{items, a.o}, l.depth+1)
-	out := val{s.out.b.String(), s.out.o | a.o}
-	s.out = before
 	s.depth--
-	s.made(len(out.v.(string)))
-	return out
 }
 
 func (l *loop) attribute(s *state, name string) any {

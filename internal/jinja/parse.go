@@ -161,6 +161,7 @@ func (p *parser) slot(id string) (i int, free bool) {
 	if n := len(p.macros); n > 0 {
 		p.macros[n-1].varargs = p.macros[n-1].varargs || id == "varargs"
 		p.macros[n-1].kwargs = p.macros[n-1].kwargs || id == "kwargs"
+		p.macros[n-1].caller = p.macros[n-1].caller || id == "caller"
 	}
 	bound := slices.ContainsFunc(p.scopes, func(s map[string]bool) bool { return s[id] })
 	if _, global := p.lang.globals[id]; !bound && !global {
@@ -202,8 +203,8 @@ func (p *parser) statements(until ...string) (body []stmt) {
 	for {
 		switch t := p.peek(); t.Type {
 		case tokens.Data:
-			if s := p.data(); s != "" {
-				body = append(body, &text{s})
+			if s, at := p.data(); s != "" {
+				body = append(body, &text{s, at})
 			}
 		case tokens.CommentBegin:
 			for !p.accept(tokens.CommentEnd) {
@@ -220,7 +221,7 @@ func (p *parser) statements(until ...string) (body []stmt) {
 			}
 			p.next()
 			f, ok := x.(*filterExpr)
-			body = append(body, &output{x, ok && f.name == "path"})
+			body = append(body, &output{x, ok && f.name == "path", isFixed(x)})
 		case tokens.BlockBegin:
 			p.next()
 			tag := p.peek()
@@ -241,17 +242,32 @@ func (p *parser) statements(until ...string) (body []stmt) {
 	}
 }
 
-// data takes text between tags, trimmed as the tags beside it say.
-func (p *parser) data() string {
+// isFixed reports whether an expression is a text of the template, whatever the
+// data is, or one of two.
+func isFixed(x expr) bool {
+	switch x := x.(type) {
+	case *literal:
+		_, isText := x.v.(string)
+		return isText
+	case *conditional:
+		return isFixed(x.yes) && (x.no == nil || isFixed(x.no))
+	}
+	return false
+}
+
+// data takes text between tags, trimmed as the tags beside it say, and tells
+// where it begins.
+func (p *parser) data() (s string, at int) {
 	t := p.next()
-	s := t.Val
+	s, at = t.Val, t.Pos
 	if p.at >= 2 {
 		if before := p.toks[p.at-2]; before.Type != tokens.Data && strings.HasPrefix(before.Val, "-") {
 			s = strings.TrimLeftFunc(s, unicode.IsSpace)
+			at += len(t.Val) - len(s)
 		}
 	}
 	if after := p.peek(); strings.HasSuffix(after.Val, "-") && (after.Type == tokens.VariableBegin || after.Type == tokens.BlockBegin || after.Type == tokens.CommentBegin) {
 		s = strings.TrimRightFunc(s, unicode.IsSpace)
 	}
-	return s
+	return s, at
 }

@@ -10,8 +10,8 @@ import (
 // tags are those there are; refused would read files, take templates apart or
 // change what is outside of them.
 var (
-	tagNames = []string{"if", "for", "set", "with", "filter", "macro", "do", "raw"}
-	refused  = []string{"include", "import", "from", "extends", "block", "call", "break", "continue", "autoescape", "trans", "debug", "comment"}
+	tagNames = []string{"if", "for", "set", "with", "filter", "macro", "call", "do", "raw"}
+	refused  = []string{"include", "import", "from", "extends", "block", "break", "continue", "autoescape", "trans", "debug", "comment"}
 )
 
 // tag parses a statement after its {%.
@@ -31,6 +31,8 @@ func (p *parser) tag() []stmt {
 		return []stmt{p.filterTag()}
 	case "macro":
 		return []stmt{p.macroTag()}
+	case "call":
+		return []stmt{p.callTag()}
 	case "do":
 		x := p.tuple(true)
 		p.endTag()
@@ -250,6 +252,33 @@ func (p *parser) filterTag() stmt {
 func (p *parser) macroTag() stmt {
 	m := &macroStmt{name: p.identifier("the macro's name")}
 	p.expect(tokens.LeftParenthesis, "\"(\"")
+	p.params(m)
+	p.endTag()
+	p.bind(m.name)
+	p.macroBody(m, "endmacro")
+	p.closeTag("macro", "endmacro")
+	return m
+}
+
+// callTag parses {% call(params) macro(...) %}: a macro without a name, which
+// is the caller of the one that is called.
+func (p *parser) callTag() stmt {
+	body := &macroStmt{name: "caller"}
+	if p.accept(tokens.LeftParenthesis) {
+		p.params(body)
+	}
+	x, ok := p.expression().(*callExpr)
+	if !ok {
+		p.fail("expected the call of a macro in the tag \"call\"")
+	}
+	p.endTag()
+	p.macroBody(body, "endcall")
+	p.closeTag("call", "endcall")
+	return &callStmt{x, body}
+}
+
+// params are those of a macro, behind their "(".
+func (p *parser) params(m *macroStmt) {
 	for !p.accept(tokens.RightParenthesis) {
 		if len(m.params) > 0 {
 			p.expect(tokens.Comma, "\",\" or \")\"")
@@ -265,16 +294,16 @@ func (p *parser) macroTag() stmt {
 			p.fail("a parameter without default follows one with a default")
 		}
 	}
-	p.endTag()
-	p.bind(m.name)
+}
+
+// macroBody parses what a macro writes, in a scope of its own.
+func (p *parser) macroBody(m *macroStmt, end string) {
 	p.scoped(func() {
 		for _, n := range append([]string{"varargs", "kwargs", "caller"}, m.params...) {
 			p.bind(n)
 		}
 		p.macros = append(p.macros, m)
-		m.body = p.statements("endmacro")
+		m.body = p.statements(end)
 		p.macros = p.macros[:len(p.macros)-1]
 	})
-	p.closeTag("macro", "endmacro")
-	return m
 }

@@ -67,6 +67,8 @@ type Piece struct {
 	Origin  value.Origin
 	Literal bool
 	Path    bool // the expression ends with the filter path: "/" stays as it is
+	Fixed   bool // the expression is a text of the template, or one of two: {{ "," if not loop.last }}
+	Markup  bool // the expression gave text in a notation, by tojson, safe and their like
 }
 
 // Parse reads a template; field names it in errors. A source without {{, {%
@@ -85,7 +87,7 @@ func Parse(field, source string) (*Template, error) {
 	if err != nil {
 		return nil, &Error{field, err.Error()}
 	}
-	t.body, t.slots = body, p.names
+	t.body, t.slots, t.source = body, p.names, p.source
 	for n, reads := range p.free {
 		t.names = append(t.names, n)
 		if reads > 0 && !p.asked[n] {

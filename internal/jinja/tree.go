@@ -80,10 +80,14 @@ type arguments struct {
 
 // The statements.
 type (
-	text   struct{ s string }
+	text struct {
+		s  string
+		at int // in the source, in bytes
+	}
 	output struct {
-		x    expr
-		path bool // ends with the filter path
+		x     expr
+		path  bool // ends with the filter path
+		fixed bool // a text of the template, or one of two
 	}
 	ifStmt struct {
 		conds  []expr
@@ -125,6 +129,11 @@ type (
 		body     []stmt
 		varargs  bool // the body reads them
 		kwargs   bool
+		caller   bool
+	}
+	callStmt struct { // {% call %}: the macro gets the body as its caller
+		call *callExpr
+		body *macroStmt
 	}
 )
 

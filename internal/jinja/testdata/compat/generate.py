@@ -2238,6 +2238,32 @@ each("syntax", [
 ], x="X")
 
 
+# --- call and caller ----------------------------------------------------------
+
+each("call", [
+    "{% macro m(t) %}<{{ t }}>{{ caller() }}</{{ t }}>{% endmacro %}{% call m('a') %}x{{ n }}{% endcall %}",
+    "{% macro m(l) %}{% for i in l %}[{{ caller(i) }}]{% endfor %}{% endmacro %}{% call(i) m(ids) %}{{ i * 2 }}{% endcall %}",
+    "{% macro m(l) %}{% for i in l %}{{ caller(i, sep=';') }}{% endfor %}{% endmacro %}{% call(i, sep=',') m(ids) %}{{ i }}{{ sep }}{% endcall %}",
+    "{% macro m() %}{{ caller(1) }}{% endmacro %}{% call(i, j=7) m() %}{{ i }}-{{ j }}{% endcall %}",
+    "{% macro m() %}{{ caller() if caller is defined else 'none' }}{% endmacro %}{{ m() }}{% call m() %}yes{% endcall %}",
+    "{% macro m() %}no{% endmacro %}{% call m() %}x{% endcall %}",
+    "{% macro m() %}{{ caller() }}{% endmacro %}{{ m() }}",
+    "{% macro m() %}{{ caller() }}{% endmacro %}{% set y = 3 %}{% call m() %}{{ y }}{% set y = 4 %}{{ y }}{% endcall %}{{ y }}",
+    "{% macro o() %}({{ caller() }}){% endmacro %}{% macro i() %}<{{ caller() }}>{% endmacro %}{% call o() %}{% call i() %}x{% endcall %}{% endcall %}",
+    "{% macro m(caller=none) %}{{ 'a' if caller is none else caller() }}{% endmacro %}{{ m() }}{% call m() %}b{% endcall %}",
+    "{% macro m(x) %}{{ x }}{{ caller() | upper }}{% endmacro %}{% call m('q') %}low{% endcall %}",
+    "{% macro m() %}{{ kwargs }}{{ varargs }}{{ caller() }}{% endmacro %}{% call m(1, a=2) %}z{% endcall %}",
+    "{% for n in ids %}{% macro m() %}{{ n }}{{ caller() }}{% endmacro %}{% call m() %}!{% endcall %}{% endfor %}",
+    "{% macro m() %}{{ caller(1) }}{% endmacro %}{% call m() %}x{% endcall %}",
+    "{% macro m() %}{{ caller() }}{% endmacro %}{% call(a) m() %}{{ a }}{% endcall %}",
+    "{% macro m() -%}  {{ caller() }}  {%- endmacro %}{%- call m() -%}  t  {%- endcall -%}  .",
+    "{% call nope() %}x{% endcall %}",
+    "{% macro rec(n) %}{{ n }}{% if n > 0 %}{{ rec(n - 1) }}{% endif %}{{ caller() if caller is defined }}{% endmacro %}{% call rec(3) %}#{% endcall %}",
+    "{% macro m(a, b=2) %}{{ a }}{{ b }}{{ caller() }}{% endmacro %}{% call m(b=5, a=1) %}k{% endcall %}",
+    "{% macro m() %}{{ caller }}{% endmacro %}{% set t %}{% macro k() %}{{ caller() }}{% endmacro %}{% call k() %}in{% endcall %}{% endset %}{{ t | upper }}",
+    "{% filter upper %}{% macro k() %}{{ caller() }}{% endmacro %}{% call k() %}in{% endcall %}{% endfilter %}",
+], ids=[1, 2, 3], n=5)
+
 # --- output ------------------------------------------------------------------
 
 def main():
