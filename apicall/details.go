@@ -148,7 +148,7 @@ func (a *attempt) responseDoc(resp *http.Response) []byte {
 	var withheld []any
 	for _, name := range slices.Sorted(maps.Keys(resp.Header)) {
 		v := headerValue(strings.Join(resp.Header[name], ", "))
-		if name == "Set-Cookie" || name == "Set-Cookie2" {
+		if name == "Set-Cookie" || name == "Set-Cookie2" || a.redactor().values(v) != v {
 			withheld = append(withheld, "headers."+strings.ToLower(name))
 			continue
 		}
@@ -166,8 +166,15 @@ func (a *attempt) responseDoc(resp *http.Response) []byte {
 		"status_code", int64(resp.StatusCode), "headers", headers, "url", cut(address, engine.MaxURL/2),
 		"elapsed_ms", time.Since(a.start).Milliseconds(),
 	)
-	if len(withheld) > 0 {
+	links, hidden := a.links(resp)
+	for k, v := range links.All() {
+		m.Set(k, v)
+	}
+	if withheld = append(withheld, hidden...); len(withheld) > 0 {
 		m.Set(engine.Withheld, withheld)
+	}
+	if a.trusted {
+		m.Set(engine.Answerer, engine.OriginOf(resp.Request.URL))
 	}
 	doc, err := value.JSON(m)
 	if err != nil {

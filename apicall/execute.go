@@ -81,7 +81,8 @@ func (a *attempt) props() *props { return a.prog.props }
 
 // send sends the request and follows redirects as far as the flow allows.
 func (a *attempt) send(ctx context.Context) (*http.Response, error) {
-	req, trusted := a.req.WithContext(a.wire.trace(ctx)), a.target.trusted || a.in.Flow.OwnOrigin(engine.OriginOf(a.target.url))
+	req, origin := a.req.WithContext(a.wire.trace(ctx)), engine.OriginOf(a.target.url)
+	trusted := a.target.trusted || a.in.Flow.OwnOrigin(origin) || a.in.AnsweredFrom(origin)
 	a.cookies.own, a.left = strings.Join(a.req.Header["Cookie"], "; "), false
 	a.sendCookies(req)
 	for {

@@ -52,7 +52,12 @@ func (s blobStore) Store(_ context.Context, key engine.AttemptKey, _ bool, from 
 // one before has left, and returns their outputs.
 func chain(t *testing.T, flow *engine.Flow, tasks ...*value.Map) []engine.TaskOutput {
 	t.Helper()
-	kind, err := apicall.New(apicall.Config{Egress: loopback})
+	return chainOf(t, apicall.Config{Egress: loopback}, flow, tasks...)
+}
+
+func chainOf(t *testing.T, cfg apicall.Config, flow *engine.Flow, tasks ...*value.Map) []engine.TaskOutput {
+	t.Helper()
+	kind, err := apicall.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,6 +24,7 @@ type inputValues struct {
 	parsed    *value.Map
 	inputs    []ReadyInput
 	cache     map[string]any
+	answerers []string // origins that have answered, and were trusted, of the resp_ documents that were read
 	store     ValueStore
 }
 
@@ -154,6 +156,11 @@ func (in *TaskInput) decode(ctx context.Context, name string, input ReadyInput, 
 	if m, ok := v.(*value.Map); ok && response {
 		m.Set("attempts", int64(input.Attempts))
 		withhold(m, "resp_"+input.Task.TemplateName())
+		if origin, ok := m.Get(Answerer); ok {
+			m.Delete(Answerer)
+			text, _ := origin.(string)
+			in.values.answerers = append(in.values.answerers, text)
+		}
 	}
 	return v, true, nil
 }
@@ -251,6 +258,17 @@ func (in *TaskInput) Content(ctx context.Context, name string) (b *value.Bytes, 
 // kept, since it is as good as a password: "url", or "headers.set-cookie".
 const Withheld = "withheld"
 
+// Answerer is the key of a response document that has the origin (see OriginOf)
+// which answered, where the flow may go there: an address of that origin in the
+// document is as good as its own.
+const Answerer = "answerer"
+
+// AnsweredFrom reports whether an origin has answered a task whose resp_
+// document this attempt has read, and was trusted.
+func (in *TaskInput) AnsweredFrom(origin string) bool {
+	return origin != "" && slices.Contains(in.values.answerers, origin)
+}
+
 // withhold lets a template that reads such a part hear why it cannot. It must
 // not get a mask in its place: that would be sent.
 func withhold(doc *value.Map, name string) {
@@ -261,8 +279,12 @@ func withhold(doc *value.Map, name string) {
 	for _, part := range list {
 		at, _ := part.(string)
 		if header, ok := strings.CutPrefix(at, "headers."); ok {
+			why := "there is a secret in it, and it was not kept"
+			if strings.HasPrefix(header, "set-cookie") {
+				why = "a session cookie is as good as a password and is not kept"
+			}
 			if m, ok := headers.(*value.Map); ok {
-				m.Set(header, jinja.Hidden(name+".headers["+strconv.Quote(header)+"]", "a session cookie is as good as a password and is not kept"))
+				m.Set(header, jinja.Hidden(name+".headers["+strconv.Quote(header)+"]", why))
 			}
 			continue
 		}

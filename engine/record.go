@@ -14,7 +14,7 @@ const (
 	MaxRecord          = 128 << 10
 	MaxTriggerPayload  = 256 << 10
 	MaxInlineValue     = 64 << 10 // larger XCom values go to the object store
-	MaxResponseDoc     = 24 << 10 // resp_<task>: 16 KiB of headers and the rest
+	MaxResponseDoc     = 32 << 10 // resp_<task>: 16 KiB of headers and the rest
 	MaxResponseHeaders = 16 << 10
 	MaxViolations      = 100
 	MaxURL             = 8 << 10
