@@ -159,7 +159,7 @@ func (r *reader) word(key, def string, words []string) string {
 	s := strings.ToLower(r.text(key, def))
 	if !slices.Contains(words, s) {
 		r.add(key, engine.Problem{
-			Code: "unknown-word", Value: s, Suggestion: engine.Nearest(s, words),
+			Code: "unknown-word", Value: s, Suggestion: engine.Meant(s, words, valueWords),
 			Message: fmt.Sprintf("%s is %s, want one of %s", key, value.Quoted(s), strings.Join(words, ", ")),
 		})
 		return def
@@ -302,7 +302,7 @@ func (r *reader) unknown(what string, known []string) {
 			continue
 		}
 		r.add(key, engine.Problem{
-			Code: "unknown-property", Message: fmt.Sprintf("unknown %s %s", what, value.Quoted(key)), Suggestion: engine.Nearest(key, known),
+			Code: "unknown-property", Message: fmt.Sprintf("unknown %s %s", what, value.Quoted(key)), Suggestion: engine.Meant(key, known, propertyWords),
 		})
 	}
 }

@@ -116,7 +116,7 @@ func (c *compilation) task(i int) {
 		return
 	case kind == nil:
 		names := slices.Sorted(maps.Keys(c.types))
-		c.add(Problem{Path: []string{"type"}, Code: "task-type", Suggestion: Nearest(t.Type, names),
+		c.add(Problem{Path: []string{"type"}, Code: "task-type", Suggestion: NearestType(t.Type, names),
 			Message: fmt.Sprintf("unknown task type %s (there are: %s)", value.Quoted(t.Type), strings.Join(names, ", "))})
 		return
 	}

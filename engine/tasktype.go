@@ -18,6 +18,12 @@ type TaskType interface {
 	Prepare(flow *Flow, task *Task) (Program, []Problem)
 }
 
+// PropertyNamer is a TaskType that lists the properties which its tasks may
+// have, for messages about such as stand in a wrong place.
+type PropertyNamer interface {
+	PropertyNames() []string
+}
+
 // Refused returns the first problem because of which a flow must not run; nil:
 // there is none.
 func Refused(problems []Problem) *Problem {

@@ -46,9 +46,24 @@ func (f *file) finite(n *node, key string) bool {
 func (f *file) unknown(t *table, known []string, what string) {
 	for _, k := range t.keys {
 		if !slices.Contains(known, k) {
-			f.add(t.vals[k].key, Error{Key: k, Code: "unknown-key", Width: len(k), Message: fmt.Sprintf("unknown %s %s", what, value.Quoted(k)), Suggestion: engine.Nearest(k, known)})
+			f.add(t.vals[k].key, Error{Key: k, Code: "unknown-key", Width: len(k), Message: fmt.Sprintf("unknown %s %s", what, value.Quoted(k)), Suggestion: engine.Meant(k, known, keyWords)})
 		}
 	}
+}
+
+// keyWords are the words of other tools for the keys of flows, tasks and
+// triggers.
+var keyWords = map[string]string{
+	"dag_id": "id", "flow_id": "id", "task_id": "id", "step_id": "id", "pipeline": "id", "key": "id", "title": "name", "label": "name", "desc": "description",
+	"depends_on": "dependencies", "depends": "dependencies", "needs": "dependencies", "requires": "dependencies", "after": "dependencies",
+	"upstream": "dependencies", "upstream_tasks": "dependencies", "run_after": "dependencies", "parents": "dependencies",
+	"kind": "type", "operator": "type", "uses": "type", "action": "type", "plugin": "type",
+	"with": "properties", "args": "properties", "arguments": "properties", "parameters": "properties", "params": "properties",
+	"inputs": "input", "options": "properties", "settings": "properties", "secret": "sensitive", "private": "sensitive",
+	"vars": "variables", "env": "variables", "default_args": "defaults", "default": "defaults",
+	"steps": "tasks", "jobs": "tasks", "nodes": "tasks", "task": "tasks", "trigger": "triggers", "on": "triggers",
+	"concurrency": "max_active_runs", "max_runs": "max_active_runs", "max_concurrent_runs": "max_active_runs",
+	"execution_timeout": "timeout", "dagrun_timeout": "timeout",
 }
 
 func (f *file) wrong(n *node, key, want string) {

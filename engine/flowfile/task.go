@@ -46,7 +46,7 @@ func (f *file) readDefaults(t *table) {
 	for _, kind := range d.keys {
 		if f.types[kind] == nil {
 			f.add(d.vals[kind].key, Error{Key: kind, Code: "task-type", Width: len(kind), Message: "defaults for unknown task type " + value.Quoted(kind),
-				Suggestion: engine.Nearest(kind, typeNames(f.types))})
+				Suggestion: engine.NearestType(kind, typeNames(f.types))})
 			continue
 		}
 		if f.table(d, kind) != nil {
@@ -65,7 +65,7 @@ func (f *file) task(n *node) {
 			f.add(t.vals[k].key, Error{Key: k, Code: "unsupported", Width: len(k), Message: fmt.Sprintf("%q is not supported in this version", k)})
 		}
 	}
-	f.unknown(t, append(slices.Clone(taskKeys), plannedTasks...), "key")
+	f.misplaced(t)
 	task := engine.Task{
 		ID: id, Name: f.text(t, "name", ""), Description: f.text(t, "description", ""), Type: f.text(t, "type", ""), Line: f.places.of(n.key.at).line,
 		Sensitive: f.flag(t, "sensitive", false),
@@ -86,6 +86,24 @@ func (f *file) task(n *node) {
 	}
 	f.flow.Tasks = append(f.flow.Tasks, task)
 	f.tasks = append(f.tasks, n)
+}
+
+// misplaced reports the unknown keys of a task, and those that are properties of
+// its type.
+func (f *file) misplaced(t *table) {
+	var properties []string
+	if kind := t.vals["type"]; kind != nil {
+		name, _ := kind.scalar.(string)
+		if namer, ok := f.types[name].(engine.PropertyNamer); ok {
+			properties = namer.PropertyNames()
+		}
+	}
+	for _, k := range t.keys {
+		if slices.Contains(properties, k) && !slices.Contains(taskKeys, k) {
+			f.add(t.vals[k].key, Error{Key: k, Code: "misplaced", Width: len(k), Message: fmt.Sprintf("%s is a property: write it under [tasks.properties]", value.Quoted(k))})
+		}
+	}
+	f.unknown(t, slices.Concat(taskKeys, plannedTasks, properties), "key")
 }
 
 // taskID reads a task's id; "" when it has none that can be used.

@@ -1,12 +1,50 @@
 // Package nearest finds the name that a mistyped one most likely means.
 package nearest
 
+import (
+	"slices"
+	"strings"
+)
+
+// Meant returns the known name that an unknown one most likely means: the same
+// in another spelling (retryCount, retry-count), by a table of the words that
+// other tools have for it, or the nearest.
+func Meant(name string, known []string, words map[string]string) string {
+	plain := snake(name)
+	if slices.Contains(known, plain) && plain != name {
+		return plain
+	}
+	if word := words[plain]; slices.Contains(known, word) {
+		return word
+	}
+	return Name(name, known)
+}
+
+// snake is a name in lower case with underscores.
+func snake(s string) string {
+	var b strings.Builder
+	for i, c := range []byte(s) {
+		switch {
+		case c == '-' || c == ' ' || c == '.':
+			b.WriteByte('_')
+		case 'A' <= c && c <= 'Z':
+			if i > 0 && ('a' <= s[i-1] && s[i-1] <= 'z' || '0' <= s[i-1] && s[i-1] <= '9') {
+				b.WriteByte('_')
+			}
+			b.WriteByte(c + 'a' - 'A')
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
 // Name returns the known name that a mistyped one most likely means, or ""
-// when none is near: at most a third of its letters may differ (insertions,
-// deletions, changes and swaps of neighbours: the restricted
+// when none is near: at most a quarter of its letters may differ, in short ones
+// one (insertions, deletions, changes and swaps of neighbours: the restricted
 // Damerau-Levenshtein distance).
 func Name(name string, known []string) string {
-	best, limit := "", max(1, (len(name)+1)/3)
+	best, limit := "", max(1, len(name)/4)
 	for _, k := range known {
 		if k == name {
 			continue

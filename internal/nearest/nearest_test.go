@@ -9,10 +9,23 @@ import (
 func TestName(t *testing.T) {
 	known := []string{"timeout", "retry_count", "fetch_cart", "ab", "ba"}
 	for name, want := range map[string]string{
-		"time_out": "timeout", "timeout": "", "retyr_count": "retry_count", "fetchcart": "fetch_cart", "zzz": "", "bb": "ab", "": "",
+		"time_out": "timeout", "timeout": "", "retyr_count": "retry_count", "fetchcart": "fetch_cart", "zzz": "", "bb": "ab", "": "", "fetch": "",
 	} {
 		if got := Name(name, known); got != want {
 			t.Errorf("Name(%q) = %q, want %q", name, got, want)
+		}
+	}
+}
+
+func TestMeant(t *testing.T) {
+	known := []string{"timeout", "retry_count", "operation", "api_call"}
+	words := map[string]string{"retries": "retry_count", "method": "operation", "data": "body", "http": "api_call"}
+	for name, want := range map[string]string{
+		"retries": "retry_count", "Retries": "retry_count", "method": "operation", "retryCount": "retry_count", "retry-count": "retry_count",
+		"RetryCount": "retry_count", "timeOut": "timeout", "http": "api_call", "data": "", "opertion": "operation", "zzz": "", "": "",
+	} {
+		if got := Meant(name, known, words); got != want {
+			t.Errorf("Meant(%q) = %q, want %q", name, got, want)
 		}
 	}
 }
