@@ -41,6 +41,8 @@ type TaskType struct {
 	tokens *tokens
 	agent  string // the User-Agent of every request: "qarion/1.2.3"
 
+	challenges challenges // of servers that want digest authentication
+
 	mu    sync.Mutex
 	pools map[tlsOptions]*clients
 }

@@ -1,6 +1,7 @@
 package apicall
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,6 +32,18 @@ type Refresher interface {
 // origin.
 type binder interface{ binds() bool }
 
+// challenged is an Authenticator that answers what a server asks of it. Challenge
+// is called with a refusal and reports whether another request, authenticated
+// anew, may be accepted.
+type challenged interface {
+	Challenge(resp *http.Response) bool
+}
+
+// maxChallenges bounds the requests that are sent again in one attempt because a
+// server asks for a proof of another kind: once, and once more where what was
+// known of it is stale.
+const maxChallenges = 2
+
 // AuthError says in one line, without secrets, which credential cannot be used
 // and what to do.
 type AuthError struct {
@@ -51,10 +64,12 @@ type authKind struct {
 
 // authKinds maps auth_type to what it needs.
 var authKinds = map[string]authKind{
-	"basic":   {"basic_auth", nil, []string{"username", "password"}, newBasic},
-	"bearer":  {"custom", []string{"token"}, nil, newBearer},
-	"api_key": {"api_key", []string{"api_key"}, nil, newAPIKey},
-	"oauth2":  {"oauth", []string{"client_id", "token_url"}, nil, newOAuth2},
+	"basic":     {"basic_auth", nil, []string{"username", "password"}, newBasic},
+	"digest":    {"basic_auth", []string{"username"}, []string{"password"}, newDigest},
+	"bearer":    {"custom", []string{"token"}, nil, newBearer},
+	"api_key":   {"api_key", []string{"api_key"}, nil, newAPIKey},
+	"oauth2":    {"oauth", []string{"token_url"}, nil, newOAuth2},
+	"aws_sigv4": {"aws", []string{"access_key_id", "secret_access_key"}, nil, newSigV4},
 }
 
 // authenticator looks a credential up and makes an Authenticator of it.
@@ -108,8 +123,13 @@ func (a *attempt) authenticate(ctx context.Context) error {
 	if a.auth, cred, err = a.prog.t.authenticator(ctx, p.authType, p.credentialID); err != nil {
 		return &classifiedError{classCredential, err}
 	}
-	if o, ok := a.auth.(*oauth2Auth); ok {
+	switch o := a.auth.(type) {
+	case *oauth2Auth:
 		o.way, o.agent = a.prog.client, a.prog.t.agent
+	case *digestAuth:
+		o.body = a.body
+	case *sigV4:
+		o.body, o.region, o.service = a.body, cmp.Or(p.region, o.region), cmp.Or(p.service, o.service)
 	}
 	a.out.Details.Credential = cred.ID + " (" + cred.Type + ")"
 	a.vars.secrets = append(a.vars.secrets, cred.Secrets()...)
@@ -129,6 +149,12 @@ func (a *attempt) learn(req *http.Request) {
 	}
 }
 
+// challenges reports whether an answer is a challenge that can be met.
+func (a *attempt) challenges(resp *http.Response) bool {
+	c, can := a.auth.(challenged)
+	return can && resp.StatusCode == http.StatusUnauthorized && !a.moved && !a.left && sameOrigin(a.target.url, resp.Request.URL) && c.Challenge(resp)
+}
+
 // stale reports whether an answer says that the proof of identity is stale,
 // and it can be renewed.
 func (a *attempt) stale(resp *http.Response) bool {
@@ -142,11 +168,18 @@ func (a *attempt) stale(resp *http.Response) bool {
 // renewed renews the credential's token and sends the request once more. The
 // server has refused the first one, so this is no retry.
 func (a *attempt) renewed(ctx context.Context, resp *http.Response) (*http.Response, error) {
-	drain(resp.Body)
-	a.keepCookies(resp)
 	if err := a.auth.(Refresher).Refresh(ctx, a.req); err != nil {
+		drain(resp.Body)
 		return nil, &classifiedError{classAuth, err}
 	}
+	return a.proven(ctx, resp)
+}
+
+// proven sends the request once more, after a refusal, with another proof of
+// identity.
+func (a *attempt) proven(ctx context.Context, resp *http.Response) (*http.Response, error) {
+	drain(resp.Body)
+	a.keepCookies(resp)
 	a.load(ctx, a.req, a.body)
 	if err := a.auth.Authenticate(ctx, a.req); err != nil {
 		return nil, &classifiedError{classAuth, err}

@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -21,8 +21,8 @@ import (
 // timeout.
 const tokenTimeout = 30 * time.Second
 
-// oauth2Auth sends a token that a token endpoint gives (RFC 6749, 4.4 and 6).
-// The token is shared by all attempts that use the credential.
+// oauth2Auth sends a token that a token endpoint gives (RFC 6749, 4.3, 4.4 and 6;
+// RFC 7523). The token is shared by all attempts that use the credential.
 type oauth2Auth struct {
 	tokens *tokens
 	cred   engine.Credential
@@ -34,41 +34,33 @@ type oauth2Auth struct {
 // grant is how a token is asked for.
 type grant struct {
 	conf     clientcredentials.Config
-	refresh  bool // by refresh token
-	endpoint string
+	kind     string // engine.GrantClient and its like
+	style    string // engine.StyleHeader and its like
+	endpoint string // for messages
 }
 
 func newOAuth2(t *TaskType, c engine.Credential) (Authenticator, error) {
-	bad := func(format string, args ...any) (Authenticator, error) {
-		return nil, &AuthError{Credential: c.ID, Message: fmt.Sprintf(format, args...)}
+	if err := t.tokens.check(c); err != nil {
+		return nil, err
 	}
 	u, err := parseURL(field(c, "token_url"))
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
-		return bad("token_url is not an address such as https://api.example.com/oauth/token")
+	if err != nil {
+		return nil, &AuthError{Credential: c.ID, Message: "token_url is not an address such as https://api.example.com/oauth/token"}
 	}
-	g := grant{endpoint: u.Scheme + "://" + u.Host + u.EscapedPath()}
-	switch kind := field(c, "grant_type"); kind {
-	case "refresh_token":
-		g.refresh = true
-	case "":
-		g.refresh = field(c, "refresh_token") != ""
-	case "client_credentials":
-	default:
-		return bad("grant_type %q is neither client_credentials nor refresh_token", kind)
-	}
-	if g.refresh && field(c, "refresh_token") == "" {
-		return bad("the field \"refresh_token\" is missing; %s", storeHint(c.ID, c.Type))
-	}
+	g := grant{kind: c.Grant(), style: c.Style(), endpoint: u.Scheme + "://" + u.Host + u.EscapedPath()}
 	g.conf = clientcredentials.Config{
-		ClientID: field(c, "client_id"), ClientSecret: field(c, "client_secret"), TokenURL: u.String(),
-		Scopes: strings.Fields(field(c, "scope")), AuthStyle: oauth2.AuthStyleInHeader, EndpointParams: extraParams(c),
+		ClientID: field(c, "client_id"), TokenURL: u.String(),
+		Scopes: strings.Fields(field(c, "scope")), AuthStyle: oauth2.AuthStyleInParams, EndpointParams: extraParams(c),
 	}
-	switch style := field(c, "auth_style"); style {
-	case "", "header":
-	case "body":
-		g.conf.AuthStyle = oauth2.AuthStyleInParams
-	default:
-		return bad("auth_style %q is neither header nor body", style)
+	switch g.style {
+	case engine.StyleHeader:
+		g.conf.AuthStyle, g.conf.ClientSecret = oauth2.AuthStyleInHeader, field(c, "client_secret")
+	case engine.StyleBody:
+		g.conf.ClientSecret = field(c, "client_secret")
+	case engine.StyleNone:
+		if g.kind == engine.GrantJWT {
+			g.conf.ClientID = "" // the assertion says who it is
+		}
 	}
 	return &oauth2Auth{tokens: t.tokens, cred: c, grant: g}, nil
 }
@@ -83,9 +75,48 @@ func extraParams(c engine.Credential) url.Values {
 	extra, _ := c.Data.Get("extra")
 	m, _ := extra.(*value.Map)
 	for k, v := range m.All() {
-		params.Set(k, plainText(v))
+		list, many := v.([]any)
+		if !many {
+			list = []any{v}
+		}
+		for _, e := range list {
+			params.Add(k, plainText(e))
+		}
 	}
 	return params
+}
+
+// params are the parameters of a request for a token: those of its grant, and
+// what proves who the client is. made are the secrets among them.
+func (o *oauth2Auth) params(refresh string) (p url.Values, made []string, err error) {
+	p = maps.Clone(o.grant.conf.EndpointParams)
+	switch o.grant.kind {
+	case engine.GrantRefresh:
+		p.Set("grant_type", engine.GrantRefresh)
+		p.Set("refresh_token", refresh)
+	case engine.GrantPassword:
+		p.Set("grant_type", engine.GrantPassword)
+		p.Set("username", field(o.cred, "username"))
+		p.Set("password", field(o.cred, "password"))
+	case engine.GrantJWT:
+		text, err := o.grantAssertion()
+		if err != nil {
+			return nil, nil, err
+		}
+		p.Set("grant_type", engine.GrantJWTName)
+		p.Set("assertion", text)
+		made = append(made, text)
+	}
+	if o.grant.style == engine.StyleKeyJWT || o.grant.style == engine.StyleSecretJWT {
+		text, err := o.clientAssertion()
+		if err != nil {
+			return nil, nil, err
+		}
+		p.Set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
+		p.Set("client_assertion", text)
+		made = append(made, text)
+	}
+	return p, made, nil
 }
 
 // Authenticate implements Authenticator: with a token that is fresh for now.
@@ -109,19 +140,18 @@ func (o *oauth2Auth) fetch(ctx context.Context, refresh string) (Token, error) {
 	ctx, cancel := context.WithTimeout(ctx, tokenTimeout)
 	defer cancel()
 	conf := o.grant.conf
-	if o.grant.refresh {
-		conf.EndpointParams = url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refresh}}
-		for k, v := range o.grant.conf.EndpointParams {
-			conf.EndpointParams[k] = v
-		}
+	var made []string
+	var err error
+	if conf.EndpointParams, made, err = o.params(refresh); err != nil {
+		return Token{}, &AuthError{Credential: o.cred.ID, Message: "sign an assertion: " + err.Error()}
 	}
 	answers := &tokenAnswers{agent: o.agent, path: field(o.cred, "token_path")}
 	tok, err := conf.Token(context.WithValue(ctx, oauth2.HTTPClient, tokenClient(o.way, answers)))
 	if err != nil {
 		if answers.odd && strings.HasPrefix(err.Error(), "oauth2:") && !isRetrieve(err) {
-			return Token{}, &AuthError{Credential: o.cred.ID, Message: "token endpoint " + o.grant.endpoint + " " + o.hide(answers.missing())}
+			return Token{}, &AuthError{Credential: o.cred.ID, Message: "token endpoint " + o.grant.endpoint + " " + o.hide(answers.missing(), made)}
 		}
-		return Token{}, o.explain(ctx, err)
+		return Token{}, o.explain(ctx, err, made)
 	}
 	out := Token{Access: tok.AccessToken, Type: cmp.Or(field(o.cred, "scheme"), "Bearer"), Refresh: tok.RefreshToken, Fetched: time.Now(), Expiry: tok.Expiry}
 	if setHeader(http.Header{}, "Authorization", out.header()) != nil {
@@ -132,7 +162,7 @@ func (o *oauth2Auth) fetch(ctx context.Context, refresh string) (Token, error) {
 
 // explain names the endpoint and what it said; the library's own texts quote
 // addresses and bodies.
-func (o *oauth2Auth) explain(ctx context.Context, err error) error {
+func (o *oauth2Auth) explain(ctx context.Context, err error, made []string) error {
 	e := &AuthError{Credential: o.cred.ID}
 	prefix := "token endpoint " + o.grant.endpoint
 	var refused *oauth2.RetrieveError
@@ -144,7 +174,7 @@ func (o *oauth2Auth) explain(ctx context.Context, err error) error {
 		status := refused.Response.StatusCode
 		e.Again = status >= 500 || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout
 		e.Message = prefix + " answered " + statusText(status)
-		if said := o.hide(tokenError(refused)); said != "" {
+		if said := o.hide(tokenError(refused), made); said != "" {
 			e.Message += ": " + cut(said, 200)
 		}
 	case ctx.Err() != nil || isTimeout(err):
@@ -176,8 +206,8 @@ func tokenError(e *oauth2.RetrieveError) string {
 	return strings.TrimSpace(code + " " + text)
 }
 
-// hide removes line breaks, and the credential's own secrets, from what an
-// endpoint says.
-func (o *oauth2Auth) hide(s string) string {
-	return newRedactor(o.cred.Secrets()).values(strings.Join(strings.Fields(s), " "))
+// hide removes line breaks, the credential's own secrets and those that were made
+// of them from what an endpoint says.
+func (o *oauth2Auth) hide(s string, made []string) string {
+	return newRedactor(append(o.cred.Secrets(), made...)).values(strings.Join(strings.Fields(s), " "))
 }

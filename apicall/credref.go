@@ -14,7 +14,8 @@ import (
 )
 
 // A flow file may name a field of a credential as ${credential:ID.field}, or
-// a credential with one secret as ${credential:ID}. Only the file's own
+// a credential with one secret as ${credential:ID}: beside templates, or within
+// one as a text of its own, "${credential:ID.key}". Only the file's own
 // strings are looked at, never data; the reference becomes a template variable
 // whose value is marked as a secret.
 
@@ -36,22 +37,32 @@ func (c *compiler) credentials(path []string, source string) string {
 		return source
 	}
 	var b strings.Builder
-	last := 0
+	last, found := 0, 0
 	for _, m := range credentialPattern.FindAllStringSubmatchIndex(source, -1) {
-		b.WriteString(source[last:m[0]])
-		last = m[1]
-		if before := source[:m[0]]; strings.LastIndex(before, "{{") > strings.LastIndex(before, "}}") {
-			c.badReference(path, "stands inside {{ }}; write it beside")
+		start, end := m[0], m[1]
+		name := credentialName + strconv.Itoa(len(c.creds))
+		before := source[:start]
+		if strings.LastIndex(before, "{{") > strings.LastIndex(before, "}}") || strings.LastIndex(before, "{%") > strings.LastIndex(before, "%}") {
+			if start == 0 || end == len(source) || source[start-1] != source[end] || source[end] != '"' && source[end] != '\'' {
+				c.badReference(path, "stands inside {{ }}; write it beside, or as a text of its own: \"${credential:ID.field}\"")
+			} else { // a text of its own: the key of a filter that signs
+				start, end = start-1, end+1
+			}
+		} else {
+			name = "{{ " + name + " }}"
 		}
+		b.WriteString(source[last:start])
+		b.WriteString(name)
+		last = end
+		found++
 		ref := credentialRef{id: source[m[2]:m[3]], path: append([]string{"properties"}, path...)}
 		if m[4] >= 0 {
 			ref.field = source[m[4]:m[5]]
 		}
-		b.WriteString("{{ " + credentialName + strconv.Itoa(len(c.creds)) + " }}")
 		c.creds = append(c.creds, ref)
 	}
 	b.WriteString(source[last:])
-	if strings.Contains(source[last:], opening) || strings.Count(source, opening) != strings.Count(b.String(), credentialName) {
+	if strings.Count(source, opening) != found {
 		c.badReference(path, "is not of the form ${credential:ID} or ${credential:ID.field}")
 	}
 	return b.String()
@@ -65,7 +76,7 @@ func (c *compiler) badReference(path []string, why string) {
 }
 
 // mainField is the field that ${credential:ID} means, by type.
-var mainField = map[string]string{"api_key": "api_key", "custom": "token", "basic_auth": "password", "oauth": "client_secret"}
+var mainField = map[string]string{"api_key": "api_key", "custom": "token", "basic_auth": "password", "oauth": "client_secret", "aws": "secret_access_key"}
 
 // secret returns the field that a reference names.
 func (p *program) secret(ctx context.Context, ref credentialRef) (string, error) {

@@ -10,7 +10,7 @@ import (
 
 // curl is the request as a command line that works when it is pasted: secrets
 // are variables of the shell, and the way out is the task's own.
-func (a *attempt) curl(req *http.Request, user string) string {
+func (a *attempt) curl(req *http.Request, auth shownAuth) string {
 	r := redactorAs(func(name string) string { return stand(name, "") }, a.vars.secrets, slices.Concat(a.vars.used, a.vars.leaves)...)
 	c := &curlLine{}
 	c.add("curl -sS")
@@ -23,8 +23,11 @@ func (a *attempt) curl(req *http.Request, user string) string {
 	}
 	c.arg("", r.url(req.URL))
 	c.way(a.props(), r)
-	if user != "" {
-		c.arg("-u", user)
+	if auth.flags != "" {
+		c.add(auth.flags)
+	}
+	if auth.user != "" {
+		c.arg("-u", auth.user)
 	}
 	for _, name := range previewHeaders(req.Header) {
 		v := strings.Join(req.Header[name], ", ")

@@ -67,6 +67,9 @@ func (a *attempt) call(ctx context.Context) engine.TaskOutput {
 		return a.failed(ctx, failure{class: classLedger}, err)
 	}
 	resp, err := a.send(ctx)
+	for n := 0; n < maxChallenges && err == nil && a.challenges(resp); n++ {
+		resp, err = a.proven(ctx, resp)
+	}
 	if err == nil && a.stale(resp) {
 		resp, err = a.renewed(ctx, resp)
 	}

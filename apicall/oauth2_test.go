@@ -280,14 +280,16 @@ func TestOAuth2_EndpointErrorsAreNamed(t *testing.T) {
 func TestOAuth2_UnusableCredential(t *testing.T) {
 	s := newTokenServer(t)
 	for want, pairs := range map[string][]any{
-		"credential c: token_url is not an address such as https://api.example.com/oauth/token":                                                {"token_url", "https://u:p@a/token"},
-		`credential c: grant_type "password" is neither client_credentials nor refresh_token`:                                                  {"grant_type", "password"},
-		`credential c: auth_style "query" is neither header nor body`:                                                                          {"auth_style", "query"},
-		`credential c: the field "refresh_token" is missing; store it: qarion credentials store --credential-id c --type oauth --json '{...}'`: {"grant_type", "refresh_token"},
-		`credential c: the field "client_id" is missing; store it: qarion credentials store --credential-id c --type oauth --json '{...}'`:     {"client_id", ""},
+		"token_url has a user name or password in it; use client_id and client_secret":                                   {"token_url", "https://u:p@a/token"},
+		`grant_type password needs the field "username"`:                                                                 {"grant_type", "password"},
+		`the field "auth_style" has a value that is none of header, body, private_key_jwt, client_secret_jwt, tls, none`: {"auth_style", "query"},
+		`grant_type refresh_token needs the field "refresh_token"`:                                                       {"grant_type", "refresh_token"},
+		`type oauth needs the field "client_id"`:                                                                         {"client_id", ""},
+		`grant_type jwt-bearer needs the field "private_key"`:                                                            {"grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"},
+		`auth_style private_key_jwt needs the field "private_key"`:                                                       {"auth_style", "private_key_jwt"},
 	} {
 		out := s.program(t, apicall.Config{Credentials: s.credential(pairs...)})(t.Context())
-		if out.Err == nil || out.Err.Class != "credential" || out.Err.Message != want {
+		if out.Err == nil || out.Err.Class != "credential" || out.Err.Message != "credential c: "+want+"; store it: qarion credentials store --credential-id c --type oauth --json '{...}'" {
 			t.Errorf("got %+v\nwant %s", out.Err, want)
 		}
 	}

@@ -1,6 +1,7 @@
 package apicall
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -113,18 +114,19 @@ func (p *program) Preview(ctx context.Context, in *engine.TaskInput) (*Preview, 
 			req.Header[canonical] = v
 		}
 	}
-	user, note := "", ""
+	var shown shownAuth
 	if p.props.authType != "none" {
 		var err error
-		if user, note, err = p.previewAuth(ctx, req); err != nil {
+		if shown, err = p.previewAuth(ctx, req); err != nil {
 			return nil, err
 		}
 	}
+	note := shown.note
 	out := &Preview{Task: in.Key.Task, Method: req.Method, Policy: p.policy()}
 	r := a.redactor()
 	out.URL = starred(r.url(req.URL))
-	if user != "" {
-		out.Headers = append(out.Headers, PreviewHeader{"Authorization", "Basic " + hidden, note})
+	if shown.header != "" {
+		out.Headers = append(out.Headers, PreviewHeader{"Authorization", shown.header + " " + hidden, note})
 	}
 	for _, name := range previewHeaders(req.Header) {
 		v := strings.Join(req.Header[name], ", ")
@@ -143,7 +145,7 @@ func (p *program) Preview(ctx context.Context, in *engine.TaskInput) (*Preview, 
 	if a.body != nil {
 		out.Body = starred(a.shownBody(engine.MaxExcerpt))
 	}
-	out.Curl = a.curl(req, user)
+	out.Curl = a.curl(req, shown)
 	return out, nil
 }
 
@@ -152,23 +154,49 @@ func previewHeaders(h http.Header) []string {
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(h)), func(name string) bool { return name == "User-Agent" || name == "Accept-Encoding" })
 }
 
-// previewAuth adds what stands for the credential; basic authentication is a
-// user and a password for curl.
-func (p *program) previewAuth(ctx context.Context, req *http.Request) (user, note string, err error) {
+// shownAuth is how the credential of a preview is shown: what curl computes
+// itself has options of its own.
+type shownAuth struct {
+	note   string // where the header comes from
+	header string // the scheme of a header that curl makes: "Basic"
+	flags  string // for curl
+	user   string // for curl's -u
+}
+
+// previewAuth adds what stands for the credential to the request.
+func (p *program) previewAuth(ctx context.Context, req *http.Request) (shownAuth, error) {
 	c := p.standIn(ctx)
-	note = fmt.Sprintf("credential %s (%s)", c.ID, c.Type)
+	shown := shownAuth{note: fmt.Sprintf("credential %s (%s)", c.ID, c.Type)}
 	switch p.props.authType {
 	case "basic":
-		return c.Text("username") + ":" + c.Text("password"), note, nil
+		shown.header, shown.user = "Basic", c.Text("username")+":"+c.Text("password")
+		return shown, nil
+	case "digest":
+		shown.header, shown.flags, shown.user = "Digest", "--digest", c.Text("username")+":"+c.Text("password")
+		return shown, nil
 	case "oauth2":
 		req.Header.Set("Authorization", "Bearer "+stand(c.ID, "token"))
-		return "", fmt.Sprintf("credential %s (%s, token fetched when sent)", c.ID, c.Type), nil
+		shown.note = fmt.Sprintf("credential %s (%s, token fetched when sent)", c.ID, c.Type)
+		return shown, nil
 	}
 	auth, err := authKinds[p.props.authType].make(p.t, c)
 	if err != nil {
-		return "", "", err
+		return shown, err
 	}
-	return "", note, auth.Authenticate(ctx, req)
+	if s, ok := auth.(*sigV4); ok {
+		s.region, s.service = cmp.Or(p.props.region, s.region), cmp.Or(p.props.service, s.service)
+		service, region := s.scope(req.URL.Hostname())
+		shown.header, shown.user = "AWS4-HMAC-SHA256", c.Text("access_key_id")+":"+c.Text("secret_access_key")
+		shown.flags = "--aws-sigv4 'aws:amz:" + region + ":" + service + "'"
+		if token := c.Text("session_token"); token != "" {
+			req.Header.Set("X-Amz-Security-Token", token)
+		}
+		if service == "" || region == "" {
+			err = auth.Authenticate(ctx, req.Clone(ctx)) // says what is missing
+		}
+		return shown, err
+	}
+	return shown, auth.Authenticate(ctx, req)
 }
 
 // starred shows stand-ins as ***.

@@ -36,8 +36,10 @@ type Property struct {
 var properties = []Property{
 	{"url", "string", "required", "http or https address"},
 	{"operation", "string", "get", "get, post, put, patch, delete, head or options"},
-	{"auth_type", "string", "none", "none, basic, oauth2, api_key or bearer"},
+	{"auth_type", "string", "none", "none, basic, digest, oauth2, api_key, bearer or aws_sigv4"},
 	{"credential_id", "string", "", "which stored credential to use"},
+	{"region", "string", "", "with aws_sigv4: of the service; else the credential's, or that of the host name"},
+	{"service", "string", "", "with aws_sigv4: its name in the signature, such as execute-api; else as region"},
 	{"headers", "dict", "", "request headers"},
 	{"params", "dict", "", "query parameters; a list repeats the key, null leaves it out"},
 	{"body", "any", "", "request body"},
@@ -90,7 +92,7 @@ func Table() []Property { return slices.Clone(properties) }
 var (
 	operations  = []string{"get", "post", "put", "patch", "delete", "head", "options"}
 	bodyFormats = []string{"json", "form", "raw", "xml", "multipart"}
-	authTypes   = []string{"none", "basic", "oauth2", "api_key", "bearer"}
+	authTypes   = []string{"none", "basic", "digest", "oauth2", "api_key", "bearer", "aws_sigv4"}
 	handlings   = []string{"store", "validate", "ignore"}
 	storages    = []string{"value", "object"}
 	interrupts  = []string{"auto", "retry", "fail"}
@@ -102,6 +104,7 @@ var (
 type props struct {
 	url, operation, method     string
 	authType, credentialID     string
+	region, service            string // of aws_sigv4
 	headers, params            *value.Map
 	body                       any
 	hasBody                    bool
@@ -154,6 +157,7 @@ func readProperties(task *engine.Task) (*props, *reader) {
 	p := &props{
 		url: r.text("url", ""), operation: r.word("operation", "get", operations),
 		authType: r.word("auth_type", "none", authTypes), credentialID: r.text("credential_id", ""),
+		region: r.text("region", ""), service: r.text("service", ""),
 		headers: r.table("headers"), params: r.table("params"),
 		bodyFormat: r.word("body_format", "json", bodyFormats), formStyle: r.formStyle(),
 		timeout: r.span("timeout", DefaultTimeout, time.Millisecond),
@@ -338,7 +342,12 @@ func (r *reader) check(p *props) {
 	case p.authType != "none" && p.credentialID == "":
 		r.problem("auth_type", "missing", "auth_type %q needs credential_id", p.authType)
 	case p.authType == "none" && p.credentialID != "":
-		r.problem("credential_id", "unused", "credential_id is given, but auth_type is missing (basic, oauth2, api_key or bearer)")
+		r.problem("credential_id", "unused", "credential_id is given, but auth_type is missing (basic, digest, oauth2, api_key, bearer or aws_sigv4)")
+	}
+	for _, key := range []string{"region", "service"} {
+		if _, given := r.get(key); given && p.authType != "aws_sigv4" && r.judges(key, "auth_type") {
+			r.problem(key, "unused", "%s needs auth_type = \"aws_sigv4\"", key)
+		}
 	}
 	if p.asks && p.onInterrupted != "" {
 		r.problem("on_interrupted", "unused", "on_interrupted = %q and on_lost = \"ask\" exclude each other", p.onInterrupted)

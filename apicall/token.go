@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -54,8 +55,32 @@ type tokens struct {
 	store TokenStore // nil: they last as long as the process
 	log   *slog.Logger
 
-	mu   sync.Mutex
-	byID map[string]*tokenSlot
+	mu      sync.Mutex
+	byID    map[string]*tokenSlot
+	checked map[string]checkedCredential
+}
+
+// checkedCredential is what was found wrong with a version of a credential.
+type checkedCredential struct {
+	data *value.Map
+	err  error
+}
+
+// check says what is wrong with a credential that may be older than the rules
+// for it. Each version is looked at once.
+func (t *tokens) check(c engine.Credential) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	known, ok := t.checked[c.ID]
+	if !ok || known.data != c.Data {
+		known = checkedCredential{data: c.Data}
+		if err := c.Check(); err != nil {
+			text := strings.TrimPrefix(err.Error(), engine.ErrInvalid.Error()+": credential "+c.ID+": ")
+			known.err = &AuthError{Credential: c.ID, Message: text + "; " + storeHint(c.ID, c.Type)}
+		}
+		t.checked[c.ID] = known
+	}
+	return known.err
 }
 
 // tokenSlot is the token of one credential. Whoever holds turn may fetch: one
@@ -70,7 +95,7 @@ type tokenSlot struct {
 }
 
 func newTokens(store TokenStore, log *slog.Logger) *tokens {
-	return &tokens{store: store, byID: map[string]*tokenSlot{}, log: log}
+	return &tokens{store: store, byID: map[string]*tokenSlot{}, checked: map[string]checkedCredential{}, log: log}
 }
 
 // slot returns the slot of a credential when it is the caller's turn.

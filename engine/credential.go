@@ -3,7 +3,6 @@ package engine
 import (
 	"fmt"
 	"log/slog"
-	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -33,13 +32,15 @@ func (c Credential) MarshalJSON() ([]byte, error) {
 	return value.JSON(value.MapOf("id", c.ID, "type", c.Type, "data", "redacted"))
 }
 
-// CredentialField is one field of a credential type. All but extra are text.
+// CredentialField is one field of a credential type. All but tables are text.
 type CredentialField struct {
 	Name     string
 	Required bool
 	Empty    bool     // it must be given and may be empty
 	Open     bool     // no secret: it may be shown
 	OneOf    []string // the values there are; nil: any
+	Rare     bool     // nobody is asked for it on a terminal: it spans lines, is a table, or few need it
+	Table    bool     // a table of texts, or of lists of them
 }
 
 // CredentialType is what a credential of one type consists of.
@@ -55,14 +56,12 @@ const MaxCredential = 64 << 10
 // CredentialTypes are the types there are.
 var CredentialTypes = []CredentialType{
 	{Name: "basic_auth", Fields: []CredentialField{{Name: "username", Required: true, Empty: true, Open: true}, {Name: "password", Required: true, Empty: true}}},
-	{Name: "oauth", Fields: []CredentialField{
-		{Name: "client_id", Required: true, Open: true}, {Name: "client_secret"}, {Name: "token_url", Required: true, Open: true},
-		{Name: "scope", Open: true}, {Name: "audience", Open: true},
-		{Name: "grant_type", Open: true, OneOf: []string{"client_credentials", "refresh_token"}}, {Name: "refresh_token"},
-		{Name: "auth_style", Open: true, OneOf: []string{"header", "body"}}, {Name: "extra"},
-		{Name: "scheme", Open: true}, {Name: "token_path", Open: true},
-	}},
+	{Name: "oauth", Fields: oauthFields},
 	{Name: "api_key", Fields: []CredentialField{{Name: "api_key", Required: true}, {Name: "header_name", Open: true}, {Name: "query_param", Open: true}}},
+	{Name: "aws", Fields: []CredentialField{
+		{Name: "access_key_id", Required: true, Open: true}, {Name: "secret_access_key", Required: true}, {Name: "session_token"},
+		{Name: "region", Open: true}, {Name: "service", Open: true},
+	}},
 	{Name: "custom", Fields: []CredentialField{{Name: "token", Required: true}, {Name: "prefix", Open: true}}, Free: true},
 }
 
@@ -163,17 +162,8 @@ func mayBeEmpty(f *CredentialField) string {
 }
 
 func checkCredentialField(t *CredentialType, f *CredentialField, name string, v any) error {
-	if f != nil && t.Name == "oauth" && name == "extra" {
-		m, ok := v.(*value.Map)
-		if !ok {
-			return fmt.Errorf("the field \"extra\" is of type %s, want a table of texts", value.TypeName(v))
-		}
-		for k, v := range m.All() {
-			if _, ok := v.(string); !ok {
-				return fmt.Errorf("the field \"extra.%s\" is of type %s, want text in quotes", k, value.TypeName(v))
-			}
-		}
-		return nil
+	if f != nil && f.Table {
+		return checkTable(name, v)
 	}
 	s, ok := v.(string)
 	switch {
@@ -185,26 +175,20 @@ func checkCredentialField(t *CredentialType, f *CredentialField, name string, v 
 	return nil
 }
 
-func (c Credential) checkOAuth(bad func(string, ...any) error) error {
-	u, err := url.Parse(c.Text("token_url"))
-	switch {
-	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
-		return bad("token_url is not an http or https address")
-	case u.User != nil:
-		return bad("token_url has a user name or password in it; use client_id and client_secret")
-	}
-	byRefresh := c.Text("grant_type") == "refresh_token"
-	switch {
-	case byRefresh && c.Text("refresh_token") == "":
-		return bad("grant_type refresh_token needs the field \"refresh_token\"")
-	case !byRefresh && c.Text("refresh_token") == "" && c.Text("client_secret") == "":
-		return bad("type oauth needs the field \"client_secret\"")
-	}
-	return nil
+// credentialWords are other words for types of credentials and their fields:
+// those of auth_type, and those of other tools.
+var credentialWords = map[string]string{
+	"basic": "basic_auth", "digest": "basic_auth", "http_basic": "basic_auth", "oauth2": "oauth", "client_credentials": "oauth",
+	"bearer": "custom", "token": "custom", "jwt": "custom", "aws_sigv4": "aws", "sigv4": "aws",
+	"user": "username", "login": "username", "pass": "password", "pwd": "password", "access_token": "token", "bearer_token": "token",
+	"key": "api_key", "value": "api_key", "header": "header_name", "id": "client_id", "secret": "client_secret",
+	"token_endpoint": "token_url", "token_uri": "token_url", "access_token_url": "token_url", "scopes": "scope", "kid": "key_id",
+	"aws_access_key_id": "access_key_id", "aws_secret_access_key": "secret_access_key", "aws_session_token": "session_token",
+	"access_key": "access_key_id", "secret_key": "secret_access_key",
 }
 
 func orThereAre(got string, names []string) string {
-	if near := Nearest(got, names); near != "" {
+	if near := Meant(got, names, credentialWords); near != "" {
 		return fmt.Sprintf(" (did you mean %q?)", near)
 	}
 	return " (there are: " + strings.Join(names, ", ") + ")"

@@ -40,10 +40,13 @@ func (a *app) storeCredentialCommand() *cobra.Command {
 		Use: "store", Short: "Store a credential, in place of the one of that id",
 		Long: `Stores a credential. Types and their fields (* required):
 
-  basic_auth  username*, password*                                  auth_type = "basic"
+  basic_auth  username*, password*                                  auth_type = "basic", "digest"
   oauth       client_id*, client_secret*, token_url*, scope,        auth_type = "oauth2"
-              audience, grant_type, refresh_token, auth_style, extra
+              audience, grant_type, refresh_token, auth_style, extra,
+              username, password, private_key, key_id, issuer, subject
   api_key     api_key*, header_name (X-API-Key) or query_param      auth_type = "api_key"
+  aws         access_key_id*, secret_access_key*, session_token,    auth_type = "aws_sigv4"
+              region, service
   custom      token*, prefix (Bearer), and fields of your own       auth_type = "bearer"
 
 Without --json and --json-file a terminal is asked field by field.`,
@@ -174,8 +177,10 @@ func (a *app) askCredential(in *node.CredentialInput) (*value.Map, error) {
 		return out, nil // the check names it
 	}
 	for _, field := range kind.Fields {
-		if field.Name == "extra" {
-			continue // a table: with --json
+		grant, _ := out.Get("grant_type")
+		byPassword := grant == engine.GrantPassword && (field.Name == "username" || field.Name == "password")
+		if field.Rare && !byPassword {
+			continue // with --json
 		}
 		prompt := field.Name
 		if field.OneOf != nil {
