@@ -45,8 +45,8 @@ func startFull(t testing.TB, cfg testkit.NodeConfig) *fullNode {
 	n.Node = testkit.StartNode(t, cfg)
 	service, err := n.Bus.Serve(bus.ServiceConfig{
 		Runner: n.Engine, Runs: n.runs, XCom: n.xcom, Version: "1.2.3", Log: testkit.Logger(t),
-		Admin: []bus.Endpoint{{Group: "breaker", Name: "list", Handle: func(context.Context, []byte) (any, error) { return []string{}, nil }}},
-		Info:  func(context.Context) (map[string]any, error) { return map[string]any{"data_dir": cfg.Dir}, nil },
+		Endpoints: []bus.Endpoint{{Name: "breaker.list", Handle: func(context.Context, []byte) (any, error) { return []string{}, nil }}},
+		Info:      func(context.Context) (map[string]any, error) { return map[string]any{"data_dir": cfg.Dir}, nil },
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -4,10 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/qarion/qarion/engine"
 )
 
 // Clients without a login live in an account of their own. The engine's
@@ -34,11 +37,7 @@ var publicStreams = [...]string{StreamEvents, "KV_qarion_xcom", "KV_qarion_runs"
 // publicRequests are what anybody may ask or publish; some are answered by
 // more than one message.
 func publicRequests() (single, streamed []string) {
-	single = []string{
-		subjectTrigger + "*",
-		subjectAPI + ".run.*", subjectAPI + ".flow.*", subjectAPI + ".xcom.*", subjectAPI + ".node.*", subjectAPI + ".log.*", subjectAPI + ".query",
-		"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST",
-	}
+	single = append(publicEndpoints(), subjectTrigger+"*", "$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST")
 	streamed = []string{"$SRV.>"}
 	for _, stream := range publicStreams {
 		single = append(single,
@@ -51,6 +50,22 @@ func publicRequests() (single, streamed []string) {
 		)
 	}
 	return single, streamed
+}
+
+// publicEndpoints are the endpoints that need no login, by their groups: so a
+// name that is not there is told to be that, and not to be denied. Those that
+// need one stand below another subject.
+func publicEndpoints() (subjects []string) {
+	for _, e := range engine.Endpoints() {
+		subject := subjectAPI + "." + e.Name
+		if group := e.Group(); group != "" {
+			subject = subjectAPI + "." + group + ".*"
+		}
+		if !e.Login && !slices.Contains(subjects, subject) {
+			subjects = append(subjects, subject)
+		}
+	}
+	return subjects
 }
 
 // publicCreates are the requests to make a consumer. They go through the guard

@@ -1,13 +1,15 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"runtime/debug"
-	"strconv"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -61,29 +63,22 @@ type ServiceConfig struct {
 	XCom    XComStore
 	Version string // of the program, as semantic version
 	Log     *slog.Logger
-	// Public and Admin are the endpoints of the neighbours: for everybody, and
-	// for callers with a login.
-	Public, Admin []Endpoint
+	// Endpoints are those of the neighbours.
+	Endpoints []Endpoint
 	// Info is added to the answer of node.status.
 	Info func(ctx context.Context) (map[string]any, error)
 }
 
-// Endpoint is one request that the service answers, on <prefix>.<group>.<name>,
-// or on <prefix>.<name> where it belongs to no group.
+// Endpoint is one request that the service answers: on qarion.api.<name>, or,
+// where the engine's table says that it needs a login, on qarion.admin.<name>.
 // Handle gets the payload and returns what is answered as JSON. The kind of
 // its error (engine.ErrInvalid, ...) becomes the code of the answer, its text
 // the line that the caller reads.
 type Endpoint struct {
-	Group, Name string
-	Handle      func(ctx context.Context, data []byte) (any, error)
-}
+	Name   string // as in engine.Endpoints
+	Handle func(ctx context.Context, data []byte) (any, error)
 
-// path is the endpoint's name with its group: "run.start", "query".
-func (e *Endpoint) path() string {
-	if e.Group == "" {
-		return e.Name
-	}
-	return e.Group + "." + e.Name
+	rule engine.Endpoint
 }
 
 // Service is the NATS micro service qarion. Each request is worked on in a
@@ -100,13 +95,18 @@ type Service struct {
 	calls   sync.WaitGroup
 	working chan struct{} // a place per request that does not wait
 	waiting chan struct{} // a place per caller that waits for a run
+
+	endpoints map[string]*Endpoint
+
+	mu     sync.RWMutex
+	closed bool // no call begins any more
 }
 
 // errStopping is what callers hear whose request was cut off.
 var errStopping = fmt.Errorf("%w: the node is stopping", engine.ErrUnavailable)
 
 // errBusy is what a caller hears who is one too many.
-var errBusy = errors.New("busy: " + strconv.Itoa(maxCallers) + " callers are waiting already; try again, or start without waiting")
+var errBusy = fmt.Errorf("%w: %d callers are waiting already; try again, or start without waiting", engine.ErrBusy, maxCallers)
 
 // Serve starts the service on the bus.
 func (b *Bus) Serve(cfg ServiceConfig) (*Service, error) {
@@ -117,7 +117,7 @@ func (b *Bus) Serve(cfg ServiceConfig) (*Service, error) {
 	b.extra = append(b.extra, nc)
 	s := &Service{
 		cfg: cfg, log: engine.Logger(cfg.Log), nc: nc, runs: &runs{cfg.Runner, cfg.Runs},
-		working: make(chan struct{}, maxCallers), waiting: make(chan struct{}, maxCallers),
+		working: make(chan struct{}, maxCallers), waiting: make(chan struct{}, maxCallers), endpoints: map[string]*Endpoint{},
 	}
 	s.ctx, s.stop = context.WithCancelCause(context.Background())
 	s.micro, err = micro.AddService(nc, micro.Config{
@@ -126,48 +126,92 @@ func (b *Bus) Serve(cfg ServiceConfig) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("add the NATS service: %w", err)
 	}
-	err = errors.Join(s.addAll(subjectAPI, s.endpoints()), s.addAll(subjectAPI, cfg.Public), s.addAll(subjectAdmin, s.adminEndpoints()), s.addAll(subjectAdmin, cfg.Admin))
-	if err != nil {
-		s.Close()
-		return nil, err
+	for _, e := range append(s.own(), cfg.Endpoints...) {
+		if err := s.add(e); err != nil {
+			s.Close()
+			return nil, err
+		}
 	}
 	return s, nc.Flush()
 }
 
-// endpoints are for everybody.
-func (s *Service) endpoints() []Endpoint {
+// own are the endpoints that need no neighbour.
+func (s *Service) own() []Endpoint {
 	return []Endpoint{
-		{"run", "start", s.runStart},
-		{"run", "get", s.runGet},
-		{"run", "list", s.runList},
-		{"run", "cancel", s.runCancel},
-		{"run", "resolve", s.runResolve},
-		{"flow", "list", s.flowList},
-		{"flow", "get", s.flowGet},
-		{"xcom", "get", s.xcomGet},
-		{"node", "status", s.nodeStatus},
+		{Name: "run.start", Handle: s.runStart},
+		{Name: "run.get", Handle: s.runGet},
+		{Name: "run.list", Handle: s.runList},
+		{Name: "run.cancel", Handle: s.runCancel},
+		{Name: "run.resolve", Handle: s.runResolve},
+		{Name: "flow.list", Handle: s.flowList},
+		{Name: "flow.get", Handle: s.flowGet},
+		{Name: "flow.run", Handle: s.flowRun},
+		{Name: "xcom.get", Handle: s.xcomGet},
+		{Name: "node.status", Handle: s.nodeStatus},
 	}
 }
 
-// adminEndpoints are for those with a login.
-func (s *Service) adminEndpoints() []Endpoint {
-	return []Endpoint{{"flow", "run", s.flowRun}}
-}
-
-func (s *Service) addAll(prefix string, endpoints []Endpoint) error {
-	for _, e := range endpoints {
-		handle := micro.HandlerFunc(func(req micro.Request) { s.accept(req, e) })
-		// Endpoints have names of their own beside their subjects, without dots.
-		name := strings.ReplaceAll(e.path(), ".", "-")
-		if err := s.micro.AddEndpoint(name, handle, micro.WithEndpointSubject(prefix+"."+e.path())); err != nil {
-			return fmt.Errorf("add endpoint %s.%s: %w", prefix, e.path(), err)
-		}
+// add makes an endpoint answer.
+func (s *Service) add(e Endpoint) (err error) {
+	if e.rule, err = engine.EndpointNamed(e.Name); err != nil {
+		return fmt.Errorf("add endpoint %s: who may ask it? %w", e.Name, err)
+	}
+	s.endpoints[e.Name] = &e
+	prefix, who := subjectAPI, engine.Anonymous("")
+	if e.rule.Login { // only who has the login reaches the subject
+		prefix, who = subjectAdmin, engine.Caller{Name: "login", Role: engine.RoleAdmin, Login: true}
+	}
+	handle := micro.HandlerFunc(func(req micro.Request) { s.accept(req, &e, who) })
+	// Endpoints have names of their own beside their subjects, without dots.
+	name := strings.ReplaceAll(e.Name, ".", "-")
+	if err := s.micro.AddEndpoint(name, handle, micro.WithEndpointSubject(prefix+"."+e.Name)); err != nil {
+		return fmt.Errorf("add endpoint %s.%s: %w", prefix, e.Name, err)
 	}
 	return nil
 }
 
+// Names lists the endpoints that the service answers, in no order.
+func (s *Service) Names() []string { return slices.Collect(maps.Keys(s.endpoints)) }
+
+// Call asks an endpoint without a message, with the same places and limits.
+// The call ends with ctx, also where it waits for a run. engine.ErrDenied: the
+// caller may not.
+func (s *Service) Call(ctx context.Context, who engine.Caller, name string, payload []byte) (engine.Answer, error) {
+	e := s.endpoints[name]
+	if e == nil {
+		_, err := engine.EndpointNamed(name)
+		return engine.Answer{}, cmp.Or(err, fmt.Errorf("%w: this node has no endpoint %s", engine.ErrNotFound, name))
+	}
+	if err := who.MayCall(e.rule); err != nil {
+		return engine.Answer{}, err
+	}
+	if !s.begin() {
+		return engine.Answer{}, errStopping
+	}
+	defer s.calls.Done()
+	select {
+	case s.working <- struct{}{}:
+	default:
+		return engine.Answer{}, errBusy
+	}
+	life, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	defer context.AfterFunc(s.ctx, func() { end(errStopping) })()
+	return s.answer(e, &call{places: s.working, life: life, who: who}, payload)
+}
+
+// begin counts a call in, unless the service is closed.
+func (s *Service) begin() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if !s.closed {
+		s.calls.Add(1)
+	}
+	return !s.closed
+}
+
 // accept hands a request to a goroutine of its own, while there are places.
-func (s *Service) accept(req micro.Request, e Endpoint) {
+func (s *Service) accept(req micro.Request, e *Endpoint, who engine.Caller) {
 	reply, data := req.Reply(), req.Data()
 	if !isInbox(reply) {
 		return
@@ -179,19 +223,16 @@ func (s *Service) accept(req micro.Request, e Endpoint) {
 		return
 	}
 	s.calls.Go(func() {
-		c := &call{places: s.working}
-		defer c.leave()
-		ctx, cancel := context.WithTimeout(context.WithValue(s.ctx, callKey{}, c), callTimeout)
-		defer cancel()
-		answer, err := s.answer(ctx, e, data)
-		switch {
-		case err != nil && s.ctx.Err() != nil:
-			s.refuse(reply, errStopping)
-		case err != nil:
+		answer, err := s.answer(e, &call{places: s.working, life: s.ctx, who: who}, data)
+		if err != nil {
 			s.refuse(reply, err)
-		default:
-			s.respond(&nats.Msg{Subject: reply, Data: answer, Header: c.header})
+			return
 		}
+		m := &nats.Msg{Subject: reply, Data: answer.JSON}
+		if answer.Object != nil {
+			m.Header = nats.Header{HeaderBlob: {"1"}}
+		}
+		s.respond(m)
 	})
 }
 
@@ -202,46 +243,62 @@ func isInbox(reply string) bool {
 	return reply != "" && !strings.HasPrefix(reply, "$") && !strings.HasPrefix(reply, "qarion.")
 }
 
-// answer runs a handler. A panic in it is one request's failure, not the
-// node's.
-func (s *Service) answer(ctx context.Context, e Endpoint, data []byte) (answer []byte, err error) {
+// answer runs a handler for a call that holds a place. A panic in it is one
+// request's failure, not the node's.
+func (s *Service) answer(e *Endpoint, c *call, data []byte) (answer engine.Answer, err error) {
+	defer c.leave()
+	ctx, cancel := context.WithTimeout(context.WithValue(c.life, callKey{}, c), callTimeout)
+	defer cancel()
 	defer func() {
 		if p := recover(); p != nil {
-			s.log.Error("a request failed with a panic", "endpoint", e.path(), engine.LogErr, p, "stack", string(debug.Stack()))
-			answer, err = nil, errors.New("internal error; the node's log says more")
+			s.log.Error("a request failed with a panic", "endpoint", e.Name, engine.LogErr, p, "stack", string(debug.Stack()))
+			answer, err = engine.Answer{}, errors.New("internal error; the node's log says more")
+		}
+		if err != nil && s.ctx.Err() != nil {
+			err = errStopping
 		}
 	}()
 	out, err := e.Handle(ctx, data)
 	if err != nil {
-		return nil, err
+		return engine.Answer{}, err
 	}
-	answer, ok := out.(json.RawMessage)
+	text, ok := out.(json.RawMessage)
 	if !ok {
-		if answer, err = json.Marshal(out); err != nil {
-			return nil, fmt.Errorf("encode the answer: %w", err)
+		if text, err = json.Marshal(out); err != nil {
+			return engine.Answer{}, fmt.Errorf("encode the answer: %w", err)
 		}
 	}
-	if len(answer) > maxAnswer {
-		return nil, fmt.Errorf("%w: the answer of %d bytes does not fit into a message", engine.ErrInvalid, len(answer))
+	if len(text) > maxAnswer {
+		return engine.Answer{}, fmt.Errorf("%w: the answer of %d bytes does not fit into a message", engine.ErrInvalid, len(text))
 	}
-	return answer, nil
+	return engine.Answer{JSON: text, Object: c.object}, nil
 }
 
 // call is a request that is being worked on.
 type call struct {
-	places chan struct{} // where it holds a place
-	header nats.Header   // of the answer
+	places chan struct{}   // where it holds a place
+	life   context.Context // ends when nobody waits for the answer any more
+	who    engine.Caller
+	object *engine.BlobRef // of the answer
 }
 
 type callKey struct{}
 
 func (c *call) leave() { <-c.places }
 
+// callOf is the request that ctx belongs to.
+func (s *Service) callOf(ctx context.Context) *call {
+	if c, ok := ctx.Value(callKey{}).(*call); ok {
+		return c
+	}
+	return &call{places: s.waiting, life: s.ctx}
+}
+
 // wait moves a request among those that wait for a run, which are many and
 // long; errBusy when there is no place.
 func (s *Service) wait(ctx context.Context) error {
-	c, ok := ctx.Value(callKey{}).(*call)
-	if !ok || c.places == s.waiting {
+	c := s.callOf(ctx)
+	if c.places == s.waiting {
 		return nil
 	}
 	select {
@@ -251,13 +308,6 @@ func (s *Service) wait(ctx context.Context) error {
 		return nil
 	default:
 		return errBusy
-	}
-}
-
-// setHeader adds a header to the answer of the request that ctx belongs to.
-func setHeader(ctx context.Context, name, value string) {
-	if c, ok := ctx.Value(callKey{}).(*call); ok {
-		c.header = nats.Header{name: {value}}
 	}
 }
 
@@ -274,6 +324,9 @@ func (s *Service) respond(m *nats.Msg) {
 
 // Close stops answering: callers that wait hear that the node is stopping.
 func (s *Service) Close() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
 	_ = s.micro.Stop()
 	s.stop(errStopping)
 	s.calls.Wait()

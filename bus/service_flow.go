@@ -72,7 +72,7 @@ func (s *Service) xcomGet(ctx context.Context, data []byte) (any, error) {
 			return json.RawMessage(text), nil
 		}
 	}
-	setHeader(ctx, HeaderBlob, "1")
+	s.callOf(ctx).object = ref
 	return ref, nil
 }
 

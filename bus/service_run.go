@@ -30,6 +30,10 @@ func (s *Service) runStart(ctx context.Context, data []byte) (any, error) {
 	if req.Flow, err = engine.ParseFlowID(in.Flow); err != nil {
 		return nil, err
 	}
+	who := s.callOf(ctx).who
+	if err := who.MayStart(req.Flow); err != nil {
+		return nil, err
+	}
 	return s.start(ctx, req, wait, in.XCom)
 }
 
@@ -68,7 +72,7 @@ func (s *Service) start(ctx context.Context, req engine.StartRequest, wait time.
 	}
 	warnings := doc.Warnings
 	if wait > 0 || doc.Final { // final: an earlier run of the same key, of which only the id is known here
-		if doc, err = s.runs.wait(s.ctx, doc.RunID, wait); err != nil {
+		if doc, err = s.runs.wait(s.callOf(ctx).life, doc.RunID, wait); err != nil {
 			return nil, err
 		}
 	}
@@ -77,15 +81,15 @@ func (s *Service) start(ctx context.Context, req engine.StartRequest, wait time.
 		with.Warnings = warnings
 		doc = &with
 	}
-	return s.runAnswer(doc, xcom)
+	return s.runAnswer(ctx, doc, xcom)
 }
 
 // runAnswer writes a run's document, with the values that were asked for.
-func (s *Service) runAnswer(doc *engine.RunDoc, tasks []string) (any, error) {
+func (s *Service) runAnswer(ctx context.Context, doc *engine.RunDoc, tasks []string) (any, error) {
 	if len(tasks) > 0 {
 		with := *doc
 		var err error
-		if with.XCom, err = s.values(doc.RunID, tasks); err != nil {
+		if with.XCom, err = s.values(ctx, doc.RunID, tasks); err != nil {
 			return nil, err
 		}
 		doc = &with
@@ -96,8 +100,8 @@ func (s *Service) runAnswer(doc *engine.RunDoc, tasks []string) (any, error) {
 
 // values reads the values of tasks. A large one that does not fit is given as
 // where it is.
-func (s *Service) values(run engine.RunID, tasks []string) (map[engine.TaskID]any, error) {
-	ctx, cancel := context.WithTimeout(s.ctx, callTimeout)
+func (s *Service) values(ctx context.Context, run engine.RunID, tasks []string) (map[engine.TaskID]any, error) {
+	ctx, cancel := context.WithTimeout(s.callOf(ctx).life, callTimeout)
 	defer cancel()
 	values, left := make(map[engine.TaskID]any, len(tasks)), maxAnswerXCom
 	for _, name := range tasks {
@@ -150,9 +154,8 @@ func (s *Service) runGet(ctx context.Context, data []byte) (any, error) {
 		if err := s.wait(ctx); err != nil {
 			return nil, err
 		}
-		ctx = s.ctx
 	}
-	doc, err := s.runs.wait(ctx, id, wait)
+	doc, err := s.runs.wait(s.callOf(ctx).life, id, wait)
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +164,7 @@ func (s *Service) runGet(ctx context.Context, data []byte) (any, error) {
 		brief.Tasks = nil
 		doc = &brief
 	}
-	return s.runAnswer(doc, in.XCom)
+	return s.runAnswer(ctx, doc, in.XCom)
 }
 
 // runRef reads a request that names a run.

@@ -309,9 +309,9 @@ func TestService_APanicIsOneRequestsFailure(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	s, err := b.Serve(bus.ServiceConfig{Version: "1.0.0", Admin: []bus.Endpoint{
-		{Group: "test", Name: "panic", Handle: func(context.Context, []byte) (any, error) { panic("on purpose") }},
-		{Group: "test", Name: "fine", Handle: func(context.Context, []byte) (any, error) { return 1, nil }},
+	s, err := b.Serve(bus.ServiceConfig{Version: "1.0.0", Endpoints: []bus.Endpoint{
+		{Name: "credential.list", Handle: func(context.Context, []byte) (any, error) { panic("on purpose") }},
+		{Name: "credential.rekey", Handle: func(context.Context, []byte) (any, error) { return 1, nil }},
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -324,10 +324,10 @@ func TestService_APanicIsOneRequestsFailure(t *testing.T) {
 	defer nc.Close()
 	c := bus.NewClient(nc, "the test's bus")
 	var call *bus.CallError
-	if err := c.Admin(t.Context(), "test.panic", nil, nil); !errors.As(err, &call) || call.Code != "500" {
+	if err := c.Admin(t.Context(), "credential.list", nil, nil); !errors.As(err, &call) || call.Code != "500" {
 		t.Errorf("got %v", err)
 	}
-	if err := c.Admin(t.Context(), "test.fine", nil, nil); err != nil {
+	if err := c.Admin(t.Context(), "credential.rekey", nil, nil); err != nil {
 		t.Errorf("after it: %v", err)
 	}
 	if err := c.Call(t.Context(), "nothing.here", nil, nil); !errors.Is(err, engine.ErrUnavailable) {

@@ -37,10 +37,10 @@ func (n *Node) breakerChanged(s apicall.BreakerStatus) {
 // breakerEndpoints are the service's endpoints for breakers.
 func (n *Node) breakerEndpoints() []bus.Endpoint {
 	return []bus.Endpoint{
-		{Group: "breaker", Name: "list", Handle: func(context.Context, []byte) (any, error) {
+		{Name: "breaker.list", Handle: func(context.Context, []byte) (any, error) {
 			return map[string]any{"breakers": n.breakers.List()}, nil
 		}},
-		{Group: "breaker", Name: "reset", Handle: func(_ context.Context, data []byte) (any, error) {
+		{Name: "breaker.reset", Handle: func(_ context.Context, data []byte) (any, error) {
 			var in BreakerRef
 			if err := json.Unmarshal(data, &in); err != nil || in.Key == "" {
 				return nil, fmt.Errorf("%w: which breaker? {\"key\": \"https://api.example.com:443\"}", engine.ErrInvalid)

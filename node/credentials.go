@@ -64,25 +64,25 @@ func (n *Node) credentialEndpoints() []bus.Endpoint {
 		return in.ID, nil
 	}
 	return []bus.Endpoint{
-		{Group: "credential", Name: "store", Handle: n.storeCredential},
-		{Group: "credential", Name: "list", Handle: func(ctx context.Context, _ []byte) (any, error) {
+		{Name: "credential.store", Handle: n.storeCredential},
+		{Name: "credential.list", Handle: func(ctx context.Context, _ []byte) (any, error) {
 			return map[string]any{"credentials": n.secrets.List(ctx)}, nil
 		}},
-		{Group: "credential", Name: "show", Handle: func(ctx context.Context, data []byte) (any, error) {
+		{Name: "credential.show", Handle: func(ctx context.Context, data []byte) (any, error) {
 			id, err := one(data)
 			if err != nil {
 				return nil, err
 			}
 			return n.secrets.Show(ctx, id)
 		}},
-		{Group: "credential", Name: "delete", Handle: func(ctx context.Context, data []byte) (any, error) {
+		{Name: "credential.delete", Handle: func(ctx context.Context, data []byte) (any, error) {
 			id, err := one(data)
 			if err != nil {
 				return nil, err
 			}
 			return CredentialInput{ID: id}, n.secrets.Delete(ctx, id)
 		}},
-		{Group: "credential", Name: "rekey", Handle: func(ctx context.Context, _ []byte) (any, error) {
+		{Name: "credential.rekey", Handle: func(ctx context.Context, _ []byte) (any, error) {
 			done, failed, err := n.secrets.Rekey(ctx)
 			return Rekeyed{done, failed}, err
 		}},

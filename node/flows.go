@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -75,10 +74,8 @@ func (f *Flows) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	inDir := filepath.ToSlash(f.dir) + "/"
 	for _, flow := range known {
-		ours := strings.HasPrefix(flow.File, inDir) && !strings.Contains(flow.File[len(inDir):], "/")
-		if ours && !have[flow.FlowID] && d.Broken[flow.File] == 0 {
+		if f.has(flow.File) && !have[flow.FlowID] && d.Broken[flow.File] == 0 {
 			if err := f.engine.RemoveFlow(ctx, flow.FlowID); err != nil {
 				return err
 			}
@@ -99,13 +96,17 @@ func (f *Flows) Found() *flowfile.Dir {
 }
 
 func (f *Flows) summary() map[string]any {
-	d := f.Found()
+	return map[string]any{"dir": f.dir, "loaded": len(f.Found().Flows), "left_out": f.leftOut()}
+}
+
+// leftOut lists the files with errors.
+func (f *Flows) leftOut() []string {
 	broken := []string{}
-	for file := range d.Broken {
+	for file := range f.Found().Broken {
 		broken = append(broken, file)
 	}
 	slices.Sort(broken)
-	return map[string]any{"dir": f.dir, "loaded": len(d.Flows), "left_out": broken}
+	return broken
 }
 
 // Watch follows the folder until ctx ends. report hears of each reading that

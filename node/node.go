@@ -13,6 +13,7 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -257,7 +258,7 @@ func (n *Node) openFlows(ctx context.Context) error {
 func (n *Node) serve(context.Context) (err error) {
 	n.service, err = n.Bus.Serve(bus.ServiceConfig{
 		Runner: n.Engine, Runs: n.history(), XCom: n.xcom, Version: serviceVersion(n.cfg.Version), Log: n.log, Info: n.info,
-		Public: n.tableEndpoints(), Admin: append(n.breakerEndpoints(), n.credentialEndpoints()...),
+		Endpoints: slices.Concat(n.tableEndpoints(), n.breakerEndpoints(), n.credentialEndpoints(), n.fileEndpoints()),
 	})
 	return err
 }

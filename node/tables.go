@@ -102,7 +102,7 @@ func (h *history) Ending(ctx context.Context, ending string) ([]engine.RunID, er
 
 // tableEndpoints are the service's endpoints for the tables.
 func (n *Node) tableEndpoints() []bus.Endpoint {
-	return []bus.Endpoint{{Name: "query", Handle: n.query}, {Group: "log", Name: "list", Handle: n.logList}}
+	return []bus.Endpoint{{Name: "query", Handle: n.query}, {Name: "log.list", Handle: n.logList}}
 }
 
 // queryWaits is how long a query waits for the tables to show what the engine

@@ -27,7 +27,7 @@ func (s *session) breakers(ctx context.Context) ([]apicall.BreakerStatus, error)
 	var answer struct {
 		Breakers []apicall.BreakerStatus `json:"breakers"`
 	}
-	err := s.Admin(ctx, "breaker.list", nil, &answer)
+	err := s.Call(ctx, "breaker.list", nil, &answer)
 	return answer.Breakers, err
 }
 
