@@ -23,6 +23,10 @@ func (a *attempt) curl(req *http.Request, auth shownAuth) string {
 	}
 	c.arg("", r.url(req.URL))
 	c.way(a.props(), r)
+	if jar := a.props().cookieJar; jar != "" {
+		c.arg("-b", jar+".cookies")
+		c.arg("-c", jar+".cookies")
+	}
 	if auth.flags != "" {
 		c.add(auth.flags)
 	}

@@ -60,6 +60,9 @@ func (a *attempt) call(ctx context.Context) engine.TaskOutput {
 	if err != nil {
 		return a.failed(ctx, a.classify(ctx, err), err)
 	}
+	if err := a.openJar(ctx); err != nil {
+		return a.failed(ctx, failure{class: classLedger}, err)
+	}
 	if err := a.authenticate(ctx); err != nil {
 		return a.failed(ctx, a.classify(ctx, err), err)
 	}
@@ -77,6 +80,7 @@ func (a *attempt) call(ctx context.Context) engine.TaskOutput {
 		return a.failed(ctx, a.classify(ctx, err), err)
 	}
 	defer resp.Body.Close()
+	a.keepLastCookies(resp)
 	return a.answer(ctx, resp)
 }
 

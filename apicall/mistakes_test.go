@@ -26,6 +26,7 @@ var mistakes = []struct {
 // fine are the pairs of property and value above that are no mistake.
 var fine = map[string]string{
 	"url":                 "",
+	"cookie_jar":          "text",
 	"credential_id":       "text, empty", // empty: none, over what the defaults say
 	"headers":             "a table, an empty table",
 	"params":              "a table, an empty table",

@@ -120,7 +120,7 @@ func (p *program) Needs() engine.Needs { return p.needs }
 func (p *program) describe(c *compiler) engine.Needs {
 	n := engine.Needs{
 		Subtype: p.props.operation, Names: c.names, Retry: p.props.retry, OnInterrupted: p.props.onInterrupted,
-		Unrepeatable: p.props.unrepeatable() || p.props.asks,
+		Unrepeatable: p.props.unrepeatable() || p.props.asks, Jar: p.props.cookieJar,
 	}
 	if p.props.handling == "ignore" {
 		n.NoValue = `response_handling = "ignore"`

@@ -139,6 +139,9 @@ func (p *program) Preview(ctx context.Context, in *engine.TaskInput) (*Preview, 
 		}
 		out.Headers = append(out.Headers, h)
 	}
+	if jar := p.props.cookieJar; jar != "" {
+		out.Headers = append(out.Headers, PreviewHeader{Name: "Cookie", Value: hidden, Note: "cookie jar " + jar + ", as the run has filled it"})
+	}
 	if req.Host != "" && req.Host != req.URL.Host {
 		out.Headers = append(out.Headers, PreviewHeader{Name: "Host", Value: req.Host})
 	}

@@ -2,6 +2,7 @@ package apicall
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -41,6 +42,7 @@ var properties = []Property{
 	{"region", "string", "", "with aws_sigv4: of the service; else the credential's, or that of the host name"},
 	{"service", "string", "", "with aws_sigv4: its name in the signature, such as execute-api; else as region"},
 	{"headers", "dict", "", "request headers"},
+	{"cookie_jar", "string", "", "name of a cookie jar that the tasks of a run share"},
 	{"params", "dict", "", "query parameters; a list repeats the key, null leaves it out"},
 	{"body", "any", "", "request body"},
 	{"body_format", "string", "json", "json, form, raw, xml or multipart"},
@@ -88,6 +90,9 @@ var properties = []Property{
 // Table returns the property table, for documentation.
 func Table() []Property { return slices.Clone(properties) }
 
+// jarName is what cookie jars may be called.
+var jarName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
 // The words that properties take.
 var (
 	operations  = []string{"get", "post", "put", "patch", "delete", "head", "options"}
@@ -105,6 +110,7 @@ type props struct {
 	url, operation, method     string
 	authType, credentialID     string
 	region, service            string // of aws_sigv4
+	cookieJar                  string // "" for none
 	headers, params            *value.Map
 	body                       any
 	hasBody                    bool
@@ -157,7 +163,8 @@ func readProperties(task *engine.Task) (*props, *reader) {
 	p := &props{
 		url: r.text("url", ""), operation: r.word("operation", "get", operations),
 		authType: r.word("auth_type", "none", authTypes), credentialID: r.text("credential_id", ""),
-		region: r.text("region", ""), service: r.text("service", ""),
+		cookieJar: r.text("cookie_jar", ""),
+		region:    r.text("region", ""), service: r.text("service", ""),
 		headers: r.table("headers"), params: r.table("params"),
 		bodyFormat: r.word("body_format", "json", bodyFormats), formStyle: r.formStyle(),
 		timeout: r.span("timeout", DefaultTimeout, time.Millisecond),
@@ -343,6 +350,9 @@ func (r *reader) check(p *props) {
 		r.problem("auth_type", "missing", "auth_type %q needs credential_id", p.authType)
 	case p.authType == "none" && p.credentialID != "":
 		r.problem("credential_id", "unused", "credential_id is given, but auth_type is missing (basic, digest, oauth2, api_key, bearer or aws_sigv4)")
+	}
+	if _, given := r.get("cookie_jar"); given && r.judges("cookie_jar") && !jarName.MatchString(p.cookieJar) {
+		r.problem("cookie_jar", "bad-id", "cookie_jar is %s, want 1 to 64 letters, digits, _ and -", value.Quoted(cut(p.cookieJar, 80)))
 	}
 	for _, key := range []string{"region", "service"} {
 		if _, given := r.get(key); given && p.authType != "aws_sigv4" && r.judges(key, "auth_type") {

@@ -35,6 +35,8 @@ func (s blobStore) Open(_ context.Context, ref *engine.BlobRef) (io.ReadCloser, 
 	return io.NopCloser(bytes.NewReader(data)), nil
 }
 
+func (s blobStore) Jar(context.Context, engine.Pos) ([]byte, error) { return nil, engine.ErrNotFound }
+
 func (s blobStore) Unseal(context.Context, string, []byte) ([]byte, error) {
 	return nil, engine.ErrDenied
 }

@@ -92,6 +92,7 @@ type Upstream struct {
 	Value    []byte   // XCom value, JSON text
 	Blob     *BlobRef // instead of Value
 	Response []byte   // resp_<task>, JSON text
+	Cookies  []byte   // that the answer set, by name, as JSON text: sealed
 }
 
 // ValueStore is how an input reads what did not travel with its task. The
@@ -104,6 +105,8 @@ type ValueStore interface {
 	// Store puts the value of an attempt into the object store while it comes,
 	// sealed where its task is sensitive.
 	Store(ctx context.Context, key AttemptKey, sensitive bool, from io.Reader) (*BlobRef, error)
+	// Jar reads the cookie jar in the record at a place, opened.
+	Jar(ctx context.Context, at Pos) ([]byte, error)
 	// Unseal opens a part of what a sensitive task has left.
 	Unseal(ctx context.Context, place string, sealed []byte) ([]byte, error)
 }

@@ -128,7 +128,7 @@ func (c *compilation) task(i int) {
 		return
 	}
 	needs := prog.Needs()
-	t.Subtype, t.Unrepeatable, t.OnInterrupted = needs.Subtype, needs.Unrepeatable, needs.OnInterrupted
+	t.Subtype, t.Unrepeatable, t.OnInterrupted, t.Jar = needs.Subtype, needs.Unrepeatable, needs.OnInterrupted, needs.Jar
 	t.MaxAttempts = needs.Retry.Count + 1
 	c.noValue[i] = needs.NoValue
 	c.named = append(c.named, needs.Origins...)

@@ -83,6 +83,7 @@ type Task struct {
 	Subtype       string   `json:"subtype,omitempty"`   // operation subtype, such as "get"
 	Unrepeatable  bool     `json:"unrepeatable,omitempty"`
 	OnInterrupted string   `json:"on_interrupted,omitempty"`
+	Jar           string   `json:"jar,omitempty"`          // name of the run's cookie jar that it uses
 	MaxAttempts   int      `json:"max_attempts,omitempty"` // first try included
 	Answers       bool     `json:"-"`                      // some task reads its resp_ document
 }

@@ -24,6 +24,7 @@ type inputValues struct {
 	parsed    *value.Map
 	inputs    []ReadyInput
 	cache     map[string]any
+	jar       []Pos    // of the records that hold the task's cookie jar
 	answerers []string // origins that have answered, and were trusted, of the resp_ documents that were read
 	store     ValueStore
 }
@@ -155,7 +156,14 @@ func (in *TaskInput) decode(ctx context.Context, name string, input ReadyInput, 
 	}
 	if m, ok := v.(*value.Map); ok && response {
 		m.Set("attempts", int64(input.Attempts))
-		withhold(m, "resp_"+input.Task.TemplateName())
+		name := "resp_" + input.Task.TemplateName()
+		withhold(m, name)
+		if len(up.Cookies) > 0 {
+			if c, err := value.ParseJSON(up.Cookies); err == nil {
+				set, _ := c.(*value.Map)
+				m.Set("cookies", jinja.HiddenSecrets(name+".cookies", "cookies are as good as passwords: read one by its name", set))
+			}
+		}
 		if origin, ok := m.Get(Answerer); ok {
 			m.Delete(Answerer)
 			text, _ := origin.(string)
@@ -176,6 +184,9 @@ func (in *TaskInput) left(ctx context.Context, input ReadyInput) (up Upstream, e
 	if up.Value, err = in.unseal(ctx, input.Task, PartValue, up.Value); err == nil {
 		up.Response, err = in.unseal(ctx, input.Task, PartResponse, up.Response)
 	}
+	if err == nil {
+		up.Cookies, err = in.unseal(ctx, input.Task, PartCookies, up.Cookies)
+	}
 	return up, err
 }
 
@@ -185,7 +196,7 @@ func (in *TaskInput) unseal(ctx context.Context, task TaskID, part string, text 
 	}
 	plain, err := in.values.store.Unseal(ctx, SealPlace(in.Key.Run, task, in.Key.Item, part), text)
 	if err != nil {
-		return nil, fmt.Errorf("what a sensitive task has left cannot be opened: %w", err)
+		return nil, fmt.Errorf("what is sealed of task %s cannot be opened: %w", task, err)
 	}
 	return plain, nil
 }

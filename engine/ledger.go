@@ -1,6 +1,9 @@
 package engine
 
-import "context"
+import (
+	"cmp"
+	"context"
+)
 
 // Pos is a place in the ledger: the sequence of a message and the index of a
 // record in its bundle. As a projection's position it is the index of a change.
@@ -11,6 +14,9 @@ type Pos struct {
 
 // Before reports whether p comes before q.
 func (p Pos) Before(q Pos) bool { return p.Seq < q.Seq || p.Seq == q.Seq && p.N < q.N }
+
+// Compare orders places: negative when p comes before q.
+func (p Pos) Compare(q Pos) int { return cmp.Or(cmp.Compare(p.Seq, q.Seq), cmp.Compare(p.N, q.N)) }
 
 // Entry is one message of the ledger: a bundle of records with one sequence.
 type Entry struct {

@@ -21,6 +21,7 @@ type Details struct {
 	ErrorClass      string            `json:"error_class,omitempty"`
 	Validation      []string          `json:"validation,omitempty"`
 	Credential      string            `json:"credential,omitempty"` // "shop_api (oauth)"
+	CookieJar       string            `json:"cookie_jar,omitempty"` // "shop (sent: sid; set: lang)"
 	IdempotencyKey  string            `json:"idempotency_key,omitempty"`
 	RetryAt         string            `json:"retry_at,omitempty"`     // RFC 3339, set by the engine
 	RetryReason     string            `json:"retry_reason,omitempty"` // "503", "Retry-After", "timeout"

@@ -15,6 +15,7 @@ type ReadyTask struct {
 	Inputs        []ReadyInput `cbor:"13,keyasint,omitempty"`
 	Again         bool         `cbor:"14,keyasint,omitempty"` // may have been sent before a crash
 	Waited        Micros       `cbor:"15,keyasint,omitempty"` // since when it is being postponed
+	Jar           []Pos        `cbor:"16,keyasint,omitempty"` // of the records that hold its cookie jar
 }
 
 // ReadyInput is the XCom value of one upstream task, or where it stands.

@@ -34,6 +34,8 @@ const SealedValue = `{"sensitive":true}`
 const (
 	PartValue    = "value"
 	PartResponse = "response"
+	PartCookies  = "cookies"
+	PartJar      = "jar"
 )
 
 // SealPlace names the place of a part of what a task leaves.

@@ -55,6 +55,7 @@ type Needs struct {
 	Retry         RetryPolicy // when another attempt follows a failed one
 	NoValue       string      // why it leaves no value that others could read; "" when it does
 	Unrepeatable  bool        // a request whose outcome is unknown must not be sent again by itself
+	Jar           string      // name of the run's cookie jar that it uses; "" for none
 	OnInterrupted string      // "", "retry" or "fail"; "" leaves an unknown outcome to a person
 }
 
@@ -124,8 +125,13 @@ type TaskOutput struct {
 	Stored *BlobRef
 	// Response is the resp_<task> document as JSON text, nil when there is none.
 	Response []byte
-	Details  Details
-	Err      *TaskError
+	// Jar, when set, is what servers have put into the task's cookie jar, in order.
+	Jar []Cookie
+	// Cookies are those that an answer set, by name, as JSON text, for the tasks
+	// that read resp_<task>.
+	Cookies []byte
+	Details Details
+	Err     *TaskError
 }
 
 // LargeValue is a value too large for a record, or no text.

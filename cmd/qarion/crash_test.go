@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -57,6 +58,7 @@ func crashFlows(t *testing.T, u *testkit.Upstream, dir string) []string {
 		"keyed":   task("k", "slow/30ms", "", "operation = \"post\"\nidempotency_key = true"),
 		"unkeyed": task("p", "slow/30ms", "", "operation = \"post\""),
 	}
+	maps.Copy(files, jarFlows(u))
 	var names []string
 	if err := os.MkdirAll(filepath.Join(dir, "flows"), 0o755); err != nil {
 		t.Fatal(err)
@@ -240,6 +242,12 @@ func needs(flow, task string) []string {
 		return []string{"b", "c"}
 	case flow == "diamond" && task != "a":
 		return []string{"a"}
+	case flow == "session" && task == "all":
+		return []string{"u0", "u1", "u2"}
+	case flow == "session" && task != "login":
+		return []string{"login"}
+	case flow == "object" && task == "up":
+		return []string{"down"}
 	}
 	return nil
 }

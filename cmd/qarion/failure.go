@@ -70,6 +70,9 @@ func (a *app) request(b *strings.Builder, d *engine.Details) {
 		}
 		fmt.Fprintf(b, "    %s: %s%s\n", n, d.RequestHeaders[n], a.ui.paint(note, dim))
 	}
+	if d.CookieJar != "" {
+		fmt.Fprintf(b, "    cookie jar %s\n", printable(d.CookieJar))
+	}
 	if d.RequestBody != "" {
 		fmt.Fprintf(b, "    %s\n", firstLines(d.RequestBody, false))
 	}

@@ -46,6 +46,7 @@ func (s *step) finished(r *Run, i int, rec *engine.AttemptRecord) {
 	s.showAttempt(r, rec, false)
 	s.effects[len(s.effects)-1].Change.Given = t.Given != nil
 	t.Given = nil
+	r.jar(r.Graph.Flow.Tasks[i].Jar, rec, s.pos)
 	if r.Ending != "" {
 		s.closeTask(r, i, engine.Cancelled, r.endReason)
 		if rec.Outcome != engine.OutcomeCancelled {
@@ -57,7 +58,9 @@ func (s *step) finished(r *Run, i int, rec *engine.AttemptRecord) {
 	switch rec.Outcome {
 	case engine.OutcomeSuccess:
 		t.at, t.hasValue = s.pos, len(rec.Value) > 0 || rec.Blob != nil
-		t.keep(rec.Value, rec.Response)
+		if len(rec.Cookies) == 0 { // else all of it is read back
+			t.keep(rec.Value, rec.Response)
+		}
 		s.succeed(r, i, rec.Note)
 	case engine.OutcomeRetry:
 		t.attempt, t.dispatch = t.attempt+1, 0
@@ -75,6 +78,25 @@ func (s *step) finished(r *Run, i int, rec *engine.AttemptRecord) {
 		s.fail(r, i, rec)
 	}
 	s.finish(r)
+}
+
+// jar notes where a cookie jar stands that a record has. It holds what its worker
+// had read, so those records are not needed any more; what came in the meantime
+// is.
+func (r *Run) jar(name string, rec *engine.AttemptRecord, at engine.Pos) {
+	if name == "" || len(rec.Jar) == 0 {
+		return
+	}
+	var next []engine.Pos
+	for _, p := range r.jars[name] {
+		if rec.JarRead.Before(p) {
+			next = append(next, p)
+		}
+	}
+	if r.jars == nil {
+		r.jars = map[string][]engine.Pos{}
+	}
+	r.jars[name] = append(next, at)
 }
 
 // note keeps an attempt for the run document.

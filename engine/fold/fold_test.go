@@ -477,3 +477,50 @@ func TestFold_AnAdHocVersionLivesUntilItsLastRun(t *testing.T) {
 		t.Error("the version of a refused run stays")
 	}
 }
+
+// TestFold_ACookieJarIsWhereItsNewestRecordsAre: a record that has a jar stands
+// for those that its worker had read; what came meanwhile is kept beside it.
+func TestFold_ACookieJarIsWhereItsNewestRecordsAre(t *testing.T) {
+	f := flowOf("f", "a", "b:a", "c:a", "d:b c", "e:d")
+	for i := range f.Tasks {
+		f.Tasks[i].Jar = "shop"
+	}
+	f.Tasks[4].Jar = "other"
+	h := newHistory(t, f)
+	h.submit("f", "r1")
+	jarOf := func(task engine.TaskID) string {
+		r := h.state.runs["r1"]
+		var seqs []string
+		for _, p := range r.ReadyTask(r.Graph.Index[task]).Jar {
+			seqs = append(seqs, fmt.Sprint(p.Seq))
+		}
+		return strings.Join(seqs, " ")
+	}
+	read := func(seq uint64) func(*engine.AttemptRecord) {
+		return func(rec *engine.AttemptRecord) { rec.Jar, rec.JarRead = []byte{1}, engine.Pos{Seq: seq} }
+	}
+	h.report("r1", "a", engine.OutcomeRetry, read(0)) // a failed attempt leaves cookies too
+	first := h.seq
+	if got := jarOf("a"); got != fmt.Sprint(first) {
+		t.Errorf("the next attempt reads %q", got)
+	}
+	h.report("r1", "a", engine.OutcomeSuccess)
+	h.report("r1", "b", engine.OutcomeSuccess, read(first)) // b and c began with the same jar
+	afterB := h.seq
+	h.report("r1", "c", engine.OutcomeSuccess, read(first))
+	want := fmt.Sprint(afterB, " ", h.seq)
+	if got := jarOf("d"); got != want {
+		t.Errorf("d reads %q, want %q", got, want)
+	}
+	restored := restoreParts(t, takeAll(t, h.state.Snapshot("test"), func() {}))
+	if got := fmt.Sprint(restored.runs["r1"].jars); got != fmt.Sprint(h.state.runs["r1"].jars) {
+		t.Errorf("a snapshot has %s", got)
+	}
+	h.report("r1", "d", engine.OutcomeSuccess, read(h.seq))
+	if got := jarOf("e"); got != "" {
+		t.Errorf("another jar reads %q", got)
+	}
+	if got := len(h.state.runs["r1"].jars["shop"]); got != 1 {
+		t.Errorf("%d records hold the jar", got)
+	}
+}

@@ -12,6 +12,7 @@ func (r *Run) ReadyTask(i int) engine.ReadyTask {
 		Again: t.Again, Waited: t.waited,
 	}
 	task := &r.Graph.Flow.Tasks[i]
+	rt.Jar = r.jars[task.Jar]
 	if len(task.Pulls) == 0 && len(task.Responses) == 0 {
 		return rt
 	}

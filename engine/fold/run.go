@@ -40,6 +40,8 @@ type Run struct {
 	failures    int
 	calls       int
 
+	jars map[string][]engine.Pos // by name: of the records that hold a cookie jar; none is changed in place
+
 	Ending     engine.Status // Cancelled or Failed: why no more tasks start; "" while it goes on
 	endReason  string
 	endClass   string

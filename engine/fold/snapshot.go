@@ -71,6 +71,8 @@ type runSnapshot struct {
 	EndReason   string           `cbor:"17,keyasint,omitempty"`
 	EndClass    string           `cbor:"18,keyasint,omitempty"`
 	FirstError  *engine.RunError `cbor:"19,keyasint,omitempty"`
+
+	Jars map[string][]engine.Pos `cbor:"20,keyasint,omitempty"`
 }
 
 type taskSnapshot struct {
@@ -282,7 +284,7 @@ func (r *Run) snapshot() runSnapshot {
 	rs := runSnapshot{
 		r.ID, r.Graph.Hash, r.Status, r.Batch, r.execution, r.accepted, r.Deadline, r.triggerType, r.triggerID,
 		r.variables, r.variablesAt, r.Seq, make([]taskSnapshot, len(r.Tasks)), r.paused, r.calls,
-		r.Ending, r.endReason, r.endClass, r.firstError,
+		r.Ending, r.endReason, r.endClass, r.firstError, maps.Clone(r.jars),
 	}
 	for i := range r.Tasks {
 		t := &r.Tasks[i]

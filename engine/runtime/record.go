@@ -16,7 +16,8 @@ import (
 
 // fill turns a program's output into the rest of the attempt's record: the
 // outcome, what happens next, the value for others and the details.
-func (w *worker) fill(ctx context.Context, rec *engine.AttemptRecord, out *engine.TaskOutput, retry engine.RetryPolicy, task *engine.Task) {
+func (w *worker) fill(ctx context.Context, rec *engine.AttemptRecord, out *engine.TaskOutput, retry engine.RetryPolicy, in *engine.TaskInput) {
+	task := in.Task
 	keep := w.keepValue
 	if task.Sensitive {
 		keep = w.sealValue
@@ -34,6 +35,10 @@ func (w *worker) fill(ctx context.Context, rec *engine.AttemptRecord, out *engin
 		if err := keep(ctx, rec, out); err != nil { // what was received helps to see why; it is no part of the outcome
 			w.log.Warn("what a failed attempt received could not be kept", engine.LogRun, rec.Run, engine.LogTask, rec.Task, engine.LogErr, err)
 		}
+	}
+	if err := w.sealCookies(ctx, rec, out, in); err != nil {
+		w.log.Warn("cookies could not be kept", engine.LogRun, rec.Run, engine.LogTask, rec.Task, engine.LogErr, err)
+		out.Details.Note = strings.TrimPrefix(out.Details.Note+"; its cookies could not be kept", "; ")
 	}
 	details, err := json.Marshal(&out.Details)
 	if err != nil {
@@ -145,7 +150,7 @@ func (w *worker) Load(ctx context.Context, in engine.ReadyInput) (engine.Upstrea
 	}
 	switch rec := rec.(type) {
 	case *engine.AttemptRecord:
-		return engine.Upstream{Value: rec.Value, Blob: rec.Blob, Response: rec.Response}, nil
+		return engine.Upstream{Value: rec.Value, Blob: rec.Blob, Response: rec.Response, Cookies: rec.Cookies}, nil
 	case *engine.ControlRecord: // resolved as a success by a person
 		return engine.Upstream{Value: rec.Value}, nil
 	}
@@ -168,7 +173,7 @@ func (w *worker) loadVariables(ctx context.Context, at engine.Pos) ([]byte, erro
 
 // recordSize is about what the record takes in the ledger, in bytes.
 func recordSize(rec *engine.AttemptRecord) int {
-	return 512 + len(rec.Value) + len(rec.Response) + len(rec.Details) + len(rec.Error) + len(rec.Reason) + len(rec.Parked) + len(rec.Note)
+	return 512 + len(rec.Value) + len(rec.Response) + len(rec.Details) + len(rec.Error) + len(rec.Reason) + len(rec.Parked) + len(rec.Note) + len(rec.Jar) + len(rec.Cookies)
 }
 
 // cut shortens a text to at most n bytes and says so.

@@ -17,7 +17,7 @@ import (
 // sealable makes sure that what a task will leave can be sealed, before it
 // sends anything.
 func (w *worker) sealable(ctx context.Context, task *engine.Task) error {
-	if !task.Sensitive {
+	if !task.Sensitive && task.Jar == "" {
 		return nil
 	}
 	err := errNoSealer
@@ -25,6 +25,9 @@ func (w *worker) sealable(ctx context.Context, task *engine.Task) error {
 		err = w.cfg.Sealer.Ready(ctx)
 	}
 	if err != nil {
+		if !task.Sensitive {
+			return fmt.Errorf("the cookie jar %s cannot be sealed: %w", task.Jar, err)
+		}
 		return fmt.Errorf("the task is sensitive, and its value cannot be sealed: %w", err)
 	}
 	return nil

@@ -307,7 +307,7 @@ func (w *worker) make(ctx context.Context, rt *engine.ReadyTask) *engine.Attempt
 	if stopped && out.Err != nil && !errors.Is(context.Cause(ctx), errCancelled) && !(in.Task.Unrepeatable && out.Err.Unknown) {
 		return nil
 	}
-	w.fill(ctx, rec, &out, prog.Retry, in.Task)
+	w.fill(ctx, rec, &out, prog.Retry, in)
 	return rec
 }
 
@@ -364,6 +364,7 @@ func (w *worker) prepare(ctx context.Context, rt *engine.ReadyTask) (*engine.Tas
 		}
 	}
 	in.SetValues(variables, rt.Inputs, w)
+	in.SetJar(rt.Jar)
 	return in, prog, nil
 }
 

@@ -76,3 +76,40 @@ func mustParse(t *testing.T, source string) *jinja.Template {
 	}
 	return tpl
 }
+
+// TestHiddenSecrets: each can be read by its name and is marked; the whole
+// cannot be used.
+func TestHiddenSecrets(t *testing.T) {
+	doc := value.MapOf("cookies", jinja.HiddenSecrets("resp_a.cookies", "cookies are as good as passwords", value.MapOf("sid", "verysecret")))
+	vars := jinja.MapVars{"resp_a": {Value: doc, Origin: value.Response}}
+	for source, want := range map[string]string{
+		"{{ resp_a.cookies.sid }}":                            "verysecret",
+		"{{ resp_a['cookies']['sid'] }}":                      "verysecret",
+		"{{ 'a' ~ resp_a.cookies.sid | upper }}":              "aVERYSECRET",
+		"{{ resp_a.cookies.lang | default('none') }}":         "none",
+		"{{ resp_a.cookies.lang }}":                           "error: f: resp_a.cookies.lang is undefined",
+		"{{ resp_a.cookies }}":                                "error: f: resp_a.cookies cannot be read: cookies are as good as passwords",
+		"{{ resp_a.cookies | tojson }}":                       "error: f: resp_a.cookies cannot be read: cookies are as good as passwords",
+		"{% for c in resp_a.cookies %}{{ c }}{% endfor %}":    "error: f: resp_a.cookies cannot be read: cookies are as good as passwords",
+		"{{ resp_a.cookies.items() }}":                        "error: f: resp_a.cookies cannot be read",
+		"{{ resp_a | tojson }}":                               "error: ",
+		"{{ resp_a }}":                                        "error: ",
+		"{% for k, v in resp_a.items() %}{{ v }}{% endfor %}": "error: f: resp_a.cookies cannot be read",
+	} {
+		tpl, err := jinja.Parse("f", source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := tpl.Text(t.Context(), vars)
+		got, _ := r.Value.(string)
+		if err != nil {
+			got = "error: " + err.Error()
+		}
+		if !strings.HasPrefix(got, want) || strings.HasPrefix(want, "error") && strings.Contains(got, "verysecret") {
+			t.Errorf("%s: %s, want %s", source, got, want)
+		}
+		if err == nil && strings.Contains(strings.ToLower(got), "verysecret") && !r.Origin.Secret() {
+			t.Errorf("%s is not marked as a secret", source)
+		}
+	}
+}

@@ -10,6 +10,9 @@ import (
 func (a *attr) eval(s *state) val {
 	x := a.x.eval(s)
 	s.step(1)
+	if u, ok := x.v.(*undefined); ok && u.within != nil {
+		return u.secret(a.name, x.o)
+	}
 	if ns, ok := x.v.(*namespace); ok {
 		if v, ok := ns.vals[a.name]; ok {
 			v.o |= x.o
@@ -17,6 +20,14 @@ func (a *attr) eval(s *state) val {
 		}
 	}
 	return val{s.attribute(a.x, x.v, a.name), x.o}
+}
+
+// secret is one of a mapping of secrets.
+func (u *undefined) secret(key string, o value.Origin) val {
+	if v, ok := u.within.Get(key); ok {
+		return val{v, o | value.Secret}
+	}
+	return val{&undefined{name: u.name + "." + key, available: u.within.Keys()}, o}
 }
 
 // attribute is x.name: a key of a mapping, else a method.
@@ -93,6 +104,11 @@ func (i *index) eval(s *state) val {
 	x, k := i.x.eval(s), s.defined(i.key)
 	s.step(1)
 	_, shown := i.key.(*literal)
+	if u, ok := x.v.(*undefined); ok && u.within != nil {
+		if key, isText := asText(k.v); isText {
+			return u.secret(key, x.o|k.o)
+		}
+	}
 	return val{s.item(i.x, x.v, k.v, shown), x.o | k.o}
 }
 

@@ -53,6 +53,12 @@ func (e *UndefinedError) Error() string {
 // an error that says why.
 func Hidden(name, why string) any { return &undefined{name: name, why: why} }
 
+// HiddenSecrets is a mapping whose values are secrets: each can be read by its
+// name, and is marked as one; using the whole is an error that says why.
+func HiddenSecrets(name, why string, secrets *value.Map) any {
+	return &undefined{name: name, why: why, within: secrets}
+}
+
 // Result is a rendered value with its origins.
 type Result struct {
 	Value  any

@@ -11,10 +11,11 @@ import (
 type (
 	// undefined stands for what is not there, until it is used.
 	undefined struct {
-		name      string   // as written: xcom_get_user.id
-		available []string // what there is instead
-		why       string   // why what is there must not be read
-		empty     bool     // the value of an "if" without "else": prints as nothing
+		name      string     // as written: xcom_get_user.id
+		available []string   // what there is instead
+		why       string     // why what is there must not be read
+		empty     bool       // the value of an "if" without "else": prints as nothing
+		within    *value.Map // secrets that can be read one by one
 	}
 
 	tuple  []any  // (1, 2)

@@ -1,0 +1,67 @@
+package runtime
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/qarion/qarion/engine"
+)
+
+// manyJars is how many records of a jar a worker may read before it writes what
+// it has read into its own record, though nothing was set.
+const manyJars = 8
+
+// sealCookies puts what servers have set into the attempt's record: the whole jar
+// for tasks with the same one, and the answer's own cookies for those that read
+// resp_<task>. Both are sealed.
+func (w *worker) sealCookies(ctx context.Context, rec *engine.AttemptRecord, out *engine.TaskOutput, in *engine.TaskInput) error {
+	read := in.Jar()
+	writes := in.Task.Jar != "" && (len(out.Jar) > 0 || len(read) > manyJars)
+	if !writes && len(out.Cookies) == 0 {
+		return nil
+	}
+	ctx = context.WithoutCancel(ctx) // the run may be ending; the record is written all the same
+	if w.cfg.Sealer == nil {
+		return errNoSealer
+	}
+	if err := w.cfg.Sealer.Ready(ctx); err != nil {
+		return err
+	}
+	place := func(part string) string { return engine.SealPlace(rec.Run, rec.Task, rec.Item, part) }
+	var err error
+	if len(out.Cookies) > 0 && out.Err == nil {
+		if rec.Cookies, err = w.cfg.Sealer.Seal(ctx, place(engine.PartCookies), out.Cookies); err != nil {
+			return err
+		}
+	}
+	if !writes {
+		return nil
+	}
+	before, err := in.Cookies(ctx)
+	if err != nil {
+		return err
+	}
+	if rec.Jar, err = w.cfg.Sealer.Seal(ctx, place(engine.PartJar), engine.JarText(before, out.Jar)); err != nil {
+		return err
+	}
+	if len(read) > 0 {
+		rec.JarRead = read[len(read)-1]
+	}
+	return nil
+}
+
+// Jar implements engine.ValueStore.
+func (w *worker) Jar(ctx context.Context, at engine.Pos) ([]byte, error) {
+	rec, err := w.cfg.Ledger.Read(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	attempt, ok := rec.(*engine.AttemptRecord)
+	if !ok || len(attempt.Jar) == 0 {
+		return nil, fmt.Errorf("%w: the record at %d.%d holds none", engine.ErrNotFound, at.Seq, at.N)
+	}
+	if w.cfg.Sealer == nil {
+		return nil, errNoSealer
+	}
+	return w.cfg.Sealer.Unseal(ctx, engine.SealPlace(attempt.Run, attempt.Task, attempt.Item, engine.PartJar), attempt.Jar)
+}
