@@ -157,7 +157,7 @@ type AttemptRecord struct {
 	Worker    string   `cbor:"23,keyasint"`
 	BatchID   int64    `cbor:"24,keyasint,omitempty"`
 	Jar       []byte   `cbor:"29,keyasint,omitempty"` // the task's cookie jar with what was set, sealed
-	JarRead   Pos      `cbor:"30,keyasint,omitzero"` // of the last record that is in it
+	JarRead   Pos      `cbor:"30,keyasint,omitzero"`  // of the last record that is in it
 	Cookies   []byte   `cbor:"31,keyasint,omitempty"` // what the answer set, by name, for resp_<task>, sealed
 	Note      string   `cbor:"28,keyasint,omitempty"` // what was noticed about an answer that was taken
 }
