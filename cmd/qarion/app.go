@@ -1,12 +1,17 @@
 package main
 
-import "io"
+import (
+	"io"
+
+	"github.com/qarion/qarion/engine"
+)
 
 // app is what every command shares: the streams and the flags.
 type app struct {
 	ui    *ui
 	cfg   *config
-	path  string // of the command: "qarion run"
+	path  string                          // of the command: "qarion run"
+	told  map[engine.TaskID]engine.Status // the last lines that were printed of the run that is followed
 	flags struct {
 		config, dataDir, server, output, jq, color string
 		quiet                                      bool

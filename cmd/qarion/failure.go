@@ -47,7 +47,39 @@ func (a *app) failureBlock(d *engine.RunDoc) string {
 		fmt.Fprintf(&b, "    %s\n", v)
 	}
 	a.answer(&b, max(1, len(e.Attempts)), &details, false, fmt.Sprintf("qarion runs show %s --task %s --body", d.RunID, e.TaskID))
+	a.otherFailures(&b, d)
 	return b.String()
+}
+
+// maxOtherFailures bounds how many more failed tasks are named.
+const maxOtherFailures = 10
+
+// otherFailures names every other task that failed, with its reason, in a line
+// each.
+func (a *app) otherFailures(b *strings.Builder, d *engine.RunDoc) {
+	named, more := engine.TaskID(""), 0
+	for i, n := 0, 0; i < len(d.Tasks); i++ {
+		task := &d.Tasks[i]
+		if task.Status != engine.Failed || task.TaskID == d.Error.TaskID {
+			continue
+		}
+		if n++; n > maxOtherFailures {
+			more++
+			continue
+		}
+		if named == "" {
+			b.WriteString("\n")
+			named = task.TaskID
+		}
+		reason, _, _ := strings.Cut(task.Reason, "\n")
+		fmt.Fprintf(b, "task %s failed too: %s\n", task.TaskID, clip(printable(reason), maxBodyBytes))
+	}
+	if more > 0 {
+		fmt.Fprintf(b, "and %d more: qarion runs show %s\n", more, d.RunID)
+	}
+	if named != "" {
+		fmt.Fprintf(b, "see each: qarion runs show %s --task %s\n", d.RunID, named)
+	}
 }
 
 func (a *app) request(b *strings.Builder, d *engine.Details) {

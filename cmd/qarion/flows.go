@@ -41,7 +41,7 @@ func (a *app) flowsCommand() *cobra.Command {
 	c.AddCommand(
 		&cobra.Command{Use: "list", Short: "List the flows", Args: cobra.NoArgs,
 			RunE: func(c *cobra.Command, _ []string) error { return a.listFlows(c.Context()) }},
-		&cobra.Command{Use: "show FLOW", Short: "Show one flow and its tasks", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeFlows,
+		&cobra.Command{Use: "show FLOW", Short: "Show one flow and its tasks", Args: cobra.ExactArgs(1),
 			RunE: func(c *cobra.Command, args []string) error { return a.showFlow(c.Context(), args[0]) }},
 		a.graphCommand(), validate,
 	)
@@ -257,24 +257,4 @@ func (a *app) showFlow(ctx context.Context, id string) error {
 	}
 	a.ui.printTable(t)
 	return nil
-}
-
-// completeFlows offers flow ids to the shell.
-func (a *app) completeFlows(c *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	if a.start() != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	var names []string
-	if client, found, err := a.connect(); err == nil && found {
-		defer client.Close()
-		var answer struct {
-			Flows []engine.FlowInfo `json:"flows"`
-		}
-		if client.Call(c.Context(), "flow.list", nil, &answer) == nil {
-			for _, f := range answer.Flows {
-				names = append(names, string(f.FlowID))
-			}
-		}
-	}
-	return names, cobra.ShellCompDirectiveNoFileComp
 }

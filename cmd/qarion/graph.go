@@ -20,8 +20,8 @@ func (a *app) graphCommand() *cobra.Command {
 		Long:        "Draws the tasks of a flow as a tree, or with --output mermaid, dot or json for others to draw.",
 		Example:     "  qarion flows graph orders\n  qarion flows graph flows/orders.toml --output mermaid",
 		Annotations: map[string]string{moreFormats: "mermaid dot"},
-		Args:        cobra.ExactArgs(1), ValidArgsFunction: a.completeFlows,
-		RunE: func(_ *cobra.Command, args []string) error { return a.graph(args[0]) },
+		Args:        cobra.ExactArgs(1),
+		RunE:        func(_ *cobra.Command, args []string) error { return a.graph(args[0]) },
 	}
 }
 

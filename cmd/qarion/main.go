@@ -72,6 +72,7 @@ func (a *app) root() *cobra.Command {
 	for _, c := range root.Commands() {
 		guardUsage(c)
 	}
+	a.completions(root)
 	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
 		a.path = c.CommandPath()
 		return a.start(strings.Fields(c.Annotations[moreFormats])...)

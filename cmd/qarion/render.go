@@ -59,7 +59,6 @@ With --template it renders that text alone, with the names of --context; --nativ
 			return a.renderFlow(c.Context(), args[0], &r)
 		},
 	}
-	c.ValidArgsFunction = a.completeFlows
 	r.vars.add(c)
 	f := c.Flags()
 	f.StringVar(&r.task, "task", "", "one task alone")

@@ -109,7 +109,7 @@ func (a *app) followRun(ctx context.Context, s *session, doc *engine.RunDoc, can
 		defer context.AfterFunc(ctx, stop)()
 	}
 	var view *live
-	seen := map[engine.TaskID]engine.Status{}
+	a.told = map[engine.TaskID]engine.Status{}
 	end, err := s.Watch(watching, doc.RunID, func(d *engine.RunDoc) {
 		if view == nil {
 			view = a.newLive(ctx, len(d.Tasks)+2)
@@ -117,7 +117,7 @@ func (a *app) followRun(ctx context.Context, s *session, doc *engine.RunDoc, can
 		if view != nil {
 			view.show(append(rows(d, a.ui.width()-1, a.ui.now(), a.ui.errColor), "", "  "+tally(d, a.ui.now())))
 		} else if !a.flags.quiet && !a.json() {
-			a.plainProgress(d, seen)
+			a.plainProgress(d)
 		}
 	})
 	view.erase()
@@ -157,11 +157,11 @@ func (a *app) cancelOnce(s *session, id engine.RunID, giveUp func()) {
 }
 
 // plainProgress prints a line per task that ended, where nothing may repaint.
-func (a *app) plainProgress(d *engine.RunDoc, seen map[engine.TaskID]engine.Status) {
+func (a *app) plainProgress(d *engine.RunDoc) {
 	for i := range d.Tasks {
 		t := &d.Tasks[i]
-		if t.Status.Final() && seen[t.TaskID] != t.Status {
-			seen[t.TaskID] = t.Status
+		if t.Status.Final() && a.told[t.TaskID] != t.Status {
+			a.told[t.TaskID] = t.Status
 			fmt.Fprintln(a.ui.err, row(t, len(t.TaskID), a.ui.now(), a.ui.errColor))
 		}
 	}
@@ -183,6 +183,19 @@ func waitingFor(d *engine.RunDoc, now time.Time) string {
 	return string(d.Status)
 }
 
+// finalRows prints a line per task; where progress and result go to one place, only
+// those that were not told there.
+func (a *app) finalRows(d *engine.RunDoc) {
+	lines := rows(d, a.ui.width(), a.ui.now(), a.ui.color)
+	for i, line := range lines {
+		t := &d.Tasks[i]
+		if !a.ui.oneStream || a.told[t.TaskID] != t.Status {
+			fmt.Fprintln(a.ui.out, line)
+		}
+	}
+	fmt.Fprintln(a.ui.out)
+}
+
 // conclude prints how a run ended, and returns the error that its exit code
 // needs.
 func (a *app) conclude(d *engine.RunDoc) error {
@@ -193,10 +206,7 @@ func (a *app) conclude(d *engine.RunDoc) error {
 	} else if a.flags.quiet {
 		fmt.Fprintln(a.ui.out, d.RunID)
 	} else {
-		for _, line := range rows(d, a.ui.width(), a.ui.now(), a.ui.color) {
-			fmt.Fprintln(a.ui.out, line)
-		}
-		fmt.Fprintln(a.ui.out)
+		a.finalRows(d)
 		if d.Status == engine.Success {
 			fmt.Fprintln(a.ui.out, verdict(d))
 			if task := lastSuccess(d); task != "" {

@@ -45,7 +45,6 @@ func (a *app) triggerCommand() *cobra.Command {
 	f.StringVar(&in.ID, "id", "", "your own key: the same within 24 h starts nothing new")
 	f.StringVar(&wait, "wait", "", "wait for the end; with a time span, at most so long (--wait=30s)")
 	f.Lookup("wait").NoOptDefVal = "forever"
-	c.ValidArgsFunction = a.completeFlows
 	return c
 }
 

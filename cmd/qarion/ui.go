@@ -17,24 +17,39 @@ import (
 // ui is the three streams and what each of them can show: the result goes to
 // out, everything else to err, and each decides for itself.
 type ui struct {
-	in       io.Reader
-	out, err io.Writer
-	outTerm  bool
-	errTerm  bool
-	dumb     bool // TERM=dumb: no colour, no repainting
-	color    bool // on out
-	errColor bool
-	ascii    bool
-	now      func() time.Time
+	in        io.Reader
+	out, err  io.Writer
+	outTerm   bool
+	errTerm   bool
+	dumb      bool // TERM=dumb: no colour, no repainting
+	oneStream bool // out and err come out in one place
+	color     bool // on out
+	errColor  bool
+	ascii     bool
+	now       func() time.Time
 }
 
 func newUI(in io.Reader, out, err io.Writer) *ui {
 	u := &ui{in: in, out: out, err: err, now: time.Now}
 	u.outTerm, u.errTerm = isTerminal(out), isTerminal(err)
+	u.oneStream = sameStream(out, err)
 	u.dumb = os.Getenv("TERM") == "dumb"
 	locale := os.Getenv("LC_ALL") + os.Getenv("LC_CTYPE") + os.Getenv("LANG")
 	u.ascii = locale != "" && !strings.Contains(strings.ToLower(locale), "utf")
 	return u
+}
+
+// sameStream reports whether what is written to both comes out in one place, as
+// after 2>&1.
+func sameStream(out, err io.Writer) bool {
+	o, ok1 := out.(*os.File)
+	e, ok2 := err.(*os.File)
+	if !ok1 || !ok2 {
+		return false
+	}
+	one, err1 := o.Stat()
+	other, err2 := e.Stat()
+	return err1 == nil && err2 == nil && os.SameFile(one, other)
 }
 
 func isTerminal(w io.Writer) bool {
