@@ -4,7 +4,7 @@
 GO ?= go
 FUZZTIME ?= 10s
 
-.PHONY: check test race fmt vet cross lint rules fuzz failpoints soak bench demo build
+.PHONY: check test race fmt vet cross lint rules fuzz failpoints soak bench demo build hooks soak-hooks
 
 check: fmt vet lint race ## what every change passes
 
@@ -30,8 +30,12 @@ cross: ## builds and vets for the systems that qarion runs on
 
 lint: ## staticcheck, pinned
 	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.7.0 ./...
+	@cd examples/hooks && $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.7.0 ./...
 
 fuzz: ## every fuzz target for FUZZTIME
+	@cd examples/hooks/hookguest && for f in FuzzParse FuzzRead; do \
+	  echo "== hookguest $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) . || exit 1; \
+	done
 	@for pkg in $$($(GO) list ./...); do \
 	  dir=$$($(GO) list -f '{{.Dir}}' $$pkg); \
 	  for f in $$(grep -lE '^func Fuzz' $$dir/*_test.go 2>/dev/null | xargs -r grep -hoE '^func Fuzz[A-Za-z0-9_]+' | sed 's/func //' | sort -u); do \
@@ -45,6 +49,12 @@ failpoints: ## the program stopped at each crash point
 
 soak: ## the long crash loop: 200 kills
 	QARION_CRASH_KILLS=200 $(GO) test -count=1 -timeout 2h -run 'TestCrash' ./cmd/qarion
+
+hooks: ## the hooks in C, Rust and AssemblyScript that are checked in, built anew
+	examples/hooks/build.sh
+
+soak-hooks: ## a million calls on one instance of every hook: memory stays where it is
+	QARION_HOOK_CALLS=1000000 $(GO) test -count=1 -timeout 2h -v -run 'TestMemory' ./internal/guests
 
 bench: ## the figures that the documentation names
 	$(GO) run ./cmd/qarion bench

@@ -1,0 +1,78 @@
+// A hook that checks the list in a response: how long it is, which fields each
+// element has, that no two are the same, and that a count elsewhere in the body
+// agrees. Configuration: items, min_items, fields, unique, count.
+
+import {
+  Entries, Kind, Value, begin, checkJSON, config, configCount, configKeys, configText, endValidate, fail, failed, json,
+  pointerToken, problem,
+} from "./qarion";
+export { qarion_abi_version, qarion_alloc } from "./qarion";
+
+export function qarion_validate(p: usize, meta: u32, body: u32): u64 {
+  begin(p, meta, body);
+  check();
+  return endValidate();
+}
+
+const KINDS = ["any", "string", "number", "integer", "boolean", "array", "object"];
+
+function check(): void {
+  configKeys(["items", "min_items", "fields", "unique", "count"]);
+  let itemsAt = configText("items", ""), minItems = configCount("min_items", 0);
+  let fields = config("fields"), unique = configText("unique", ""), countAt = configText("count", "");
+  for (let it = new Entries(fields); it.next();) {
+    if (it.value.kind != Kind.Text || !KINDS.includes(it.value.text)) {
+      fail("config", "config.fields." + it.key +
+        ": want any, string, number, integer, boolean, array or object, have " + it.value.text);
+    }
+  }
+  if (failed() || !checkJSON()) return;
+
+  let items = json().at(itemsAt);
+  if (items.kind != Kind.Array) {
+    problem(itemsAt, "no_items", "want an array, have " + items.kindName);
+    return;
+  }
+  let n = items.length;
+  if (n < minItems) problem(itemsAt, "too_few_items", `need ${minItems}, have ${n}`);
+  let seen = new Map<string, i32>();
+  for (let it = new Entries(items); it.next();) {
+    let at = `${itemsAt}/${it.index}`, item = it.value;
+    if (item.kind != Kind.Object) {
+      problem(at, "wrong_kind", "want an object, have " + item.kindName);
+      continue;
+    }
+    checkFields(at, fields, item);
+    if (unique == "" || !item.get(unique).exists) continue;
+    let key = item.get(unique).raw;
+    if (seen.has(key)) problem(at + "/" + pointerToken(unique), "duplicate", `the same as in element ${seen.get(key)}`);
+    else seen.set(key, it.index);
+  }
+  if (countAt != "" && !json().at(countAt).rawIs(n.toString())) {
+    problem(countAt, "wrong_count", `want ${n}, as many as there are elements`);
+  }
+}
+
+function checkFields(at: string, fields: Value, item: Value): void {
+  for (let it = new Entries(fields); it.next();) {
+    let field = item.get(it.key), kind = it.value.text;
+    if (!field.exists) problem(at + "/" + pointerToken(it.key), "missing", "the field is not there");
+    else if (!is(field, kind)) problem(at + "/" + pointerToken(it.key), "wrong_kind", `want ${kind}, have ${field.kindName}`);
+  }
+}
+
+/** Says whether a field is of a kind, as fields in the configuration has it. */
+function is(field: Value, kind: string): bool {
+  if (kind == "string") return field.kind == Kind.Text;
+  if (kind == "number") return field.kind == Kind.Number;
+  if (kind == "integer") return field.kind == Kind.Number && whole(field);
+  if (kind == "boolean") return field.kind == Kind.Bool;
+  if (kind == "array") return field.kind == Kind.Array;
+  if (kind == "object") return field.kind == Kind.Object;
+  return true; // any
+}
+
+function whole(number: Value): bool {
+  let raw = number.raw;
+  return !raw.includes(".") && !raw.includes("e") && !raw.includes("E");
+}

@@ -1,0 +1,666 @@
+/* qarion_hook.h - what a hook in C is written with (qarion-hook/1, see
+ * docs/hooks.md). No libc and no other file is needed:
+ *
+ *   #include "qarion_hook.h"
+ *
+ *   static void check(void) {
+ *     if (qh_len(qh_get(qh_json(), "items")) == 0)
+ *       qh_problem("/items", "too_few_items", "an order without items");
+ *   }
+ *   QH_VALIDATE(check)
+ *
+ *   clang --target=wasm32 -O2 -mbulk-memory -nostdlib -Wl,--no-entry -o check.wasm check.c
+ *
+ * A hook is one function, given to QH_VALIDATE or QH_TRANSFORM. It reads with
+ * qh_json, qh_config_*, qh_meta, qh_secret; it answers with qh_problem (a
+ * validator: what is wrong with the response), qh_body (a transformer: the new
+ * body) or qh_fail (either: the hook could not do its work). Saying nothing
+ * means that all is well and unchanged. After qh_fail nothing else counts.
+ *
+ * Memory is taken with qh_take and is all free again at the next call. Text is
+ * a pointer and a length (qh_str), never ended by a zero. */
+#ifndef QARION_HOOK_H
+#define QARION_HOOK_H
+
+typedef unsigned char qh_u8;
+typedef unsigned int qh_u32;
+typedef unsigned long long qh_u64;
+
+/* qh_str is a text, or a JSON value as it was written. p == 0: there is none. */
+typedef struct { const char *p; qh_u32 n; } qh_str;
+
+/* ---- memory: the input buffer lies at the heap's begin, what a call takes
+ * behind it. */
+
+extern qh_u8 __heap_base;
+static qh_u32 qh_in_cap;   /* size of the input buffer */
+static qh_u32 qh_top;      /* first free address */
+
+static int qh_reach(qh_u32 end) {
+  qh_u32 have = (qh_u32)__builtin_wasm_memory_size(0) << 16;
+  if (end <= have) return 1;
+  return __builtin_wasm_memory_grow(0, (end - have + 0xffff) >> 16) != (qh_u32)-1;
+}
+
+/* qh_take gives n bytes until the next call. When there is no more memory the
+ * module traps, and the host says so. */
+static void *qh_take(qh_u32 n) {
+  qh_u32 at = (qh_top + 7) & ~7u;
+  if (at + n < at || !qh_reach(at + n)) __builtin_trap();
+  qh_top = at + n;
+  return (void *)at;
+}
+
+static void qh_copy(void *to, const void *from, qh_u32 n) { __builtin_memcpy(to, from, n); }
+
+/* ---- texts */
+
+#define QH_S(literal) ((qh_str){(literal), sizeof(literal) - 1})
+
+static qh_str qh_text(const char *s) {
+  qh_u32 n = 0;
+  while (s[n]) n++;
+  return (qh_str){s, n};
+}
+
+static int qh_same(qh_str a, qh_str b) {
+  if (a.n != b.n) return 0;
+  for (qh_u32 i = 0; i < a.n; i++)
+    if (a.p[i] != b.p[i]) return 0;
+  return 1;
+}
+
+static int qh_is(qh_str a, const char *b) { return qh_same(a, qh_text(b)); }
+
+/* qh_cat joins texts: qh_cat(3, a, b, c). */
+static qh_str qh_cat(int count, ...) {
+  __builtin_va_list args;
+  qh_u32 n = 0;
+  __builtin_va_start(args, count);
+  for (int i = 0; i < count; i++) n += __builtin_va_arg(args, qh_str).n;
+  __builtin_va_end(args);
+  char *out = qh_take(n);
+  qh_u32 at = 0;
+  __builtin_va_start(args, count);
+  for (int i = 0; i < count; i++) {
+    qh_str s = __builtin_va_arg(args, qh_str);
+    qh_copy(out + at, s.p, s.n);
+    at += s.n;
+  }
+  __builtin_va_end(args);
+  return (qh_str){out, n};
+}
+
+/* qh_number writes a number in decimal. */
+static qh_str qh_number(qh_u32 v) {
+  char *out = qh_take(10);
+  qh_u32 at = 10;
+  do out[--at] = (char)('0' + v % 10); while (v /= 10);
+  return (qh_str){out + at, 10 - at};
+}
+
+/* ---- the call */
+
+static qh_str qh_meta_doc, qh_body_in;
+static qh_str qh_cfg, qh_secrets;
+static qh_str qh_out_doc;          /* what the host gets */
+static int qh_failed, qh_retry_on;
+static qh_u32 qh_problems, qh_more;
+static int qh_parsed;              /* 0 not yet, 1 JSON, -1 not */
+static qh_str qh_json_value;
+
+/* ---- JSON: checking */
+
+#define QH_BAD 0xffffffffu
+#define QH_MAX_DEPTH 1000
+static const char *qh_bad_reason;
+static qh_u32 qh_bad_at;
+
+static int qh_space(char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; }
+static int qh_digit(char c) { return c >= '0' && c <= '9'; }
+
+static qh_u32 qh_skip_space(qh_str s, qh_u32 i) {
+  while (i < s.n && qh_space(s.p[i])) i++;
+  return i;
+}
+
+static int qh_hex4(const char *p, qh_u32 *out) {
+  qh_u32 r = 0;
+  for (int i = 0; i < 4; i++) {
+    char c = p[i], low = c | 0x20;
+    if (qh_digit(c)) r = r << 4 | (qh_u32)(c - '0');
+    else if (low >= 'a' && low <= 'f') r = r << 4 | (qh_u32)(low - 'a' + 10);
+    else return 0;
+  }
+  *out = r;
+  return 1;
+}
+
+/* The qh_scan functions return the place behind what they scanned, or QH_BAD. */
+
+static qh_u32 qh_bad(qh_str s, qh_u32 i, const char *reason) {
+  qh_bad_reason = i >= s.n ? "the text ends early" : reason;
+  qh_bad_at = i < s.n ? i : s.n;
+  return QH_BAD;
+}
+
+static qh_u32 qh_scan_string(qh_str s, qh_u32 i) {
+  for (i++; i < s.n; i++) {
+    qh_u8 c = (qh_u8)s.p[i];
+    qh_u32 r;
+    if (c == '"') return i + 1;
+    if (c < 0x20) return qh_bad(s, i, "a control character in a string");
+    if (c != '\\') continue;
+    if (++i >= s.n) break;
+    switch (s.p[i]) {
+    case '"': case '\\': case '/': case 'b': case 'f': case 'n': case 'r': case 't': continue;
+    case 'u':
+      if (i + 5 <= s.n && qh_hex4(s.p + i + 1, &r)) { i += 4; continue; }
+    }
+    return qh_bad(s, i, "an unknown escape");
+  }
+  return qh_bad(s, s.n, "");
+}
+
+static qh_u32 qh_scan_digits(qh_str s, qh_u32 i) {
+  if (i >= s.n || !qh_digit(s.p[i])) return qh_bad(s, i, "a digit is missing");
+  while (i < s.n && qh_digit(s.p[i])) i++;
+  return i;
+}
+
+static qh_u32 qh_scan_number(qh_str s, qh_u32 i) {
+  if (s.p[i] == '-') i++;
+  if (i < s.n && s.p[i] == '0') i++;
+  else if ((i = qh_scan_digits(s, i)) == QH_BAD) return i;
+  if (i < s.n && s.p[i] == '.' && (i = qh_scan_digits(s, i + 1)) == QH_BAD) return i;
+  if (i < s.n && (s.p[i] | 0x20) == 'e') {
+    i++;
+    if (i < s.n && (s.p[i] == '+' || s.p[i] == '-')) i++;
+    i = qh_scan_digits(s, i);
+  }
+  return i;
+}
+
+static qh_u32 qh_scan_word(qh_str s, qh_u32 i, const char *w) {
+  qh_str want = qh_text(w);
+  if (s.n - i >= want.n && qh_same((qh_str){s.p + i, want.n}, want)) return i + want.n;
+  return qh_bad(s, i, "an unknown word");
+}
+
+static qh_u32 qh_scan_simple(qh_str s, qh_u32 i) {
+  switch (s.p[i]) {
+  case '"': return qh_scan_string(s, i);
+  case 't': return qh_scan_word(s, i, "true");
+  case 'f': return qh_scan_word(s, i, "false");
+  case 'n': return qh_scan_word(s, i, "null");
+  }
+  if (s.p[i] == '-' || qh_digit(s.p[i])) return qh_scan_number(s, i);
+  return qh_bad(s, i, "no value");
+}
+
+static qh_u32 qh_scan_name(qh_str s, qh_u32 i) {
+  i = qh_skip_space(s, i);
+  if (i >= s.n || s.p[i] != '"') return qh_bad(s, i, "no name of a member");
+  if ((i = qh_scan_string(s, i)) == QH_BAD) return i;
+  i = qh_skip_space(s, i);
+  if (i >= s.n || s.p[i] != ':') return qh_bad(s, i, "no colon after a name");
+  return i + 1;
+}
+
+/* qh_scan_value is a loop, not a recursion: the stack of a module is short. */
+static qh_u32 qh_scan_value(qh_str s, qh_u32 i) {
+  static char open[QH_MAX_DEPTH]; /* the closing bracket of all that is open */
+  qh_u32 depth = 0;
+  for (;;) {
+    i = qh_skip_space(s, i);
+    if (i >= s.n) return qh_bad(s, i, "");
+    if (s.p[i] == '{' || s.p[i] == '[') {
+      char closing = s.p[i] + 2; /* as ASCII has it, for both kinds */
+      if (depth == QH_MAX_DEPTH) return qh_bad(s, i, "nested too deep");
+      i = qh_skip_space(s, i + 1);
+      if (i >= s.n || s.p[i] != closing) {
+        open[depth++] = closing;
+        if (closing == '}' && (i = qh_scan_name(s, i)) == QH_BAD) return i;
+        continue;
+      }
+      i++;
+    } else if ((i = qh_scan_simple(s, i)) == QH_BAD) {
+      return i;
+    }
+    for (;; depth--) { /* behind a value */
+      if (!depth) return i;
+      i = qh_skip_space(s, i);
+      if (i >= s.n || s.p[i] != open[depth - 1]) break;
+      i++;
+    }
+    if (i >= s.n || s.p[i] != ',') return qh_bad(s, i, "no comma and no closing bracket");
+    i++;
+    if (open[depth - 1] == '}' && (i = qh_scan_name(s, i)) == QH_BAD) return i;
+  }
+}
+
+/* ---- JSON: reading what was checked */
+
+/* qh_skip returns the place behind the value at i. */
+static qh_u32 qh_skip(qh_str s, qh_u32 i) {
+  int depth = 0;
+  for (; i < s.n; i++) {
+    switch (s.p[i]) {
+    case '"':
+      for (i++; i < s.n && s.p[i] != '"'; i++)
+        if (s.p[i] == '\\') i++;
+      break;
+    case '{': case '[': depth++; continue;
+    case '}': case ']': depth--; break;
+    default:
+      if (depth) continue;
+      while (i < s.n && s.p[i] != ',' && s.p[i] != '}' && s.p[i] != ']' && !qh_space(s.p[i])) i++;
+      return i;
+    }
+    if (depth == 0) return i < s.n ? i + 1 : s.n;
+  }
+  return s.n;
+}
+
+/* qh_kind is 'n'ull, 'b'oolean, '0' for a number, '"', '[', '{', or 0 for nothing. */
+static char qh_kind(qh_str v) {
+  if (!v.p || !v.n) return 0;
+  switch (v.p[0]) {
+  case 'n': case '"': case '[': case '{': return v.p[0];
+  case 't': case 'f': return 'b';
+  }
+  return '0';
+}
+
+static qh_str qh_kind_name(qh_str v) {
+  switch (qh_kind(v)) {
+  case 0: return QH_S("nothing");
+  case 'n': return QH_S("null");
+  case 'b': return QH_S("a boolean");
+  case '"': return QH_S("a string");
+  case '[': return QH_S("an array");
+  case '{': return QH_S("an object");
+  }
+  return QH_S("a number");
+}
+
+/* qh_iter goes through an array or an object:
+ *   for (qh_iter it = qh_each(list); qh_next(&it);) use(it.key, it.value); */
+typedef struct { qh_str of; qh_u32 at; qh_u32 index; qh_str key, value; } qh_iter;
+
+static qh_iter qh_each(qh_str v) {
+  char k = qh_kind(v);
+  if (k != '[' && k != '{') v.n = 0;
+  return (qh_iter){v, 1, QH_BAD, {0, 0}, {0, 0}};
+}
+
+/* qh_next steps on; key is a JSON string as it was written, of an object. */
+static int qh_next(qh_iter *it) {
+  qh_str s = it->of;
+  qh_u32 i = qh_skip_space(s, it->at), end;
+  if (i >= s.n || s.p[i] == ']' || s.p[i] == '}') return 0;
+  if (s.p[0] == '{') {
+    end = qh_skip(s, i);
+    it->key = (qh_str){s.p + i, end - i};
+    i = qh_skip_space(s, qh_skip_space(s, end) + 1);
+  }
+  end = qh_skip(s, i);
+  it->value = (qh_str){s.p + i, end - i};
+  it->index++;
+  it->at = qh_skip_space(s, end) + 1;
+  return 1;
+}
+
+static qh_u32 qh_len(qh_str v) {
+  qh_u32 n = 0;
+  for (qh_iter it = qh_each(v); qh_next(&it);) n++;
+  return n;
+}
+
+static qh_u32 qh_put_rune(char *out, qh_u32 r) {
+  if (r < 0x80) { out[0] = (char)r; return 1; }
+  if (r < 0x800) { out[0] = (char)(0xc0 | r >> 6); out[1] = (char)(0x80 | (r & 63)); return 2; }
+  if (r < 0x10000) {
+    out[0] = (char)(0xe0 | r >> 12); out[1] = (char)(0x80 | (r >> 6 & 63)); out[2] = (char)(0x80 | (r & 63));
+    return 3;
+  }
+  out[0] = (char)(0xf0 | r >> 18); out[1] = (char)(0x80 | (r >> 12 & 63));
+  out[2] = (char)(0x80 | (r >> 6 & 63)); out[3] = (char)(0x80 | (r & 63));
+  return 4;
+}
+
+/* qh_string is the text of a JSON string, escapes undone; of anything else
+ * what was written. */
+static qh_str qh_string(qh_str v) {
+  if (qh_kind(v) != '"') return v;
+  qh_str in = {v.p + 1, v.n - 2};
+  qh_u32 i = 0;
+  while (i < in.n && in.p[i] != '\\') i++;
+  if (i == in.n) return in;
+  char *out = qh_take(in.n * 3 / 2 + 3); /* \u0800 is six bytes and becomes three */
+  qh_u32 n = 0;
+  for (i = 0; i < in.n; i++) {
+    qh_u32 r, low;
+    if (in.p[i] != '\\' || i + 1 >= in.n) { out[n++] = in.p[i]; continue; }
+    switch (in.p[++i]) {
+    case 'b': out[n++] = '\b'; continue;
+    case 'f': out[n++] = '\f'; continue;
+    case 'n': out[n++] = '\n'; continue;
+    case 'r': out[n++] = '\r'; continue;
+    case 't': out[n++] = '\t'; continue;
+    case 'u': break;
+    default: out[n++] = in.p[i]; continue;
+    }
+    if (i + 5 > in.n || !qh_hex4(in.p + i + 1, &r)) continue;
+    i += 4;
+    if (r >= 0xd800 && r < 0xe000) {
+      if (r < 0xdc00 && i + 7 <= in.n && in.p[i + 1] == '\\' && in.p[i + 2] == 'u' &&
+          qh_hex4(in.p + i + 3, &low) && low >= 0xdc00 && low < 0xe000) {
+        r = 0x10000 + ((r - 0xd800) << 10) + (low - 0xdc00);
+        i += 6;
+      } else {
+        r = 0xfffd;
+      }
+    }
+    n += qh_put_rune(out + n, r);
+  }
+  return (qh_str){out, n};
+}
+
+/* qh_member finds a member of an object; of several with one name the last. */
+static qh_str qh_member(qh_str v, qh_str name) {
+  qh_str found = {0, 0};
+  if (qh_kind(v) != '{') return found;
+  for (qh_iter it = qh_each(v); qh_next(&it);) {
+    qh_u32 top = qh_top; /* a key that had to be unescaped is not kept */
+    if (qh_same(qh_string(it.key), name)) found = it.value;
+    qh_top = top;
+  }
+  return found;
+}
+
+static qh_str qh_get(qh_str v, const char *name) { return qh_member(v, qh_text(name)); }
+
+static qh_str qh_index(qh_str v, qh_u32 index) {
+  if (qh_kind(v) == '[')
+    for (qh_iter it = qh_each(v); qh_next(&it);)
+      if (it.index == index) return it.value;
+  return (qh_str){0, 0};
+}
+
+/* qh_at follows a JSON Pointer (RFC 6901). */
+static qh_str qh_at(qh_str v, qh_str pointer) {
+  qh_u32 i = 0;
+  while (i < pointer.n && v.p) {
+    if (pointer.p[i] != '/') return (qh_str){0, 0};
+    char *token = qh_take(pointer.n);
+    qh_u32 n = 0, index = 0, digits = 1;
+    for (i++; i < pointer.n && pointer.p[i] != '/'; i++) {
+      char c = pointer.p[i];
+      if (qh_digit(c)) index = index * 10 + (qh_u32)(c - '0');
+      else digits = 0;
+      if (c == '~' && i + 1 < pointer.n && (pointer.p[i + 1] == '0' || pointer.p[i + 1] == '1'))
+        c = pointer.p[++i] == '0' ? '~' : '/';
+      token[n++] = c;
+    }
+    if (qh_kind(v) == '[') {
+      if (!digits || n == 0 || n > 9 || (token[0] == '0' && n > 1)) return (qh_str){0, 0};
+      v = qh_index(v, index);
+    } else {
+      v = qh_member(v, (qh_str){token, n});
+    }
+  }
+  return v;
+}
+
+/* qh_token writes a name as it stands in a JSON Pointer. */
+static qh_str qh_token(qh_str name) {
+  char *out = qh_take(name.n * 2);
+  qh_u32 n = 0;
+  for (qh_u32 i = 0; i < name.n; i++) {
+    char c = name.p[i];
+    if (c == '~' || c == '/') { out[n++] = '~'; c = c == '~' ? '0' : '1'; }
+    out[n++] = c;
+  }
+  return (qh_str){out, n};
+}
+
+/* qh_quote writes a JSON string with its quotes, of UTF-8. */
+static qh_str qh_quote(qh_str s) {
+  static const char hex[] = "0123456789abcdef";
+  char *out = qh_take(s.n * 6 + 2);
+  qh_u32 n = 0;
+  out[n++] = '"';
+  for (qh_u32 i = 0; i < s.n; i++) {
+    qh_u8 c = (qh_u8)s.p[i];
+    if (c == '"' || c == '\\') { out[n++] = '\\'; out[n++] = (char)c; }
+    else if (c == '\n') { out[n++] = '\\'; out[n++] = 'n'; }
+    else if (c < 0x20) {
+      qh_copy(out + n, "\\u00", 4);
+      out[n + 4] = hex[c >> 4];
+      out[n + 5] = hex[c & 15];
+      n += 6;
+    } else out[n++] = (char)c;
+  }
+  out[n++] = '"';
+  return (qh_str){out, n};
+}
+
+/* qh_count is a whole number up to 999999999; otherwise, if it is none. */
+static qh_u32 qh_count(qh_str v, qh_u32 otherwise) {
+  qh_u32 out = 0;
+  if (qh_kind(v) != '0' || v.n > 9) return otherwise;
+  for (qh_u32 i = 0; i < v.n; i++) {
+    if (!qh_digit(v.p[i])) return otherwise;
+    out = out * 10 + (qh_u32)(v.p[i] - '0');
+  }
+  return out;
+}
+
+/* ---- what a hook reads */
+
+/* qh_body_text is the body, of whatever kind. */
+static qh_str qh_body_text(void) { return qh_body_in; }
+
+/* qh_meta is the whole meta document: qh_get(qh_meta(), "task"). */
+static qh_str qh_meta(void) { return qh_meta_doc; }
+
+/* qh_json is the body as JSON; there is none when it is something else. */
+static qh_str qh_json(void) {
+  if (!qh_parsed) {
+    qh_u32 start = qh_skip_space(qh_body_in, 0);
+    qh_u32 end = qh_scan_value(qh_body_in, start);
+    if (end != QH_BAD && qh_skip_space(qh_body_in, end) < qh_body_in.n)
+      end = qh_bad(qh_body_in, qh_skip_space(qh_body_in, end), "more text after the value");
+    qh_parsed = end == QH_BAD ? -1 : 1;
+    if (end != QH_BAD) qh_json_value = (qh_str){qh_body_in.p + start, end - start};
+  }
+  return qh_json_value;
+}
+
+/* ---- what a hook answers */
+
+/* qh_cut shortens a message to the 1 KiB that the host keeps. */
+static qh_str qh_cut(qh_str s) {
+  if (s.n <= 1024) return s;
+  s.n = 1024 - 3;
+  while (s.n && ((qh_u8)s.p[s.n] & 0xc0) == 0x80) s.n--; /* not within a character */
+  return qh_cat(2, s, QH_S("..."));
+}
+
+/* qh_fail: the hook could not do its work. The first one counts. */
+static void qh_fail(const char *code, qh_str message) {
+  if (qh_failed) return;
+  qh_failed = 1;
+  qh_out_doc = qh_cat(4, QH_S("{\"code\":"), qh_quote(qh_text(code)), QH_S(",\"message\":"), qh_quote(qh_cut(message)));
+}
+
+/* qh_problem_at notes what is wrong with a response; path may be empty. */
+static void qh_problem_at(qh_str path, const char *code, qh_str message) {
+  if (qh_failed) return;
+  if (qh_problems == 31) { qh_more++; return; }
+  qh_str one = qh_cat(5, qh_problems++ ? QH_S(",") : QH_S(""), QH_S("{\"code\":"), qh_quote(qh_text(code)),
+                      QH_S(",\"message\":"), qh_quote(qh_cut(message)));
+  if (path.n) one = qh_cat(3, one, QH_S(",\"path\":"), qh_quote(path));
+  qh_out_doc = qh_cat(3, qh_out_doc, one, QH_S("}"));
+}
+
+static void qh_problem(const char *path, const char *code, const char *message) {
+  qh_problem_at(qh_text(path), code, qh_text(message));
+}
+
+/* qh_retry: another attempt may end better. */
+static void qh_retry(void) { qh_retry_on = 1; }
+
+/* qh_body is the new body. */
+static void qh_body(qh_str body) {
+  if (!qh_failed) qh_out_doc = body;
+}
+
+/* qh_not_json says where the body stops being JSON: a problem for a validator,
+ * the failure of a transformer. It returns whether there was something to say. */
+static int qh_not_json(int validating) {
+  qh_json();
+  if (qh_parsed == 1) return 0;
+  qh_str text = qh_cat(4, QH_S("the body is not JSON: "), qh_text(qh_bad_reason), QH_S(" at byte "), qh_number(qh_bad_at));
+  if (validating) qh_problem_at(QH_S(""), "not_json", text);
+  else qh_fail("not_json", text);
+  return 1;
+}
+
+/* ---- log: level 0 debug, 1 info, 2 warning, 3 error */
+
+__attribute__((import_module("qarion"), import_name("log")))
+void qh_host_log(int level, const char *p, qh_u32 n);
+
+#define qh_log(level, text) do { qh_str qh_line = (text); qh_host_log((level), qh_line.p, qh_line.n); } while (0)
+
+/* ---- configuration: a wrong kind is a failure that names the key */
+
+static void qh_config_wrong(const char *key, const char *want, qh_str have) {
+  char k = qh_kind(have);
+  qh_fail("config", qh_cat(6, QH_S("config."), qh_text(key), QH_S(": want "), qh_text(want), QH_S(", have "),
+                           k == '0' || k == 'b' ? have : qh_kind_name(have)));
+}
+
+static qh_str qh_config(const char *key) {
+  qh_str v = qh_get(qh_cfg, key);
+  return qh_kind(v) == 'n' ? (qh_str){0, 0} : v;
+}
+
+static qh_str qh_config_text(const char *key, const char *otherwise) {
+  qh_str v = qh_config(key);
+  if (!v.p) return qh_text(otherwise);
+  if (qh_kind(v) != '"') qh_config_wrong(key, "a string", v);
+  return qh_string(v);
+}
+
+static int qh_config_bool(const char *key, int otherwise) {
+  qh_str v = qh_config(key);
+  if (!v.p) return otherwise;
+  if (qh_kind(v) != 'b') qh_config_wrong(key, "a boolean", v);
+  return v.p[0] == 't';
+}
+
+static qh_u32 qh_config_count(const char *key, qh_u32 otherwise) {
+  qh_str v = qh_config(key);
+  if (!v.p) return otherwise;
+  qh_u32 n = qh_count(v, QH_BAD);
+  if (n == QH_BAD) qh_config_wrong(key, "a whole number", v);
+  return n;
+}
+
+/* qh_config_keys fails for a key that is not in the list, so that a spelling
+ * mistake does not pass for the default: qh_config_keys("at, error"). */
+static void qh_config_keys(const char *known) {
+  qh_str list = qh_text(known);
+  for (qh_iter it = qh_each(qh_cfg); qh_next(&it);) {
+    qh_str key = qh_string(it.key);
+    int found = 0;
+    for (qh_u32 from = 0, i = 0; i <= list.n; i++) {
+      if (i < list.n && list.p[i] != ',') continue;
+      found |= qh_same((qh_str){list.p + from, i - from}, key);
+      from = i + 2;
+    }
+    if (!found) qh_fail("config", qh_cat(4, QH_S("config: unknown key "), key, QH_S("; known are "), list));
+  }
+}
+
+/* qh_secret is a secret that the flow gives this hook; without it the hook
+ * fails, and says how to give it. */
+static qh_str qh_secret(qh_str name) {
+  qh_str v = qh_member(qh_secrets, name);
+  if (qh_kind(v) == '"') return qh_string(v);
+  qh_fail("no_secret", qh_cat(3, QH_S("the flow does not give this hook the secret "), name,
+                              QH_S(": name it in the hook's list secrets")));
+  return (qh_str){0, 0};
+}
+
+/* ---- the exports */
+
+#define QH_EXPORT(name) __attribute__((export_name(name), used))
+
+QH_EXPORT("qarion_abi_version") qh_u32 qh_abi_version(void) { return 1u << 16; }
+
+QH_EXPORT("qarion_alloc") void *qh_alloc(qh_u32 n) {
+  qh_u32 base = ((qh_u32)&__heap_base + 7) & ~7u;
+  if (n > qh_in_cap) {
+    qh_u32 cap = n < 4096 ? 4096 : n;
+    if (base + cap < base || !qh_reach(base + cap)) return 0;
+    qh_in_cap = cap;
+  }
+  return (void *)base;
+}
+
+static void qh_begin(const char *p, qh_u32 meta_len, qh_u32 body_len) {
+  qh_top = (((qh_u32)&__heap_base + 7) & ~7u) + qh_in_cap;
+  qh_meta_doc = (qh_str){p, meta_len};
+  qh_body_in = (qh_str){p + meta_len, body_len};
+  qh_cfg = qh_get(qh_meta_doc, "config");
+  qh_secrets = qh_get(qh_meta_doc, "secrets");
+  qh_out_doc = qh_json_value = (qh_str){0, 0};
+  qh_failed = qh_retry_on = qh_parsed = 0;
+  qh_problems = qh_more = 0;
+}
+
+static qh_u64 qh_give(void) {
+  return (qh_u64)(qh_u32)qh_out_doc.p << 32 | (qh_u64)(qh_failed != 0) << 31 | qh_out_doc.n;
+}
+
+static void qh_close(void) {
+  qh_out_doc = qh_cat(2, qh_out_doc, qh_retry_on ? QH_S(",\"retry\":true}") : QH_S("}"));
+}
+
+static qh_u64 qh_end_validate(void) {
+  if (qh_more) {
+    qh_str text = qh_cat(3, QH_S("and "), qh_number(qh_more), QH_S(" more"));
+    qh_out_doc = qh_cat(4, qh_out_doc, QH_S(",{\"code\":\"more\",\"message\":"), qh_quote(text), QH_S("}"));
+  }
+  if (qh_failed) qh_close();
+  else if (qh_problems) {
+    qh_out_doc = qh_cat(3, QH_S("{\"ok\":false,\"errors\":["), qh_out_doc, QH_S("]"));
+    qh_close();
+  } else return 0;
+  return qh_give();
+}
+
+static qh_u64 qh_end_transform(void) {
+  if (qh_failed) qh_close();
+  return qh_give();
+}
+
+#define QH_VALIDATE(check)                                                                     \
+  QH_EXPORT("qarion_validate") qh_u64 qh_run(const char *p, qh_u32 meta_len, qh_u32 body_len) { \
+    qh_begin(p, meta_len, body_len);                                                           \
+    check();                                                                                   \
+    return qh_end_validate();                                                                  \
+  }
+
+#define QH_TRANSFORM(change)                                                                    \
+  QH_EXPORT("qarion_transform") qh_u64 qh_run(const char *p, qh_u32 meta_len, qh_u32 body_len) { \
+    qh_begin(p, meta_len, body_len);                                                            \
+    change();                                                                                   \
+    return qh_end_transform();                                                                  \
+  }
+
+#endif

@@ -1,0 +1,3 @@
+module github.com/qarion/qarion/examples/hooks
+
+go 1.24

@@ -1,0 +1,112 @@
+// Command check is a hook that checks the list in a response: how long it is,
+// which fields each element has, that no two are the same, and that a count
+// elsewhere in the body agrees.
+package main
+
+import (
+	"bytes"
+	"strconv"
+
+	"github.com/qarion/qarion/examples/hooks/hookguest"
+	"github.com/qarion/qarion/examples/hooks/hookguest/validate"
+)
+
+func init() { validate.Response(check) }
+
+func main() {}
+
+// config is what a flow says under config.
+type config struct {
+	Items    string          // JSON Pointer to the array; the body itself by default
+	MinItems int             // how many elements there have to be
+	Fields   hookguest.Value // kinds by name, such as {"sku": "string"}
+	Unique   string          // a field that no two elements share
+	Count    string          // JSON Pointer to the number of elements
+}
+
+func check(r *hookguest.Response) error {
+	var c config
+	if err := r.Config.Decode(&c); err != nil {
+		return err
+	}
+	for name, kind := range c.Fields.Members() {
+		if !known(kind) {
+			return hookguest.Fail("config", "config.fields."+name+
+				": want any, string, number, integer, boolean, array or object, have "+kind.String())
+		}
+	}
+	if err := r.JSONError(); err != nil {
+		return err
+	}
+	var v hookguest.Verdict
+	items := r.JSON().At(c.Items)
+	if items.Kind() != hookguest.Array {
+		v.Add(c.Items, "no_items", "want an array, have "+items.Kind().String())
+		return v.Err()
+	}
+	n := items.Len()
+	if n < c.MinItems {
+		v.Add(c.Items, "too_few_items", "need "+strconv.Itoa(c.MinItems)+", have "+strconv.Itoa(n))
+	}
+	seen := map[string]int{}
+	for i, item := range items.Items() {
+		c.checkItem(&v, seen, i, item)
+	}
+	if c.Count != "" && string(r.JSON().At(c.Count).Raw()) != strconv.Itoa(n) {
+		v.Add(c.Count, "wrong_count", "want "+strconv.Itoa(n)+", as many as there are elements")
+	}
+	return v.Err()
+}
+
+// checkItem looks at one element; seen has where each unique value stood first.
+func (c *config) checkItem(v *hookguest.Verdict, seen map[string]int, i int, item hookguest.Value) {
+	at := c.Items + "/" + strconv.Itoa(i)
+	if item.Kind() != hookguest.Object {
+		v.Add(at, "wrong_kind", "want an object, have "+item.Kind().String())
+		return
+	}
+	for name, kind := range c.Fields.Members() {
+		switch field := item.Get(name); {
+		case !field.Exists():
+			v.Add(at+"/"+hookguest.PointerToken(name), "missing", "the field is not there")
+		case !is(field, kind):
+			v.Add(at+"/"+hookguest.PointerToken(name), "wrong_kind", "want "+kind.String()+", have "+field.Kind().String())
+		}
+	}
+	if c.Unique == "" {
+		return
+	}
+	key := item.Get(c.Unique)
+	if first, twice := seen[string(key.Raw())]; twice {
+		v.Add(at+"/"+hookguest.PointerToken(c.Unique), "duplicate", "the same as in element "+strconv.Itoa(first))
+	} else if key.Exists() {
+		seen[string(key.Raw())] = i
+	}
+}
+
+func known(kind hookguest.Value) bool {
+	switch kind.String() {
+	case "any", "string", "number", "integer", "boolean", "array", "object":
+		return kind.Kind() == hookguest.Text
+	}
+	return false
+}
+
+// is says whether a field is of a kind, as fields in the configuration has it.
+func is(field, kind hookguest.Value) bool {
+	switch kind.String() {
+	case "string":
+		return field.Kind() == hookguest.Text
+	case "number":
+		return field.Kind() == hookguest.Number
+	case "integer":
+		return field.Kind() == hookguest.Number && !bytes.ContainsAny(field.Raw(), ".eE")
+	case "boolean":
+		return field.Kind() == hookguest.Bool
+	case "array":
+		return field.Kind() == hookguest.Array
+	case "object":
+		return field.Kind() == hookguest.Object
+	}
+	return true // any
+}

@@ -1,0 +1,652 @@
+//! What a hook in Rust is written with (qarion-hook/1, see docs/hooks.md). No
+//! other crate is needed:
+//!
+//! ```text
+//! mod qarion_hook;
+//! use qarion_hook::*;
+//!
+//! fn check(r: &Call) -> Result<(), Error> {
+//!     if r.json()?.get("items").len() == 0 {
+//!         return Err(problem("/items", "too_few_items", "an order without items"));
+//!     }
+//!     Ok(())
+//! }
+//! validate!(check);
+//! ```
+//!
+//! A hook is one function, given to `validate!` or `transform!`. A validator
+//! returns what is wrong with the response (`problem`, or a `Verdict` of many),
+//! a transformer the new body, or None to leave it as it is. In both, `failure`
+//! says that the hook could not do its work.
+//!
+//! A panic is a trap: the instance is dropped, and the task fails.
+#![allow(dead_code)]
+
+use std::borrow::Cow;
+
+// ---- errors
+
+/// One thing that is wrong with a response.
+pub struct Problem {
+    pub path: String, // a JSON Pointer; may be empty
+    pub code: String,
+    pub message: String,
+}
+
+/// What a hook answers when all is not well.
+pub enum Error {
+    Invalid(Verdict),
+    Failure { code: String, message: String, retry: bool },
+}
+
+/// A response that is not as it should be.
+pub fn problem(path: &str, code: &str, message: &str) -> Error {
+    let mut v = Verdict::default();
+    v.add(path, code, message);
+    Error::Invalid(v)
+}
+
+/// The hook could not do its work.
+pub fn failure(code: &str, message: &str) -> Error {
+    Error::Failure { code: code.into(), message: message.into(), retry: false }
+}
+
+/// Collects problems, so that one run shows all of them.
+#[derive(Default)]
+pub struct Verdict {
+    problems: Vec<Problem>,
+    more: u32,
+    /// Another attempt may end better.
+    pub retry: bool,
+}
+
+impl Verdict {
+    /// Notes a problem. After 31 of them the others are counted.
+    pub fn add(&mut self, path: &str, code: &str, message: &str) {
+        if self.problems.len() == 31 {
+            self.more += 1;
+            return;
+        }
+        self.problems.push(Problem { path: path.into(), code: code.into(), message: message.into() });
+    }
+
+    /// The end of a validator: fine when nothing was noted.
+    pub fn end(self) -> Result<(), Error> {
+        if self.problems.is_empty() { Ok(()) } else { Err(Error::Invalid(self)) }
+    }
+}
+
+// ---- JSON, read where it lies
+
+/// What a value is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind { Missing, Null, Bool, Number, Text, Array, Object }
+
+impl Kind {
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Missing => "nothing",
+            Kind::Null => "null",
+            Kind::Bool => "a boolean",
+            Kind::Number => "a number",
+            Kind::Text => "a string",
+            Kind::Array => "an array",
+            Kind::Object => "an object",
+        }
+    }
+}
+
+/// A JSON value as it was written: no copy, no tree. What is asked of a missing
+/// value is missing or empty.
+#[derive(Clone, Copy)]
+pub struct Value<'a> { pub raw: &'a [u8] }
+
+pub const MISSING: Value<'static> = Value { raw: &[] };
+
+/// Checks a whole document (RFC 8259). The error says where it ends to be JSON.
+pub fn parse(doc: &[u8]) -> Result<Value<'_>, String> {
+    let mut s = Scan { b: doc, i: 0 };
+    s.space();
+    let start = s.i;
+    let all = s.value().and_then(|_| {
+        let end = s.i;
+        s.space();
+        if s.i < doc.len() { s.fail("more text after the value") } else { Ok(end) }
+    });
+    match all {
+        Ok(end) => Ok(Value { raw: &doc[start..end] }),
+        Err(reason) => Err(format!("{} at byte {}", reason, s.i.min(doc.len()))),
+    }
+}
+
+impl<'a> Value<'a> {
+    pub fn kind(self) -> Kind {
+        match self.raw.first() {
+            None => Kind::Missing,
+            Some(b'n') => Kind::Null,
+            Some(b't' | b'f') => Kind::Bool,
+            Some(b'"') => Kind::Text,
+            Some(b'[') => Kind::Array,
+            Some(b'{') => Kind::Object,
+            _ => Kind::Number,
+        }
+    }
+
+    pub fn exists(self) -> bool { !self.raw.is_empty() }
+
+    /// A member of an object; of several with one name the last.
+    pub fn get(self, name: &str) -> Value<'a> {
+        if self.kind() != Kind::Object { return MISSING; }
+        self.entries().filter(|(key, _)| same(key, name)).last().map_or(MISSING, |(_, v)| v)
+    }
+
+    pub fn index(self, i: usize) -> Value<'a> { self.items().nth(i).unwrap_or(MISSING) }
+
+    /// Follows a JSON Pointer (RFC 6901).
+    pub fn at(self, pointer: &str) -> Value<'a> {
+        let mut v = self;
+        let mut tokens = pointer.split('/');
+        if tokens.next() != Some("") { return MISSING; } // "" or what stands before the first slash
+        for token in tokens {
+            v = match v.kind() {
+                Kind::Array => array_index(token).map_or(MISSING, |i| v.index(i)),
+                _ if token.contains('~') => v.get(&token.replace("~1", "/").replace("~0", "~")),
+                _ => v.get(token),
+            };
+        }
+        v
+    }
+
+    /// How many elements or members there are.
+    pub fn len(self) -> usize { self.entries().count() }
+
+    /// The elements of an array.
+    pub fn items(self) -> impl Iterator<Item = Value<'a>> {
+        let v = if self.kind() == Kind::Array { self } else { MISSING };
+        v.entries().map(|(_, v)| v)
+    }
+
+    /// The members of an object, names unescaped.
+    pub fn members(self) -> impl Iterator<Item = (Cow<'a, str>, Value<'a>)> {
+        let v = if self.kind() == Kind::Object { self } else { MISSING };
+        v.entries().map(|(key, v)| (unquote(key), v))
+    }
+
+    fn entries(self) -> Entries<'a> {
+        match self.kind() {
+            Kind::Array | Kind::Object => Entries { b: self.raw, i: 1 },
+            _ => Entries { b: &[], i: 0 },
+        }
+    }
+
+    /// The text of a string; of anything else what was written.
+    pub fn text(self) -> Cow<'a, str> {
+        if self.kind() == Kind::Text { unquote(self.raw) } else { String::from_utf8_lossy(self.raw) }
+    }
+
+    pub fn is(self, s: &str) -> bool { self.kind() == Kind::Text && same(self.raw, s) }
+}
+
+/// Entries goes through an array or an object; keys as they were written, of an
+/// object.
+struct Entries<'a> { b: &'a [u8], i: usize }
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = (&'a [u8], Value<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let b = self.b;
+        let mut i = skip_space(b, self.i);
+        if i >= b.len() || b[i] == b']' || b[i] == b'}' { return None; }
+        let mut key: &[u8] = &[];
+        if b[0] == b'{' {
+            let end = skip(b, i);
+            key = &b[i..end];
+            i = skip_space(b, skip_space(b, end) + 1);
+        }
+        let end = skip(b, i);
+        self.i = skip_space(b, end) + 1;
+        Some((key, Value { raw: b.get(i..end)? }))
+    }
+}
+
+fn array_index(token: &str) -> Option<usize> {
+    let digits = token.bytes().all(|c| c.is_ascii_digit()) && token.len() <= 9;
+    if !digits || token.starts_with('0') && token.len() > 1 { return None; }
+    token.parse().ok()
+}
+
+/// Writes a name as it stands in a JSON Pointer.
+pub fn pointer_token(name: &str) -> String { name.replace('~', "~0").replace('/', "~1") }
+
+/// Compares a JSON string with a text.
+fn same(quoted: &[u8], s: &str) -> bool {
+    let inner = inner(quoted);
+    if inner.contains(&b'\\') { unquote(quoted) == s } else { inner == s.as_bytes() }
+}
+
+fn inner(quoted: &[u8]) -> &[u8] { if quoted.len() < 2 { &[] } else { &quoted[1..quoted.len() - 1] } }
+
+fn unquote(quoted: &[u8]) -> Cow<'_, str> {
+    let b = inner(quoted);
+    if !b.contains(&b'\\') { return String::from_utf8_lossy(b); }
+    let mut out = Vec::with_capacity(b.len());
+    let mut i = 0;
+    while i < b.len() {
+        if b[i] != b'\\' || i + 1 >= b.len() {
+            out.push(b[i]);
+            i += 1;
+            continue;
+        }
+        i += 2;
+        let c = match b[i - 1] {
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
+            b'u' => unescape_u(b, &mut i),
+            c => c as char,
+        };
+        out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+    }
+    Cow::Owned(String::from_utf8_lossy(&out).into_owned())
+}
+
+/// Reads the digits behind \u at i, and the second half of a pair. Half a pair
+/// is U+FFFD.
+fn unescape_u(b: &[u8], i: &mut usize) -> char {
+    let high = match Hex4::of(b, *i) {
+        Some(high) => high,
+        None => return '\u{fffd}',
+    };
+    *i += 4;
+    if b[*i..].starts_with(b"\\u") && (0xd800..0xdc00).contains(&high) {
+        if let Some(low @ 0xdc00..=0xdfff) = Hex4::of(b, *i + 2) {
+            *i += 6;
+            return char::from_u32(0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00)).unwrap_or('\u{fffd}');
+        }
+    }
+    char::from_u32(high).unwrap_or('\u{fffd}')
+}
+
+struct Hex4;
+
+impl Hex4 {
+    fn of(b: &[u8], i: usize) -> Option<u32> {
+        b.get(i..i + 4)?.iter().try_fold(0, |r, c| Some(r << 4 | (*c as char).to_digit(16)?))
+    }
+}
+
+/// A JSON string with its quotes.
+pub fn quote(s: &str) -> String {
+    let mut out = String::with_capacity(s.len() + 2);
+    out.push('"');
+    for c in s.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            '\n' => out.push_str("\\n"),
+            c if c < ' ' => {
+                out.push_str("\\u00");
+                out.extend([c as u32 >> 4, c as u32 & 15].map(|d| char::from_digit(d, 16).unwrap_or('0')));
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+fn is_space(c: u8) -> bool { matches!(c, b' ' | b'\n' | b'\t' | b'\r') }
+
+fn skip_space(b: &[u8], mut i: usize) -> usize {
+    while i < b.len() && is_space(b[i]) { i += 1; }
+    i
+}
+
+/// The place behind the value at i, of a document that was checked.
+fn skip(b: &[u8], mut i: usize) -> usize {
+    let mut depth = 0;
+    while i < b.len() {
+        match b[i] {
+            b'"' => {
+                i += 1;
+                while i < b.len() && b[i] != b'"' { i += if b[i] == b'\\' { 2 } else { 1 }; }
+            }
+            b'{' | b'[' => { depth += 1; i += 1; continue; }
+            b'}' | b']' => depth -= 1,
+            _ if depth > 0 => { i += 1; continue; }
+            _ => {
+                while i < b.len() && !matches!(b[i], b',' | b'}' | b']') && !is_space(b[i]) { i += 1; }
+                return i;
+            }
+        }
+        i += 1;
+        if depth == 0 { break; }
+    }
+    i.min(b.len())
+}
+
+const MAX_DEPTH: usize = 1000;
+
+/// Scan checks a document. It is a loop, not a recursion: the stack of a module
+/// is short.
+struct Scan<'a> { b: &'a [u8], i: usize }
+
+type Scanned<T = ()> = Result<T, &'static str>;
+
+impl<'a> Scan<'a> {
+    fn fail<T>(&self, reason: &'static str) -> Scanned<T> {
+        Err(if self.i >= self.b.len() { "the text ends early" } else { reason })
+    }
+
+    /// The byte at hand, 0 at the end.
+    fn peek(&self) -> u8 { self.b.get(self.i).copied().unwrap_or(0) }
+
+    fn space(&mut self) { self.i = skip_space(self.b, self.i); }
+
+    fn value(&mut self) -> Scanned {
+        let mut open: Vec<u8> = Vec::new(); // the closing bracket of all that is open
+        loop {
+            self.space();
+            match self.peek() {
+                c @ (b'{' | b'[') => {
+                    let closing = c + 2; // as ASCII has it, for both kinds
+                    if open.len() == MAX_DEPTH { return self.fail("nested too deep"); }
+                    self.i += 1;
+                    self.space();
+                    if self.peek() != closing {
+                        open.push(closing);
+                        if closing == b'}' { self.name()?; }
+                        continue;
+                    }
+                    self.i += 1;
+                }
+                b'"' => self.string()?,
+                b't' => self.word(b"true")?,
+                b'f' => self.word(b"false")?,
+                b'n' => self.word(b"null")?,
+                b'-' | b'0'..=b'9' => self.number()?,
+                _ => return self.fail("no value"),
+            }
+            while let Some(&closing) = open.last() { // behind a value
+                self.space();
+                if self.peek() != closing { break; }
+                self.i += 1;
+                open.pop();
+            }
+            if open.is_empty() { return Ok(()); }
+            if self.peek() != b',' { return self.fail("no comma and no closing bracket"); }
+            self.i += 1;
+            if open.last() == Some(&b'}') { self.name()?; }
+        }
+    }
+
+    fn name(&mut self) -> Scanned {
+        self.space();
+        if self.peek() != b'"' { return self.fail("no name of a member"); }
+        self.string()?;
+        self.space();
+        if self.peek() != b':' { return self.fail("no colon after a name"); }
+        self.i += 1;
+        Ok(())
+    }
+
+    fn string(&mut self) -> Scanned {
+        self.i += 1;
+        while self.i < self.b.len() {
+            match self.b[self.i] {
+                b'"' => { self.i += 1; return Ok(()); }
+                b'\\' => {
+                    self.i += 1;
+                    match self.peek() {
+                        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => {}
+                        b'u' if Hex4::of(self.b, self.i + 1).is_some() => self.i += 4,
+                        _ => return self.fail("an unknown escape"),
+                    }
+                }
+                0..=0x1f => return self.fail("a control character in a string"),
+                _ => {}
+            }
+            self.i += 1;
+        }
+        self.i = self.b.len();
+        self.fail("")
+    }
+
+    fn number(&mut self) -> Scanned {
+        if self.peek() == b'-' { self.i += 1; }
+        if self.peek() == b'0' { self.i += 1; } else { self.digits()?; }
+        if self.peek() == b'.' { self.i += 1; self.digits()?; }
+        if matches!(self.peek(), b'e' | b'E') {
+            self.i += 1;
+            if matches!(self.peek(), b'+' | b'-') { self.i += 1; }
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    fn digits(&mut self) -> Scanned {
+        if !self.peek().is_ascii_digit() { return self.fail("a digit is missing"); }
+        while self.peek().is_ascii_digit() { self.i += 1; }
+        Ok(())
+    }
+
+    fn word(&mut self, w: &[u8]) -> Scanned {
+        if !self.b[self.i..].starts_with(w) { return self.fail("an unknown word"); }
+        self.i += w.len();
+        Ok(())
+    }
+}
+
+// ---- the call
+
+/// What a hook gets.
+pub struct Call<'a> {
+    pub meta: Value<'a>,
+    pub body: &'a [u8],
+    pub config: Value<'a>,
+}
+
+impl<'a> Call<'a> {
+    /// The body as JSON; the error says where it ends to be JSON.
+    pub fn json(&self) -> Result<Value<'a>, Error> {
+        parse(self.body).map_err(|e| problem("", "not_json", &format!("the body is not JSON: {e}")))
+    }
+
+    /// A secret that the flow gives this hook.
+    pub fn secret(&self, name: &str) -> Result<Cow<'a, str>, Error> {
+        let v = self.meta.get("secrets").get(name);
+        if v.kind() == Kind::Text { return Ok(v.text()); }
+        Err(failure("no_secret", &format!(
+            "the flow does not give this hook the secret {name}: name it in the hook's list secrets")))
+    }
+
+    /// Refuses keys of the configuration that are not known, so that a spelling
+    /// mistake does not pass for the default.
+    pub fn config_keys(&self, known: &[&str]) -> Result<(), Error> {
+        for (key, _) in self.config.members() {
+            if !known.contains(&&*key) {
+                return Err(failure("config", &format!("config: unknown key {key}; known are {}", known.join(", "))));
+            }
+        }
+        Ok(())
+    }
+
+    pub fn config_text(&self, key: &str, otherwise: &'a str) -> Result<Cow<'a, str>, Error> {
+        match self.config.get(key) {
+            v if !set(v) => Ok(otherwise.into()),
+            v if v.kind() == Kind::Text => Ok(v.text()),
+            v => Err(wrong(key, "a string", v)),
+        }
+    }
+
+    pub fn config_bool(&self, key: &str, otherwise: bool) -> Result<bool, Error> {
+        match self.config.get(key) {
+            v if !set(v) => Ok(otherwise),
+            v if v.kind() == Kind::Bool => Ok(v.raw == b"true"),
+            v => Err(wrong(key, "a boolean", v)),
+        }
+    }
+
+    pub fn config_count(&self, key: &str, otherwise: usize) -> Result<usize, Error> {
+        let v = self.config.get(key);
+        if !set(v) { return Ok(otherwise); }
+        v.text().parse().ok().filter(|_| v.kind() == Kind::Number).ok_or_else(|| wrong(key, "a whole number", v))
+    }
+}
+
+fn set(v: Value) -> bool { !matches!(v.kind(), Kind::Missing | Kind::Null) }
+
+fn wrong(key: &str, want: &str, have: Value) -> Error {
+    let text = match have.kind() {
+        Kind::Number | Kind::Bool => have.text(),
+        kind => kind.name().into(),
+    };
+    failure("config", &format!("config.{key}: want {want}, have {text}"))
+}
+
+// ---- log
+
+#[link(wasm_import_module = "qarion")]
+extern "C" {
+    #[link_name = "log"]
+    fn host_log(level: u32, ptr: *const u8, len: u32);
+}
+
+/// Writes a line to the log of the operator: 0 debug, 1 info, 2 warning, 3 error.
+pub fn log(level: u32, line: &str) {
+    unsafe { host_log(level, line.as_ptr(), line.len() as u32) }
+}
+
+// ---- what crosses between module and host
+
+/// The buffers that the host reads and writes. A module is one thread, called
+/// once at a time.
+pub mod wire {
+    use super::*;
+
+    static mut IN: Vec<u8> = Vec::new();
+    static mut OUT: Vec<u8> = Vec::new();
+
+    pub fn alloc(n: u32) -> *mut u8 {
+        unsafe {
+            let buf = &mut *std::ptr::addr_of_mut!(IN);
+            if buf.len() < n as usize || buf.is_empty() {
+                *buf = Vec::new();
+                *buf = vec![0; (n as usize).max(4096)];
+            }
+            buf.as_mut_ptr()
+        }
+    }
+
+    /// # Safety
+    /// p has to be what alloc returned, with both lengths within it.
+    pub unsafe fn call<'a>(p: *const u8, meta: u32, body: u32) -> Call<'a> {
+        let (meta, body) = std::slice::from_raw_parts(p, (meta + body) as usize).split_at(meta as usize);
+        let meta = Value { raw: meta };
+        Call { meta, body, config: meta.get("config") }
+    }
+
+    fn give(bytes: Vec<u8>, failed: bool) -> u64 {
+        unsafe {
+            let out = &mut *std::ptr::addr_of_mut!(OUT);
+            *out = bytes;
+            (out.as_ptr() as u64) << 32 | (failed as u64) << 31 | out.len() as u64
+        }
+    }
+
+    pub fn verdict(result: Result<(), Error>) -> u64 {
+        match result {
+            Ok(()) => 0,
+            Err(Error::Invalid(v)) => give(verdict_document(&v).into_bytes(), false),
+            Err(Error::Failure { code, message, retry }) => give(failure_document(&code, &message, retry), true),
+        }
+    }
+
+    pub fn body(result: Result<Option<Vec<u8>>, Error>) -> u64 {
+        match result {
+            Ok(None) => 0,
+            Ok(Some(b)) => give(b, false),
+            Err(Error::Failure { code, message, retry }) => give(failure_document(&code, &message, retry), true),
+            Err(Error::Invalid(v)) => {
+                let first = &v.problems[0];
+                give(failure_document(&first.code, &first.message, v.retry), true)
+            }
+        }
+    }
+
+    fn failure_document(code: &str, message: &str, retry: bool) -> Vec<u8> {
+        let retry = if retry { ",\"retry\":true" } else { "" };
+        format!("{{\"code\":{},\"message\":{}{retry}}}", quote(code), quote(&cut(message))).into_bytes()
+    }
+
+    fn verdict_document(v: &Verdict) -> String {
+        let mut list: Vec<String> = v.problems.iter().map(problem_document).collect();
+        if v.more > 0 {
+            list.push(format!("{{\"code\":\"more\",\"message\":\"and {} more\"}}", v.more));
+        }
+        let retry = if v.retry { ",\"retry\":true" } else { "" };
+        format!("{{\"ok\":false,\"errors\":[{}]{retry}}}", list.join(","))
+    }
+
+    fn problem_document(p: &Problem) -> String {
+        let mut doc = format!("{{\"code\":{},\"message\":{}", quote(&p.code), quote(&cut(&p.message)));
+        if !p.path.is_empty() {
+            doc += ",\"path\":";
+            doc += &quote(&p.path);
+        }
+        doc + "}"
+    }
+
+    /// Shortens a message to the 1 KiB that the host keeps.
+    fn cut(message: &str) -> Cow<'_, str> {
+        if message.len() <= 1024 { return message.into(); }
+        let mut n = 1024 - 3;
+        while !message.is_char_boundary(n) { n -= 1; }
+        (message[..n].to_string() + "...").into()
+    }
+}
+
+/// Makes the exports that every hook has.
+#[macro_export]
+macro_rules! exports {
+    () => {
+        #[no_mangle]
+        pub extern "C" fn qarion_abi_version() -> u32 { 1 << 16 }
+
+        #[no_mangle]
+        pub extern "C" fn qarion_alloc(n: u32) -> *mut u8 { $crate::qarion_hook::wire::alloc(n) }
+    };
+}
+
+/// Makes a module a validator, of a function `fn(&Call) -> Result<(), Error>`.
+#[macro_export]
+macro_rules! validate {
+    ($check:path) => {
+        $crate::exports!();
+
+        /// # Safety
+        /// Only the host calls it.
+        #[no_mangle]
+        pub unsafe extern "C" fn qarion_validate(p: *const u8, meta: u32, body: u32) -> u64 {
+            $crate::qarion_hook::wire::verdict($check(&$crate::qarion_hook::wire::call(p, meta, body)))
+        }
+    };
+}
+
+/// Makes a module a transformer, of a function
+/// `fn(&Call) -> Result<Option<Vec<u8>>, Error>`.
+#[macro_export]
+macro_rules! transform {
+    ($change:path) => {
+        $crate::exports!();
+
+        /// # Safety
+        /// Only the host calls it.
+        #[no_mangle]
+        pub unsafe extern "C" fn qarion_transform(p: *const u8, meta: u32, body: u32) -> u64 {
+            $crate::qarion_hook::wire::body($change(&$crate::qarion_hook::wire::call(p, meta, body)))
+        }
+    };
+}

@@ -1,0 +1,90 @@
+package guests
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
+)
+
+// engines are wazero's two.
+var engines = map[string]func() wazero.RuntimeConfig{
+	"compiler":    wazero.NewRuntimeConfigCompiler,
+	"interpreter": wazero.NewRuntimeConfigInterpreter,
+}
+
+// instance is one instance of a hook, called as the interface says.
+type instance struct {
+	mod      api.Module
+	ptr, cap uint32
+	logs     []string
+	stderr   bytes.Buffer
+}
+
+func start(t testing.TB, config wazero.RuntimeConfig, module []byte) *instance {
+	t.Helper()
+	ctx := t.Context()
+	rt := wazero.NewRuntimeWithConfig(ctx, config.WithMemoryLimitPages(512))
+	t.Cleanup(func() { rt.Close(context.WithoutCancel(ctx)) })
+	in := &instance{}
+	wasi_snapshot_preview1.MustInstantiate(ctx, rt)
+	hosts := map[string]wazero.HostModuleBuilder{
+		"qarion": rt.NewHostModuleBuilder("qarion").NewFunctionBuilder().WithFunc(func(_ context.Context, m api.Module, level, p, n uint32) {
+			line, _ := m.Memory().Read(p, n)
+			in.logs = append(in.logs, fmt.Sprintf("%d %s", level, line))
+		}).Export("log"),
+		"env": rt.NewHostModuleBuilder("env").NewFunctionBuilder().WithFunc(func(_ context.Context, m api.Module, msg, file, line, col uint32) {
+			panic(fmt.Errorf("abort at %d:%d", line, col))
+		}).Export("abort"),
+	}
+	for _, h := range hosts {
+		if _, err := h.Instantiate(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mod, err := rt.InstantiateWithConfig(ctx, module, wazero.NewModuleConfig().WithName("").
+		WithStartFunctions("_initialize").WithStderr(&in.stderr).
+		WithSysWalltime().WithSysNanotime().WithRandSource(rand.Reader))
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.mod = mod
+	return in
+}
+
+// call is one call: nil bytes mean the result 0.
+func (in *instance) call(ctx context.Context, export string, meta, body []byte) (out []byte, failed bool, err error) {
+	n := uint32(len(meta) + len(body))
+	if n > in.cap || in.ptr == 0 {
+		res, err := in.mod.ExportedFunction("qarion_alloc").Call(ctx, uint64(n))
+		if err != nil {
+			return nil, false, err
+		}
+		if in.ptr, in.cap = uint32(res[0]), n; in.ptr == 0 {
+			return nil, false, errors.New("no memory")
+		}
+	}
+	mem := in.mod.Memory()
+	if !mem.Write(in.ptr, meta) || !mem.Write(in.ptr+uint32(len(meta)), body) {
+		return nil, false, errors.New("the buffer is outside the memory")
+	}
+	res, err := in.mod.ExportedFunction(export).Call(ctx, uint64(in.ptr), uint64(len(meta)), uint64(len(body)))
+	if err != nil {
+		return nil, false, fmt.Errorf("%w\n%s", err, in.stderr.Bytes())
+	}
+	r := res[0]
+	if r == 0 {
+		return nil, false, nil
+	}
+	view, ok := mem.Read(uint32(r>>32), uint32(r&0x7fffffff))
+	if !ok {
+		return nil, false, fmt.Errorf("the result %#x is outside the memory", r)
+	}
+	return append([]byte{}, view...), r>>31&1 == 1, nil
+}

@@ -1,0 +1,105 @@
+package guests
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"testing"
+)
+
+// calls is how many calls the memory tests make on one instance: short in
+// tests, a million with QARION_HOOK_CALLS=1000000 (make soak-hooks).
+func calls(t *testing.T) int {
+	if s := os.Getenv("QARION_HOOK_CALLS"); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 100 {
+			t.Fatalf("QARION_HOOK_CALLS=%s: want a number, at least 100", s)
+		}
+		return n
+	}
+	return 5_000
+}
+
+// TestMemory_ManyCallsOnOneInstance: neither the module nor the host grows
+// after the first tenth of the calls.
+func TestMemory_ManyCallsOnOneInstance(t *testing.T) {
+	n := calls(t)
+	for _, language := range Languages {
+		t.Run(language, func(t *testing.T) {
+			if _, err := exec.LookPath("go"); language == "go" && err != nil {
+				t.Skip("no Go toolchain to build the hooks with")
+			}
+			for _, hook := range Hooks {
+				module, err := Module(t.Context(), language, hook)
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Run(hook, func(t *testing.T) { manyCalls(t, module, memoryRows[hook], n) })
+			}
+		})
+	}
+	t.Run("go with encoding/json", func(t *testing.T) {
+		if _, err := exec.LookPath("go"); err != nil {
+			t.Skip("no Go toolchain to build the hooks with")
+		}
+		module, err := Build(t.Context(), filepath.Join(Root(), "testdata", "encodingjson"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		manyCalls(t, module, memoryRows["unwrap"], n)
+	})
+}
+
+// memoryRows are calls over about 1 KB that make each hook work.
+var memoryRows = map[string]row{
+	"check":  {hook: "check", body: `{"items":` + numbered(40) + `,"n":40}`, config: `{"items":"/items","unique":"id","fields":{"id":"string","qty":"integer"},"count":"/n"}`},
+	"unwrap": {hook: "unwrap", body: `{"data":` + numbered(40) + `}`},
+	"sign":   {hook: "sign", body: numbered(40), config: `{"secret":"shop.key","kid":"1"}`, secrets: `{"shop.key":"s3cr3t"}`},
+}
+
+// A module in Go reaches its size with its first collections, which may be later
+// than the first tenth of a short run. Then it has to stay below unsettled, a
+// quarter of the limit that the instance has.
+const (
+	settled   = 1_000_000
+	unsettled = 9 << 20
+)
+
+func manyCalls(t *testing.T, module []byte, r row, n int) {
+	in := start(t, engines["compiler"](), module)
+	export, meta, body := r.export(), r.meta(), []byte(r.body)
+	var guest uint32
+	var host uint64
+	for i := range n {
+		if i == n/10 {
+			guest, host = in.mod.Memory().Size(), heapInUse()
+		}
+		// Sizes and outcomes take turns, so that buffers are made and left.
+		b := body
+		switch i % 16 {
+		case 5:
+			b = body[:len(body)-1]
+		case 11:
+			b = append([]byte{' '}, body...)
+		}
+		if _, _, err := in.call(t.Context(), export, meta, b); err != nil {
+			t.Fatalf("call %d: %v", i, err)
+		}
+	}
+	if end := in.mod.Memory().Size(); end > guest && (n >= settled || end > unsettled) {
+		t.Errorf("the memory of the module grew from %d to %d KB after the first tenth", guest>>10, end>>10)
+	}
+	if end := heapInUse(); end > host+4<<20 {
+		t.Errorf("the host grew from %d to %d KB after the first tenth", host>>10, end>>10)
+	}
+	t.Logf("%d calls, module memory %d KB", n, in.mod.Memory().Size()>>10)
+}
+
+func heapInUse() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapInuse
+}
