@@ -43,7 +43,7 @@ func (a *app) flowsCommand() *cobra.Command {
 			RunE: func(c *cobra.Command, _ []string) error { return a.listFlows(c.Context()) }},
 		&cobra.Command{Use: "show FLOW", Short: "Show one flow and its tasks", Args: cobra.ExactArgs(1),
 			RunE: func(c *cobra.Command, args []string) error { return a.showFlow(c.Context(), args[0]) }},
-		a.graphCommand(), validate,
+		a.graphCommand(), validate, a.newFlowCommand(),
 	)
 	return c
 }
