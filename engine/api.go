@@ -28,25 +28,26 @@ type FlowInfo struct {
 
 // NodeStatus is what `status` shows about the engine.
 type NodeStatus struct {
-	Installation string         `json:"installation"`
-	Worker       string         `json:"worker"`
-	Started      string         `json:"started"`
-	Slots        int            `json:"slots"`
-	InFlight     int            `json:"in_flight"`   // attempts being made now
-	ReadyTasks   int            `json:"ready_tasks"` // waiting for a slot
-	Waiting      int            `json:"waiting"`     // for a retry or another time
-	Parked       map[string]int `json:"parked"`      // for a breaker: key -> tasks
-	OpenRuns     int            `json:"open_runs"`
-	Triggers     uint64         `json:"triggers_waiting"` // published by clients, no run yet
-	Rejected     uint64         `json:"rejected"`         // triggers that were refused, since the installation
-	LastHour     RunCounts      `json:"last_hour"`
-	LastDay      RunCounts      `json:"last_day"`
-	Interrupted  []TaskRef      `json:"interrupted"`   // tasks that need a person; at most 20
-	LedgerSeq    uint64         `json:"ledger_seq"`    // last sequence folded
-	ProjectedSeq uint64         `json:"projected_seq"` // every view has passed it
-	Views        []ViewStatus   `json:"views"`
-	BadRecords   int            `json:"bad_records"`
-	DedupeFull   bool           `json:"dedupe_full"` // over a million keys in 24 h: the oldest are forgotten
+	Installation     string         `json:"installation"`
+	Worker           string         `json:"worker"`
+	Started          string         `json:"started"`
+	Slots            int            `json:"slots"`
+	InFlight         int            `json:"in_flight"`   // attempts being made now
+	ReadyTasks       int            `json:"ready_tasks"` // waiting for a slot
+	Waiting          int            `json:"waiting"`     // for a retry or another time
+	Parked           map[string]int `json:"parked"`      // for a breaker: key -> tasks
+	OpenRuns         int            `json:"open_runs"`
+	Triggers         uint64         `json:"triggers_waiting"` // published by clients, no run yet
+	Rejected         uint64         `json:"rejected"`         // triggers that were refused, since the installation
+	LastHour         RunCounts      `json:"last_hour"`
+	LastDay          RunCounts      `json:"last_day"`
+	Interrupted      []TaskRef      `json:"interrupted"`       // tasks that need a person; at most 20
+	InterruptedTasks int            `json:"interrupted_tasks"` // how many there are
+	LedgerSeq        uint64         `json:"ledger_seq"`        // last sequence folded
+	ProjectedSeq     uint64         `json:"projected_seq"`     // every view has passed it
+	Views            []ViewStatus   `json:"views"`
+	BadRecords       int            `json:"bad_records"`
+	DedupeFull       bool           `json:"dedupe_full"` // over a million keys in 24 h: the oldest are forgotten
 }
 
 // RunCounts counts runs by how they began and ended.

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -27,26 +28,29 @@ import (
 	"github.com/qarion/qarion/internal/jq"
 	"github.com/qarion/qarion/kvstore"
 	"github.com/qarion/qarion/metadata"
+	"github.com/qarion/qarion/web"
 )
 
 // Config is how a node is opened. A zero field means the default of the part
 // that it belongs to.
 type Config struct {
-	DataDir string            // everything that the node remembers; it is locked while the node is open
-	Holder  string            // who opens it, for those who find it in use: "qarion run"
-	Wait    time.Duration     // for a data directory that is in use
-	Waiting func(error)       // is told at once that it is in use
-	Listen  string            // host:port for NATS clients; "" opens no port
-	Sync    time.Duration     // between two syncs of the disk; 0 syncs every write
-	Flows   string            // folder of flow files to load and follow; "" for none
-	Key     kvstore.KeyConfig // of the credentials; the zero value is the data directory's own
-	Slots   int               // attempts at a time
-	Allow   []string          // what data may lead to: hosts, host:port, CIDR
-	Breaker apicall.BreakerConfig
-	Keep    Retention
-	Memory  int64  // soft limit of the process, in bytes; 0 leaves it to the runtime
-	Tables  string // where the SQL tables are: TablesSQLite (also ""), TablesOff, or the URL of a PostgreSQL database
-	Version string // of the program
+	DataDir      string            // everything that the node remembers; it is locked while the node is open
+	Holder       string            // who opens it, for those who find it in use: "qarion run"
+	Wait         time.Duration     // for a data directory that is in use
+	Waiting      func(error)       // is told at once that it is in use
+	Listen       string            // host:port for NATS clients; "" opens no port
+	Sync         time.Duration     // between two syncs of the disk; 0 syncs every write
+	Flows        string            // folder of flow files to load and follow; "" for none
+	Key          kvstore.KeyConfig // of the credentials; the zero value is the data directory's own
+	Slots        int               // attempts at a time
+	Allow        []string          // what data may lead to: hosts, host:port, CIDR
+	Breaker      apicall.BreakerConfig
+	Keep         Retention
+	Memory       int64       // soft limit of the process, in bytes; 0 leaves it to the runtime
+	Tables       string      // where the SQL tables are: TablesSQLite (also ""), TablesOff, or the URL of a PostgreSQL database
+	Version      string      // of the program
+	HTTP         *web.Config // the HTTP door; nil opens none
+	HTTPOptional bool        // go on without it where its port is taken
 
 	AcceptLoss bool // go on without ledger entries that are lost
 
@@ -88,6 +92,9 @@ type Node struct {
 	breakers    *apicall.Breakers
 	selects     *jq.Pool
 	service     *bus.Service
+	web         *web.Server  // nil where there is no HTTP door
+	metrics     *web.Metrics // as web
+	closing     atomic.Bool
 	conns       []*nats.Conn // of the views and the store, closed with the node
 	swept       sync.WaitGroup
 	stop        context.CancelFunc // of the engine and the sweeper
@@ -101,7 +108,7 @@ type Node struct {
 func Open(ctx context.Context, cfg Config) (*Node, error) {
 	n := &Node{cfg: cfg, log: engine.Logger(cfg.Log), started: time.Now()}
 	for _, step := range []func(context.Context) error{
-		n.limitMemory, n.lockDir, n.openBus, n.openStore, n.openViews, n.openTypes, n.openEngine, n.run, n.openFlows, n.serve,
+		n.limitMemory, n.lockDir, n.openBus, n.openHTTP, n.openStore, n.openViews, n.openTypes, n.openEngine, n.run, n.openFlows, n.serve,
 	} {
 		if err := step(ctx); err != nil {
 			_ = n.Close()
@@ -192,6 +199,14 @@ func (n *Node) openEngine(ctx context.Context) (err error) {
 	if n.tables != nil {
 		projections = append(projections, n.tables)
 	}
+	if n.metrics != nil {
+		last, err := n.ledger.Last(ctx)
+		if err != nil {
+			return err
+		}
+		n.metrics.From(last)
+		projections = append(projections, n.metrics)
+	}
 	projections = append(projections, n.events) // last: they tell of the end
 	if n.cfg.NoViews {
 		projections = []engine.Projection{n.runs}
@@ -222,6 +237,9 @@ func (n *Node) run(ctx context.Context) error {
 	n.stop, n.done = stop, make(chan struct{})
 	go func() {
 		defer close(n.done)
+		if n.web != nil {
+			defer n.web.Stopped()
+		}
 		n.failed = n.Engine.Run(run)
 		select {
 		case <-n.Bus.Lost():
@@ -260,6 +278,9 @@ func (n *Node) serve(context.Context) (err error) {
 		Runner: n.Engine, Runs: n.history(), XCom: n.xcom, Version: serviceVersion(n.cfg.Version), Log: n.log, Info: n.info,
 		Endpoints: slices.Concat(n.tableEndpoints(), n.breakerEndpoints(), n.credentialEndpoints(), n.fileEndpoints()),
 	})
+	if err == nil && n.web != nil {
+		n.web.Use(backend{n})
+	}
 	return err
 }
 
@@ -274,7 +295,7 @@ func serviceVersion(v string) string {
 // info is what status shows beside the engine.
 func (n *Node) info(context.Context) (map[string]any, error) {
 	out := map[string]any{
-		"version": n.cfg.Version, "uptime_ms": time.Since(n.started).Milliseconds(), "nats": n.Bus.Access().URL,
+		"version": n.cfg.Version, "uptime_ms": time.Since(n.started).Milliseconds(), "nats": n.Bus.Access().URL, "http": n.URL(),
 		"data_dir": filepath.Dir(n.Bus.Dir()), "data_bytes": n.Bus.Size(), "store": n.Bus.Health(),
 	}
 	if n.Flows != nil {
@@ -315,6 +336,7 @@ func (n *Node) guard(ctx context.Context) {
 // Close stops the node in good order: no new requests, calls in flight get
 // their grace period, what is known is written down.
 func (n *Node) Close() error {
+	n.closing.Store(true)
 	if n.service != nil {
 		n.service.Close()
 	}
@@ -330,6 +352,9 @@ func (n *Node) Close() error {
 }
 
 func (n *Node) closeParts() {
+	if n.web != nil { // it has told until now that the node is stopping
+		n.web.Close()
+	}
 	if n.calls != nil {
 		n.calls.Close()
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/qarion/qarion/kvstore"
 	"github.com/qarion/qarion/metadata"
 	"github.com/qarion/qarion/node"
+	"github.com/qarion/qarion/web"
 )
 
 // config is qarion.toml. Environment variables override it, flags those.
@@ -33,6 +34,7 @@ type config struct {
 	NATS struct {
 		Listen string `toml:"listen"`
 	} `toml:"nats"`
+	HTTP    httpConfig `toml:"http"`
 	Storage struct {
 		Sync string `toml:"sync"` // "always" or a time span
 	} `toml:"storage"`
@@ -85,6 +87,7 @@ func defaultConfig() *config {
 	c := &config{DataDir: defaultDataDir}
 	c.Flows.Dir = defaultFlowsDir
 	c.NATS.Listen = bus.DefaultListen
+	c.HTTP.Login = web.LoginAuto
 	c.Storage.Sync = defaultSync
 	c.Worker.Slots = engine.DefaultSlots
 	c.Memory.Limit = defaultMemory
@@ -153,7 +156,7 @@ func (c *config) decode(path string, data []byte) error {
 }
 
 func configKeys() []string {
-	return []string{"data_dir", "flows.dir", "nats.listen", "storage.sync", "worker.slots", "memory.limit", "egress.allow", "breaker.failures", "breaker.open", "breaker.open_max", "metadata.database", "log.format", "log.level", "retention.runs", "retention.events", "retention.xcom"}
+	return append(httpKeys[:], "data_dir", "flows.dir", "nats.listen", "storage.sync", "worker.slots", "memory.limit", "egress.allow", "breaker.failures", "breaker.open", "breaker.open_max", "metadata.database", "log.format", "log.level", "retention.runs", "retention.events", "retention.xcom")
 }
 
 // environment takes QARION_<SECTION>_<KEY>.
@@ -169,6 +172,7 @@ func (c *config) environment() error {
 			*field = v
 		}
 	}
+	c.HTTP.environment()
 	if v, ok := os.LookupEnv("QARION_EGRESS_ALLOW"); ok {
 		c.Egress.Allow = strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' })
 	}

@@ -283,7 +283,7 @@ func (a *app) demoSummary(docs []*engine.RunDoc, calls int, took time.Duration) 
 
 // keepDemo goes on serving and says what to try.
 func (a *app) keepDemo(ctx context.Context, n *node.Node, dataDir, api string) error {
-	if err := writeServeFile(dataDir, n.Bus.Access()); err != nil {
+	if err := writeServeFile(dataDir, serveFile{Access: n.Bus.Access(), PID: os.Getpid()}); err != nil {
 		return err
 	}
 	url := n.Bus.Access().URL

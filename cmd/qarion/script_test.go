@@ -64,10 +64,11 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("PATH", bin+string(os.PathListSeparator)+e.Getenv("PATH"))
 			e.Setenv("API", srv.URL)
+			e.Setenv("APIHOST", strings.TrimPrefix(srv.URL, "http://"))
 			e.Setenv("HOME", e.WorkDir)
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "fetch": fetch},
 	})
 }
 
@@ -81,6 +82,21 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 	if code != args[0] {
 		ts.Fatalf("exit code %s, want %s (%v)", code, args[0], err)
 	}
+}
+
+// fetch gets a path of the HTTP door of the node that serves .qarion, and
+// writes the body into a file.
+func fetch(ts *testscript.TestScript, _ bool, args []string) {
+	var node struct {
+		HTTP string `json:"http"`
+	}
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(".qarion/serve.json")), &node))
+	res, err := http.Get(node.HTTP + args[0])
+	ts.Check(err)
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), body, 0o600))
 }
 
 // TestDemo runs the demo as its JSON: every example flow ends as it should.

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -20,17 +22,19 @@ import (
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/engine/flowfile"
 	"github.com/qarion/qarion/node"
+	"github.com/qarion/qarion/web"
 )
 
 // serveFile is what a serving node leaves in its data directory, for the
 // commands: address, login and process id.
 type serveFile struct {
 	bus.Access
-	PID int `json:"pid"`
+	HTTP string `json:"http,omitempty"`
+	PID  int    `json:"pid"`
 }
 
 func (a *app) serveCommand() *cobra.Command {
-	var listen, flows, memory string
+	var listen, door, flows, memory string
 	var acceptLoss bool
 	c := &cobra.Command{
 		Use: "serve", Short: "Run the node: flows, triggers and workers",
@@ -40,6 +44,9 @@ func (a *app) serveCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error {
 			if c.Flags().Changed("listen") {
 				a.cfg.NATS.Listen = listen
+			}
+			if c.Flags().Changed("http") {
+				a.cfg.HTTP.Listen = &door
 			}
 			if c.Flags().Changed("flows-dir") {
 				a.cfg.Flows.Dir = flows
@@ -51,6 +58,7 @@ func (a *app) serveCommand() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&listen, "listen", bus.DefaultListen, "where NATS clients connect")
+	c.Flags().StringVar(&door, "http", web.DefaultListen, "where HTTP is: health, metrics; '' for none")
 	c.Flags().StringVar(&flows, "flows-dir", defaultFlowsDir, "folder of flow files")
 	c.Flags().StringVar(&memory, "memory-limit", defaultMemory, "soft limit of memory, such as 512MiB")
 	c.Flags().BoolVar(&acceptLoss, "accept-loss", false, "go on without what the ledger has lost; open runs end as damaged")
@@ -70,14 +78,23 @@ func (a *app) serve(ctx context.Context, acceptLoss bool) error {
 	}
 	cfg.Listen, cfg.Flows, cfg.Wait, cfg.AcceptLoss = a.cfg.NATS.Listen, a.cfg.Flows.Dir, lockWait, acceptLoss
 	cfg.Holder, cfg.Waiting = a.path, a.waiting
+	if cfg.HTTP, cfg.HTTPOptional = a.cfg.door(); cfg.HTTP != nil {
+		if err := cfg.HTTP.Check(); err != nil {
+			return fail(err)
+		}
+	}
 	n, err := node.Open(ctx, cfg)
 	if err != nil {
+		var taken *web.TakenError
+		if errors.As(err, &taken) {
+			return nobody(err, "choose another, or none: qarion serve --http "+freeAddress()+", qarion serve --http ''; as a setting: [http] listen")
+		}
 		if isConflict(err) {
 			return nobody(err, "another node may be running: qarion status; or choose [nats] listen and data_dir")
 		}
 		return hintDamaged(err, a.cfg.DataDir)
 	}
-	if err := writeServeFile(a.cfg.DataDir, n.Bus.Access()); err != nil {
+	if err := writeServeFile(a.cfg.DataDir, serveFile{n.Bus.Access(), n.URL(), os.Getpid()}); err != nil {
 		n.Close()
 		return err
 	}
@@ -155,7 +172,7 @@ func (a *app) announce(n *node.Node, took time.Duration, log *slog.Logger) {
 	st, _ := n.Engine.Status(context.Background())
 	if !a.banner() {
 		a.reportFiles(d, log)
-		log.Info("ready", "nats", url, "data", a.cfg.DataDir, "flows", len(d.Flows), "open_runs", st.OpenRuns, "took_ms", took.Milliseconds())
+		log.Info("ready", "nats", url, "http", cmp.Or(n.URL(), "off"), "data", a.cfg.DataDir, "flows", len(d.Flows), "open_runs", st.OpenRuns, "took_ms", took.Milliseconds())
 		return
 	}
 	w := a.ui.err
@@ -166,6 +183,9 @@ func (a *app) announce(n *node.Node, took time.Duration, log *slog.Logger) {
 	fmt.Fprintf(w, "  config  %s\n", source)
 	fmt.Fprintf(w, "  data    %s, sync %s\n", a.cfg.DataDir, a.cfg.Storage.Sync)
 	fmt.Fprintf(w, "  nats    %s  loopback only, no login\n", url)
+	if door := n.URL(); door != "" {
+		fmt.Fprintf(w, "  http    %s  health, metrics\n", door)
+	}
 	fmt.Fprintf(w, "  flows   %d of %d from %s/\n", len(d.Flows), d.Files, a.cfg.Flows.Dir)
 	if st.OpenRuns > 0 {
 		fmt.Fprintf(w, "  resumed %s; %d interrupted\n", plural(st.OpenRuns, "run"), len(st.Interrupted))
@@ -192,8 +212,22 @@ func (a *app) reportFiles(d *flowfile.Dir, log *slog.Logger) {
 	}
 }
 
-func writeServeFile(dataDir string, access bus.Access) error {
-	data, err := json.Marshal(serveFile{access, os.Getpid()})
+// freeAddress is a port near the default one that nobody listens on now.
+func freeAddress() string {
+	host, port, _ := net.SplitHostPort(web.DefaultListen)
+	first, _ := strconv.Atoi(port)
+	for p := first + 1; p < first+20; p++ {
+		address := net.JoinHostPort(host, strconv.Itoa(p))
+		if l, err := net.Listen("tcp", address); err == nil {
+			l.Close()
+			return address
+		}
+	}
+	return net.JoinHostPort(host, "0")
+}
+
+func writeServeFile(dataDir string, file serveFile) error {
+	data, err := json.Marshal(file)
 	if err != nil {
 		return err
 	}

@@ -166,6 +166,16 @@ func (e *Engine) Shown(ctx context.Context, view string) error {
 	return e.views.reached(ctx, seq, view)
 }
 
+// Current returns when the fold has everything that the ledger has now: the
+// node reads what it stores, and its scheduler turns. It ends with ctx.
+func (e *Engine) Current(ctx context.Context) error {
+	last, err := e.cfg.Ledger.Last(ctx)
+	if err != nil {
+		return err
+	}
+	return e.sched.reached(ctx, last)
+}
+
 // Open returns the open runs, newest first, at most 1,000.
 func (e *Engine) Open(ctx context.Context) ([]*engine.RunDoc, error) {
 	var ids []engine.RunID
@@ -334,6 +344,7 @@ func (e *Engine) Status(ctx context.Context) (engine.NodeStatus, error) {
 	}
 	err := e.sched.ask(ctx, func() { e.sched.status(&st) })
 	slices.SortFunc(st.Interrupted, func(a, b engine.TaskRef) int { return cmp.Compare(a.Run, b.Run) })
+	st.InterruptedTasks = len(st.Interrupted)
 	st.Interrupted = st.Interrupted[:min(len(st.Interrupted), maxListed)]
 	st.Views, st.ProjectedSeq = e.views.status()
 	if err == nil && e.cfg.Triggers != nil {
