@@ -31,6 +31,14 @@ type cookies struct {
 	sent []string        // names of those that were sent
 }
 
+// kept makes room for cookies.
+func (a *attempt) kept() *cookies {
+	if a.cookies == nil {
+		a.cookies = &cookies{}
+	}
+	return a.cookies
+}
+
 func newJar() *cookiejar.Jar {
 	jar, _ := cookiejar.New(&cookiejar.Options{PublicSuffixList: publicsuffix.List}) // never fails
 	return jar
@@ -45,7 +53,7 @@ func (a *attempt) openJar(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.cookies.held, a.cookies.jar = held, newJar()
+	a.kept().held, a.cookies.jar = held, newJar()
 	for _, c := range held {
 		from, err := url.Parse(c.From)
 		if err != nil {
@@ -68,7 +76,7 @@ func (a *attempt) keepCookies(resp *http.Response) {
 	if len(set) == 0 {
 		return
 	}
-	if a.cookies.jar == nil {
+	if a.kept().jar == nil {
 		a.cookies.jar = newJar()
 	}
 	a.cookies.jar.SetCookies(resp.Request.URL, set)
@@ -114,10 +122,10 @@ func (a *attempt) fillJar() {
 	if a.props().cookieJar == "" {
 		return
 	}
-	a.out.Jar = nil
+	a.out.Cookies = &engine.SetCookies{}
 	for _, c := range a.cookies.set {
 		if !slices.ContainsFunc(a.cookies.held, func(h engine.Cookie) bool { h.Set = engine.Pos{}; return h == c }) {
-			a.out.Jar = append(a.out.Jar, c)
+			a.out.Cookies.Jar = append(a.out.Cookies.Jar, c)
 		}
 	}
 }
@@ -150,10 +158,11 @@ func (a *attempt) describeJar() {
 	a.out.Details.CookieJar = cut(fmt.Sprintf("%s (%s)", name, strings.Join(parts, "; ")), maxShownHeader)
 }
 
-// cookieValues are what the attempt's answers have set, by name, for resp_<task>.
-func (a *attempt) cookieValues() []byte {
-	if len(a.cookies.set) == 0 {
-		return nil
+// giveCookies hands on what the attempt's answers have set, by name, for
+// resp_<task>.
+func (a *attempt) giveCookies() {
+	if a.cookies == nil || len(a.cookies.set) == 0 {
+		return
 	}
 	m := value.NewMap(len(a.cookies.set))
 	for _, c := range a.cookies.set {
@@ -161,9 +170,12 @@ func (a *attempt) cookieValues() []byte {
 	}
 	text, err := value.JSON(m)
 	if err != nil || len(text) > engine.MaxResponseHeaders {
-		return nil
+		return
 	}
-	return text
+	if a.out.Cookies == nil {
+		a.out.Cookies = &engine.SetCookies{}
+	}
+	a.out.Cookies.Values = text
 }
 
 func (a *attempt) hideCookie(v string) {
@@ -176,7 +188,7 @@ func (a *attempt) hideCookie(v string) {
 // the flow's own; of one name the server's newer word counts. The header map is
 // the request's own afterwards.
 func (a *attempt) sendCookies(req *http.Request) {
-	if a.cookies.jar == nil {
+	if a.cookies == nil || a.cookies.jar == nil {
 		return
 	}
 	set := a.cookies.jar.Cookies(req.URL)

@@ -26,9 +26,9 @@ type attempt struct {
 	wire    wire
 	trusted bool     // the flow file names the host that was asked last
 	history []string // redirects, as the operation log shows them
-	cookies cookies
-	left    bool // a redirect has led away from the origin that the credential is for
-	moved   bool // a redirect has turned the request into a GET: the first one was carried out
+	cookies *cookies // nil: there are none
+	left    bool     // a redirect has led away from the origin that the credential is for
+	moved   bool     // a redirect has turned the request into a GET: the first one was carried out
 }
 
 var errTimeout = errors.New("timeout")
@@ -88,9 +88,15 @@ func (a *attempt) props() *props { return a.prog.props }
 
 // send sends the request and follows redirects as far as the flow allows.
 func (a *attempt) send(ctx context.Context) (*http.Response, error) {
-	req, origin := a.req.WithContext(a.wire.trace(ctx)), engine.OriginOf(a.target.url)
-	trusted := a.target.trusted || a.in.Flow.OwnOrigin(origin) || a.in.AnsweredFrom(origin)
-	a.cookies.own, a.left = strings.Join(a.req.Header["Cookie"], "; "), false
+	req, trusted := a.req.WithContext(a.wire.trace(ctx)), a.target.trusted
+	if !trusted {
+		origin := engine.OriginOf(a.target.url)
+		trusted = a.in.Flow.OwnOrigin(origin) || a.in.AnsweredFrom(origin)
+	}
+	a.left = false
+	if own := a.req.Header["Cookie"]; own != nil || a.cookies != nil {
+		a.kept().own = strings.Join(own, "; ")
+	}
 	a.sendCookies(req)
 	for {
 		a.trusted = trusted

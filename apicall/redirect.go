@@ -114,7 +114,9 @@ func (a *attempt) redirected(req *http.Request, u *url.URL, keeps bool) (*http.R
 		next.Host = req.Host
 	} else {
 		dropSecrets(next)
-		a.cookies.own, a.left = "", true
+		if a.left = true; a.cookies != nil {
+			a.cookies.own = ""
+		}
 	}
 	a.sendCookies(next)
 	body := a.body

@@ -47,7 +47,8 @@ func (a *attempt) answer(ctx context.Context, resp *http.Response) engine.TaskOu
 // succeeded completes the output of an attempt whose value is there.
 func (a *attempt) succeeded(resp *http.Response) engine.TaskOutput {
 	if a.prog.answered {
-		a.out.Response, a.out.Cookies = a.responseDoc(resp), a.cookieValues()
+		a.out.Response = a.responseDoc(resp)
+		a.giveCookies()
 	}
 	d := &a.out.Details
 	d.URL, d.Redirects = a.shownURL(), a.shownRedirects()

@@ -24,9 +24,22 @@ type inputValues struct {
 	parsed    *value.Map
 	inputs    []ReadyInput
 	cache     map[string]any
+	store     ValueStore
+	rare      *rareValues // nil for most
+}
+
+// rareValues are what few tasks have.
+type rareValues struct {
 	jar       []Pos    // of the records that hold the task's cookie jar
 	answerers []string // origins that have answered, and were trusted, of the resp_ documents that were read
-	store     ValueStore
+}
+
+// more makes room for what few tasks have.
+func (v *inputValues) more() *rareValues {
+	if v.rare == nil {
+		v.rare = &rareValues{}
+	}
+	return v.rare
 }
 
 // NewTaskInput is an input made by hand, for rendering without a run and for
@@ -167,7 +180,8 @@ func (in *TaskInput) decode(ctx context.Context, name string, input ReadyInput, 
 		if origin, ok := m.Get(Answerer); ok {
 			m.Delete(Answerer)
 			text, _ := origin.(string)
-			in.values.answerers = append(in.values.answerers, text)
+			more := in.values.more()
+			more.answerers = append(more.answerers, text)
 		}
 	}
 	return v, true, nil
@@ -277,7 +291,7 @@ const Answerer = "answerer"
 // AnsweredFrom reports whether an origin has answered a task whose resp_
 // document this attempt has read, and was trusted.
 func (in *TaskInput) AnsweredFrom(origin string) bool {
-	return origin != "" && slices.Contains(in.values.answerers, origin)
+	return in.values.rare != nil && origin != "" && slices.Contains(in.values.rare.answerers, origin)
 }
 
 // withhold lets a template that reads such a part hear why it cannot. It must

@@ -98,7 +98,7 @@ func JarText(before, set []Cookie) []byte {
 // the fold named when it gave the attempt out.
 func (in *TaskInput) Cookies(ctx context.Context) ([]Cookie, error) {
 	var parts [][]Cookie
-	for _, at := range in.values.jar {
+	for _, at := range in.Jar() {
 		text, err := in.values.store.Jar(ctx, at)
 		if err != nil {
 			return nil, fmt.Errorf("read the cookie jar: %w", err)
@@ -113,7 +113,16 @@ func (in *TaskInput) Cookies(ctx context.Context) ([]Cookie, error) {
 }
 
 // Jar tells which records hold the task's jar, in the ledger's order.
-func (in *TaskInput) Jar() []Pos { return in.values.jar }
+func (in *TaskInput) Jar() []Pos {
+	if in.values.rare == nil {
+		return nil
+	}
+	return in.values.rare.jar
+}
 
 // SetJar tells which records hold the task's jar.
-func (in *TaskInput) SetJar(at []Pos) { in.values.jar = at }
+func (in *TaskInput) SetJar(at []Pos) {
+	if len(at) > 0 {
+		in.values.more().jar = at
+	}
+}

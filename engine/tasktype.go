@@ -125,13 +125,16 @@ type TaskOutput struct {
 	Stored *BlobRef
 	// Response is the resp_<task> document as JSON text, nil when there is none.
 	Response []byte
-	// Jar, when set, is what servers have put into the task's cookie jar, in order.
-	Jar []Cookie
-	// Cookies are those that an answer set, by name, as JSON text, for the tasks
-	// that read resp_<task>.
-	Cookies []byte
+	// Cookies are what servers have set in the attempt; nil when nobody needs them.
+	Cookies *SetCookies
 	Details Details
 	Err     *TaskError
+}
+
+// SetCookies are the cookies that an attempt was given.
+type SetCookies struct {
+	Jar    []Cookie // what is new in the task's cookie jar, in order
+	Values []byte   // all of them by name, as JSON text, for the tasks that read resp_<task>
 }
 
 // LargeValue is a value too large for a record, or no text.

@@ -15,9 +15,16 @@ const manyJars = 8
 // for tasks with the same one, and the answer's own cookies for those that read
 // resp_<task>. Both are sealed.
 func (w *worker) sealCookies(ctx context.Context, rec *engine.AttemptRecord, out *engine.TaskOutput, in *engine.TaskInput) error {
+	set := out.Cookies
+	if set == nil && in.Task.Jar == "" {
+		return nil
+	}
+	if set == nil {
+		set = &engine.SetCookies{}
+	}
 	read := in.Jar()
-	writes := in.Task.Jar != "" && (len(out.Jar) > 0 || len(read) > manyJars)
-	if !writes && len(out.Cookies) == 0 {
+	writes := in.Task.Jar != "" && (len(set.Jar) > 0 || len(read) > manyJars)
+	if !writes && len(set.Values) == 0 {
 		return nil
 	}
 	ctx = context.WithoutCancel(ctx) // the run may be ending; the record is written all the same
@@ -29,8 +36,8 @@ func (w *worker) sealCookies(ctx context.Context, rec *engine.AttemptRecord, out
 	}
 	place := func(part string) string { return engine.SealPlace(rec.Run, rec.Task, rec.Item, part) }
 	var err error
-	if len(out.Cookies) > 0 && out.Err == nil {
-		if rec.Cookies, err = w.cfg.Sealer.Seal(ctx, place(engine.PartCookies), out.Cookies); err != nil {
+	if len(set.Values) > 0 && out.Err == nil {
+		if rec.Cookies, err = w.cfg.Sealer.Seal(ctx, place(engine.PartCookies), set.Values); err != nil {
 			return err
 		}
 	}
@@ -41,7 +48,7 @@ func (w *worker) sealCookies(ctx context.Context, rec *engine.AttemptRecord, out
 	if err != nil {
 		return err
 	}
-	if rec.Jar, err = w.cfg.Sealer.Seal(ctx, place(engine.PartJar), engine.JarText(before, out.Jar)); err != nil {
+	if rec.Jar, err = w.cfg.Sealer.Seal(ctx, place(engine.PartJar), engine.JarText(before, set.Jar)); err != nil {
 		return err
 	}
 	if len(read) > 0 {
