@@ -24,6 +24,7 @@ type instance struct {
 	mod      api.Module
 	ptr, cap uint32
 	logs     []string
+	close    func()
 	stderr   bytes.Buffer
 }
 
@@ -31,8 +32,8 @@ func start(t testing.TB, config wazero.RuntimeConfig, module []byte) *instance {
 	t.Helper()
 	ctx := t.Context()
 	rt := wazero.NewRuntimeWithConfig(ctx, config.WithMemoryLimitPages(512))
-	t.Cleanup(func() { rt.Close(context.WithoutCancel(ctx)) })
-	in := &instance{}
+	in := &instance{close: func() { rt.Close(context.WithoutCancel(ctx)) }}
+	t.Cleanup(in.close)
 	wasi_snapshot_preview1.MustInstantiate(ctx, rt)
 	hosts := map[string]wazero.HostModuleBuilder{
 		"qarion": rt.NewHostModuleBuilder("qarion").NewFunctionBuilder().WithFunc(func(_ context.Context, m api.Module, level, p, n uint32) {
@@ -48,8 +49,11 @@ func start(t testing.TB, config wazero.RuntimeConfig, module []byte) *instance {
 			t.Fatal(err)
 		}
 	}
+	// The collector of Go runs beside the program, and a module has nothing
+	// beside: with it, memory is used up before a cycle ends.
 	mod, err := rt.InstantiateWithConfig(ctx, module, wazero.NewModuleConfig().WithName("").
 		WithStartFunctions("_initialize").WithStderr(&in.stderr).
+		WithEnv("GODEBUG", "gcstoptheworld=1").WithEnv("GOMEMLIMIT", "20MiB").
 		WithSysWalltime().WithSysNanotime().WithRandSource(rand.Reader))
 	if err != nil {
 		t.Fatal(err)

@@ -52,6 +52,26 @@ func TestMemory_ManyCallsOnOneInstance(t *testing.T) {
 	})
 }
 
+// TestMemory_GoDecodesLargeBodies: a hook that decodes 1 MB into maps needs more
+// than half of its memory for one body, and still lives through many.
+func TestMemory_GoDecodesLargeBodies(t *testing.T) {
+	if _, err := exec.LookPath("go"); err != nil {
+		t.Skip("no Go toolchain to build the hooks with")
+	}
+	module, err := Build(t.Context(), filepath.Join(Root(), "testdata", "encodingjson"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := start(t, engines["compiler"](), module)
+	for i, n := range []int{38_000, 100, 38_000, 20_000, 38_000, 10_000, 38_000} {
+		r := row{hook: "check", body: `{"data":` + numbered(n) + `}`}
+		if out, _, err := in.call(t.Context(), r.export(), r.meta(), []byte(r.body)); err != nil || out != nil {
+			t.Fatalf("call %d, %d KB: %s %v", i, len(r.body)>>10, out, err)
+		}
+	}
+	t.Logf("module memory %d KB", in.mod.Memory().Size()>>10)
+}
+
 // memoryRows are calls over about 1 KB that make each hook work.
 var memoryRows = map[string]row{
 	"check":  {hook: "check", body: `{"items":` + numbered(40) + `,"n":40}`, config: `{"items":"/items","unique":"id","fields":{"id":"string","qty":"integer"},"count":"/n"}`},

@@ -3,7 +3,7 @@
 // agrees. Configuration: items, min_items, fields, unique, count.
 
 import {
-  Entries, Kind, Value, begin, checkJSON, config, configCount, configKeys, configText, endValidate, fail, failed, json,
+  Entries, Kind, MISSING, Value, begin, checkJSON, config, configCount, configKeys, configText, endValidate, fail, failed, json,
   pointerToken, problem,
 } from "./qarion";
 export { qarion_abi_version, qarion_alloc } from "./qarion";
@@ -37,15 +37,16 @@ function check(): void {
   if (n < minItems) problem(itemsAt, "too_few_items", `need ${minItems}, have ${n}`);
   let seen = new Map<string, i32>();
   for (let it = new Entries(items); it.next();) {
-    let at = `${itemsAt}/${it.index}`, item = it.value;
+    let item = it.value;
     if (item.kind != Kind.Object) {
-      problem(at, "wrong_kind", "want an object, have " + item.kindName);
+      problem(path(itemsAt, it.index), "wrong_kind", "want an object, have " + item.kindName);
       continue;
     }
-    checkFields(at, fields, item);
-    if (unique == "" || !item.get(unique).exists) continue;
-    let key = item.get(unique).raw;
-    if (seen.has(key)) problem(at + "/" + pointerToken(unique), "duplicate", `the same as in element ${seen.get(key)}`);
+    checkFields(itemsAt, it.index, fields, item);
+    let field = unique == "" ? MISSING : item.get(unique);
+    if (!field.exists) continue;
+    let key = field.raw;
+    if (seen.has(key)) problem(path(itemsAt, it.index, unique), "duplicate", `the same as in element ${seen.get(key)}`);
     else seen.set(key, it.index);
   }
   if (countAt != "" && !json().at(countAt).rawIs(n.toString())) {
@@ -53,11 +54,17 @@ function check(): void {
   }
 }
 
-function checkFields(at: string, fields: Value, item: Value): void {
+/** The JSON Pointer to an element, or to a field of it. */
+function path(itemsAt: string, index: i32, field: string | null = null): string {
+  let at = `${itemsAt}/${index}`;
+  return field === null ? at : at + "/" + pointerToken(field);
+}
+
+function checkFields(itemsAt: string, index: i32, fields: Value, item: Value): void {
   for (let it = new Entries(fields); it.next();) {
-    let field = item.get(it.key), kind = it.value.text;
-    if (!field.exists) problem(at + "/" + pointerToken(it.key), "missing", "the field is not there");
-    else if (!is(field, kind)) problem(at + "/" + pointerToken(it.key), "wrong_kind", `want ${kind}, have ${field.kindName}`);
+    let name = it.key, field = item.get(name), kind = it.value.text;
+    if (!field.exists) problem(path(itemsAt, index, name), "missing", "the field is not there");
+    else if (!is(field, kind)) problem(path(itemsAt, index, name), "wrong_kind", `want ${kind}, have ${field.kindName}`);
   }
 }
 

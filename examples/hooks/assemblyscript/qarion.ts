@@ -453,7 +453,10 @@ export function config(key: string): Value {
 /** Fails for a key that is not in the list, so that a spelling mistake does not
  * pass for the default. */
 export function configKeys(known: string[]): void {
-  if (configValue.kind != Kind.Object) return;
+  if (configValue.kind != Kind.Object) {
+    if (configValue.kind > Kind.Null) wrong("", "an object", configValue);
+    return;
+  }
   for (let it = new Entries(configValue); it.next();) {
     if (!known.includes(it.key)) fail("config", "config: unknown key " + it.key + "; known are " + known.join(", "));
   }
@@ -461,7 +464,7 @@ export function configKeys(known: string[]): void {
 
 function wrong(key: string, want: string, have: Value): void {
   let raw = have.kind == Kind.Number || have.kind == Kind.Bool;
-  fail("config", "config." + key + ": want " + want + ", have " + (raw ? have.raw : have.kindName));
+  fail("config", "config" + (key == "" ? "" : "." + key) + ": want " + want + ", have " + (raw ? have.raw : have.kindName));
 }
 
 export function configText(key: string, otherwise: string): string {

@@ -49,26 +49,29 @@ static place *seen(qh_str key) {
 
 static qh_str items_at, fields, unique;
 
-static qh_str under(qh_str at, qh_str name) { return qh_cat(3, at, QH_S("/"), qh_token(name)); }
+/* path is the JSON Pointer to an element, or to a field of it. */
+static qh_str path(qh_u32 index, qh_str field) {
+  qh_str at = qh_cat(3, items_at, QH_S("/"), qh_number(index));
+  return field.p ? qh_cat(3, at, QH_S("/"), qh_token(field)) : at;
+}
 
 static void check_item(qh_u32 index, qh_str item) {
-  qh_str at = qh_cat(3, items_at, QH_S("/"), qh_number(index));
   if (qh_kind(item) != '{') {
-    qh_problem_at(at, "wrong_kind", qh_cat(2, QH_S("want an object, have "), qh_kind_name(item)));
+    qh_problem_at(path(index, QH_NONE), "wrong_kind", qh_cat(2, QH_S("want an object, have "), qh_kind_name(item)));
     return;
   }
   for (qh_iter it = qh_each(fields); qh_next(&it);) {
     qh_str name = qh_string(it.key), kind = qh_string(it.value), field = qh_member(item, name);
     if (!field.p)
-      qh_problem_at(under(at, name), "missing", QH_S("the field is not there"));
+      qh_problem_at(path(index, name), "missing", QH_S("the field is not there"));
     else if (!is(field, kind))
-      qh_problem_at(under(at, name), "wrong_kind", qh_cat(4, QH_S("want "), kind, QH_S(", have "), qh_kind_name(field)));
+      qh_problem_at(path(index, name), "wrong_kind", qh_cat(4, QH_S("want "), kind, QH_S(", have "), qh_kind_name(field)));
   }
-  qh_str key = unique.n ? qh_member(item, unique) : (qh_str){0, 0};
+  qh_str key = unique.n ? qh_member(item, unique) : QH_NONE;
   if (!key.p) return;
   place *p = seen(key);
   if (p->key.p)
-    qh_problem_at(under(at, unique), "duplicate", qh_cat(2, QH_S("the same as in element "), qh_number(p->index)));
+    qh_problem_at(path(index, unique), "duplicate", qh_cat(2, QH_S("the same as in element "), qh_number(p->index)));
   else
     *p = (place){key, index};
 }

@@ -9,7 +9,7 @@
  *   }
  *   QH_VALIDATE(check)
  *
- *   clang --target=wasm32 -O2 -mbulk-memory -nostdlib -Wl,--no-entry -o check.wasm check.c
+ *   clang --target=wasm32 -Os -mbulk-memory -nostdlib -Wl,--no-entry -o check.wasm check.c
  *
  * A hook is one function, given to QH_VALIDATE or QH_TRANSFORM. It reads with
  * qh_json, qh_config_*, qh_meta, qh_secret; it answers with qh_problem (a
@@ -55,6 +55,7 @@ static void qh_copy(void *to, const void *from, qh_u32 n) { __builtin_memcpy(to,
 
 /* ---- texts */
 
+#define QH_NONE ((qh_str){0, 0})
 #define QH_S(literal) ((qh_str){(literal), sizeof(literal) - 1})
 
 static qh_str qh_text(const char *s) {
@@ -63,7 +64,7 @@ static qh_str qh_text(const char *s) {
   return (qh_str){s, n};
 }
 
-static int qh_same(qh_str a, qh_str b) {
+static __inline__ int qh_same(qh_str a, qh_str b) {
   if (a.n != b.n) return 0;
   for (qh_u32 i = 0; i < a.n; i++)
     if (a.p[i] != b.p[i]) return 0;
@@ -102,25 +103,25 @@ static qh_str qh_number(qh_u32 v) {
 /* ---- the call */
 
 static qh_str qh_meta_doc, qh_body_in;
-static qh_str qh_cfg, qh_secrets;
+static qh_str qh_cfg;
 static qh_str qh_out_doc;          /* what the host gets */
 static int qh_failed, qh_retry_on;
 static qh_u32 qh_problems, qh_more;
 static int qh_parsed;              /* 0 not yet, 1 JSON, -1 not */
 static qh_str qh_json_value;
 
-/* ---- JSON: checking */
+/* ---- JSON: checking. Places are pointers: a structure would go through memory
+ * at every step. */
 
 #define QH_BAD 0xffffffffu
 #define QH_MAX_DEPTH 1000
-static const char *qh_bad_reason;
-static qh_u32 qh_bad_at;
+static const char *qh_bad_reason, *qh_bad_place;
 
 static int qh_space(char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; }
 static int qh_digit(char c) { return c >= '0' && c <= '9'; }
 
-static qh_u32 qh_skip_space(qh_str s, qh_u32 i) {
-  while (i < s.n && qh_space(s.p[i])) i++;
+static const char *qh_skip_space(const char *i, const char *end) {
+  while (i < end && qh_space(*i)) i++;
   return i;
 }
 
@@ -136,130 +137,137 @@ static int qh_hex4(const char *p, qh_u32 *out) {
   return 1;
 }
 
-/* The qh_scan functions return the place behind what they scanned, or QH_BAD. */
+/* The qh_scan functions return the place behind what they scanned, or 0. */
 
-static qh_u32 qh_bad(qh_str s, qh_u32 i, const char *reason) {
-  qh_bad_reason = i >= s.n ? "the text ends early" : reason;
-  qh_bad_at = i < s.n ? i : s.n;
-  return QH_BAD;
+static const char *qh_bad(const char *i, const char *end, const char *reason) {
+  qh_bad_reason = i >= end ? "the text ends early" : reason;
+  qh_bad_place = i < end ? i : end;
+  return 0;
 }
 
-static qh_u32 qh_scan_string(qh_str s, qh_u32 i) {
-  for (i++; i < s.n; i++) {
-    qh_u8 c = (qh_u8)s.p[i];
+static const char *qh_scan_string(const char *i, const char *end) {
+  for (i++; i < end; i++) {
     qh_u32 r;
-    if (c == '"') return i + 1;
-    if (c < 0x20) return qh_bad(s, i, "a control character in a string");
-    if (c != '\\') continue;
-    if (++i >= s.n) break;
-    switch (s.p[i]) {
+    if (*i == '"') return i + 1;
+    if ((qh_u8)*i < 0x20) return qh_bad(i, end, "a control character in a string");
+    if (*i != '\\') continue;
+    if (++i >= end) break;
+    switch (*i) {
     case '"': case '\\': case '/': case 'b': case 'f': case 'n': case 'r': case 't': continue;
     case 'u':
-      if (i + 5 <= s.n && qh_hex4(s.p + i + 1, &r)) { i += 4; continue; }
+      if (end - i > 4 && qh_hex4(i + 1, &r)) { i += 4; continue; }
     }
-    return qh_bad(s, i, "an unknown escape");
+    return qh_bad(i, end, "an unknown escape");
   }
-  return qh_bad(s, s.n, "");
+  return qh_bad(end, end, "");
 }
 
-static qh_u32 qh_scan_digits(qh_str s, qh_u32 i) {
-  if (i >= s.n || !qh_digit(s.p[i])) return qh_bad(s, i, "a digit is missing");
-  while (i < s.n && qh_digit(s.p[i])) i++;
+static const char *qh_scan_digits(const char *i, const char *end) {
+  if (i >= end || !qh_digit(*i)) return qh_bad(i, end, "a digit is missing");
+  while (i < end && qh_digit(*i)) i++;
   return i;
 }
 
-static qh_u32 qh_scan_number(qh_str s, qh_u32 i) {
-  if (s.p[i] == '-') i++;
-  if (i < s.n && s.p[i] == '0') i++;
-  else if ((i = qh_scan_digits(s, i)) == QH_BAD) return i;
-  if (i < s.n && s.p[i] == '.' && (i = qh_scan_digits(s, i + 1)) == QH_BAD) return i;
-  if (i < s.n && (s.p[i] | 0x20) == 'e') {
+static const char *qh_scan_number(const char *i, const char *end) {
+  if (*i == '-') i++;
+  if (i < end && *i == '0') i++;
+  else if (!(i = qh_scan_digits(i, end))) return 0;
+  if (i < end && *i == '.' && !(i = qh_scan_digits(i + 1, end))) return 0;
+  if (i < end && (*i | 0x20) == 'e') {
     i++;
-    if (i < s.n && (s.p[i] == '+' || s.p[i] == '-')) i++;
-    i = qh_scan_digits(s, i);
+    if (i < end && (*i == '+' || *i == '-')) i++;
+    return qh_scan_digits(i, end);
   }
   return i;
 }
 
-static qh_u32 qh_scan_word(qh_str s, qh_u32 i, const char *w) {
-  qh_str want = qh_text(w);
-  if (s.n - i >= want.n && qh_same((qh_str){s.p + i, want.n}, want)) return i + want.n;
-  return qh_bad(s, i, "an unknown word");
+static const char *qh_scan_word(const char *i, const char *end, const char *w) {
+  const char *at = i;
+  for (; *w; w++, at++)
+    if (at >= end || *at != *w) return qh_bad(i, end, "an unknown word");
+  return at;
 }
 
-static qh_u32 qh_scan_simple(qh_str s, qh_u32 i) {
-  switch (s.p[i]) {
-  case '"': return qh_scan_string(s, i);
-  case 't': return qh_scan_word(s, i, "true");
-  case 'f': return qh_scan_word(s, i, "false");
-  case 'n': return qh_scan_word(s, i, "null");
+static const char *qh_scan_simple(const char *i, const char *end) {
+  switch (*i) {
+  case '"': return qh_scan_string(i, end);
+  case 't': return qh_scan_word(i, end, "true");
+  case 'f': return qh_scan_word(i, end, "false");
+  case 'n': return qh_scan_word(i, end, "null");
   }
-  if (s.p[i] == '-' || qh_digit(s.p[i])) return qh_scan_number(s, i);
-  return qh_bad(s, i, "no value");
+  if (*i == '-' || qh_digit(*i)) return qh_scan_number(i, end);
+  return qh_bad(i, end, "no value");
 }
 
-static qh_u32 qh_scan_name(qh_str s, qh_u32 i) {
-  i = qh_skip_space(s, i);
-  if (i >= s.n || s.p[i] != '"') return qh_bad(s, i, "no name of a member");
-  if ((i = qh_scan_string(s, i)) == QH_BAD) return i;
-  i = qh_skip_space(s, i);
-  if (i >= s.n || s.p[i] != ':') return qh_bad(s, i, "no colon after a name");
+static const char *qh_scan_name(const char *i, const char *end) {
+  i = qh_skip_space(i, end);
+  if (i >= end || *i != '"') return qh_bad(i, end, "no name of a member");
+  if (!(i = qh_scan_string(i, end))) return 0;
+  i = qh_skip_space(i, end);
+  if (i >= end || *i != ':') return qh_bad(i, end, "no colon after a name");
   return i + 1;
 }
 
 /* qh_scan_value is a loop, not a recursion: the stack of a module is short. */
-static qh_u32 qh_scan_value(qh_str s, qh_u32 i) {
+static const char *qh_scan_value(const char *i, const char *end) {
   static char open[QH_MAX_DEPTH]; /* the closing bracket of all that is open */
   qh_u32 depth = 0;
   for (;;) {
-    i = qh_skip_space(s, i);
-    if (i >= s.n) return qh_bad(s, i, "");
-    if (s.p[i] == '{' || s.p[i] == '[') {
-      char closing = s.p[i] + 2; /* as ASCII has it, for both kinds */
-      if (depth == QH_MAX_DEPTH) return qh_bad(s, i, "nested too deep");
-      i = qh_skip_space(s, i + 1);
-      if (i >= s.n || s.p[i] != closing) {
+    i = qh_skip_space(i, end);
+    if (i >= end) return qh_bad(i, end, "");
+    if (*i == '{' || *i == '[') {
+      char closing = *i + 2; /* as ASCII has it, for both kinds */
+      if (depth == QH_MAX_DEPTH) return qh_bad(i, end, "nested too deep");
+      i = qh_skip_space(i + 1, end);
+      if (i >= end || *i != closing) {
         open[depth++] = closing;
-        if (closing == '}' && (i = qh_scan_name(s, i)) == QH_BAD) return i;
+        if (closing == '}' && !(i = qh_scan_name(i, end))) return 0;
         continue;
       }
       i++;
-    } else if ((i = qh_scan_simple(s, i)) == QH_BAD) {
-      return i;
+    } else if (!(i = qh_scan_simple(i, end))) {
+      return 0;
     }
     for (;; depth--) { /* behind a value */
       if (!depth) return i;
-      i = qh_skip_space(s, i);
-      if (i >= s.n || s.p[i] != open[depth - 1]) break;
+      i = qh_skip_space(i, end);
+      if (i >= end || *i != open[depth - 1]) break;
       i++;
     }
-    if (i >= s.n || s.p[i] != ',') return qh_bad(s, i, "no comma and no closing bracket");
+    if (i >= end || *i != ',') return qh_bad(i, end, "no comma and no closing bracket");
     i++;
-    if (open[depth - 1] == '}' && (i = qh_scan_name(s, i)) == QH_BAD) return i;
+    if (open[depth - 1] == '}' && !(i = qh_scan_name(i, end))) return 0;
   }
 }
 
 /* ---- JSON: reading what was checked */
 
+static const char *qh_skip_string(const char *i, const char *end) {
+  for (i++; i < end && *i != '"'; i++)
+    if (*i == '\\') i++;
+  return i < end ? i + 1 : end;
+}
+
 /* qh_skip returns the place behind the value at i. */
-static qh_u32 qh_skip(qh_str s, qh_u32 i) {
-  int depth = 0;
-  for (; i < s.n; i++) {
-    switch (s.p[i]) {
-    case '"':
-      for (i++; i < s.n && s.p[i] != '"'; i++)
-        if (s.p[i] == '\\') i++;
-      break;
-    case '{': case '[': depth++; continue;
-    case '}': case ']': depth--; break;
-    default:
-      if (depth) continue;
-      while (i < s.n && s.p[i] != ',' && s.p[i] != '}' && s.p[i] != ']' && !qh_space(s.p[i])) i++;
-      return i;
-    }
-    if (depth == 0) return i < s.n ? i + 1 : s.n;
+static const char *qh_skip(const char *i, const char *end) {
+  qh_u32 depth = 0;
+  if (i < end && *i != '"' && *i != '{' && *i != '[') {
+    while (i < end && *i != ',' && *i != '}' && *i != ']' && !qh_space(*i)) i++;
+    return i;
   }
-  return s.n;
+  while (i < end) {
+    char c = *i;
+    if (c == '"') {
+      i = qh_skip_string(i, end);
+      if (!depth) return i;
+      continue;
+    }
+    i++;
+    c |= 0x20; /* { is [ with this bit, } is ] */
+    if (c == '{') depth++;
+    else if (c == '}' && --depth == 0) return i;
+  }
+  return end;
 }
 
 /* qh_kind is 'n'ull, 'b'oolean, '0' for a number, '"', '[', '{', or 0 for nothing. */
@@ -286,28 +294,27 @@ static qh_str qh_kind_name(qh_str v) {
 
 /* qh_iter goes through an array or an object:
  *   for (qh_iter it = qh_each(list); qh_next(&it);) use(it.key, it.value); */
-typedef struct { qh_str of; qh_u32 at; qh_u32 index; qh_str key, value; } qh_iter;
+typedef struct { const char *at, *end; int object; qh_u32 index; qh_str key, value; } qh_iter;
 
 static qh_iter qh_each(qh_str v) {
   char k = qh_kind(v);
   if (k != '[' && k != '{') v.n = 0;
-  return (qh_iter){v, 1, QH_BAD, {0, 0}, {0, 0}};
+  return (qh_iter){v.p + 1, v.p + v.n, k == '{', QH_BAD, {0, 0}, {0, 0}};
 }
 
 /* qh_next steps on; key is a JSON string as it was written, of an object. */
 static int qh_next(qh_iter *it) {
-  qh_str s = it->of;
-  qh_u32 i = qh_skip_space(s, it->at), end;
-  if (i >= s.n || s.p[i] == ']' || s.p[i] == '}') return 0;
-  if (s.p[0] == '{') {
-    end = qh_skip(s, i);
-    it->key = (qh_str){s.p + i, end - i};
-    i = qh_skip_space(s, qh_skip_space(s, end) + 1);
+  const char *i = qh_skip_space(it->at, it->end), *end = it->end, *behind;
+  if (i >= end || *i == ']' || *i == '}') return 0;
+  if (it->object) {
+    behind = qh_skip_string(i, end);
+    it->key = (qh_str){i, (qh_u32)(behind - i)};
+    i = qh_skip_space(qh_skip_space(behind, end) + 1, end);
   }
-  end = qh_skip(s, i);
-  it->value = (qh_str){s.p + i, end - i};
+  behind = qh_skip(i, end);
+  it->value = (qh_str){i, (qh_u32)(behind - i)};
   it->index++;
-  it->at = qh_skip_space(s, end) + 1;
+  it->at = qh_skip_space(behind, end) + 1;
   return 1;
 }
 
@@ -367,15 +374,24 @@ static qh_str qh_string(qh_str v) {
   return (qh_str){out, n};
 }
 
+/* qh_names says whether a JSON string, as it was written, is this text. */
+static int qh_names(qh_str quoted, qh_str text) {
+  for (qh_u32 i = 1; i + 1 < quoted.n; i++)
+    if (quoted.p[i] == '\\') {
+      qh_u32 top = qh_top; /* what is unescaped here is not kept */
+      int same = qh_same(qh_string(quoted), text);
+      qh_top = top;
+      return same;
+    }
+  return quoted.n >= 2 && qh_same((qh_str){quoted.p + 1, quoted.n - 2}, text);
+}
+
 /* qh_member finds a member of an object; of several with one name the last. */
 static qh_str qh_member(qh_str v, qh_str name) {
   qh_str found = {0, 0};
   if (qh_kind(v) != '{') return found;
-  for (qh_iter it = qh_each(v); qh_next(&it);) {
-    qh_u32 top = qh_top; /* a key that had to be unescaped is not kept */
-    if (qh_same(qh_string(it.key), name)) found = it.value;
-    qh_top = top;
-  }
+  for (qh_iter it = qh_each(v); qh_next(&it);)
+    if (qh_names(it.key, name)) found = it.value;
   return found;
 }
 
@@ -385,14 +401,14 @@ static qh_str qh_index(qh_str v, qh_u32 index) {
   if (qh_kind(v) == '[')
     for (qh_iter it = qh_each(v); qh_next(&it);)
       if (it.index == index) return it.value;
-  return (qh_str){0, 0};
+  return QH_NONE;
 }
 
 /* qh_at follows a JSON Pointer (RFC 6901). */
 static qh_str qh_at(qh_str v, qh_str pointer) {
   qh_u32 i = 0;
   while (i < pointer.n && v.p) {
-    if (pointer.p[i] != '/') return (qh_str){0, 0};
+    if (pointer.p[i] != '/') return QH_NONE;
     char *token = qh_take(pointer.n);
     qh_u32 n = 0, index = 0, digits = 1;
     for (i++; i < pointer.n && pointer.p[i] != '/'; i++) {
@@ -404,7 +420,7 @@ static qh_str qh_at(qh_str v, qh_str pointer) {
       token[n++] = c;
     }
     if (qh_kind(v) == '[') {
-      if (!digits || n == 0 || n > 9 || (token[0] == '0' && n > 1)) return (qh_str){0, 0};
+      if (!digits || n == 0 || n > 9 || (token[0] == '0' && n > 1)) return QH_NONE;
       v = qh_index(v, index);
     } else {
       v = qh_member(v, (qh_str){token, n});
@@ -467,14 +483,13 @@ static qh_str qh_meta(void) { return qh_meta_doc; }
 
 /* qh_json is the body as JSON; there is none when it is something else. */
 static qh_str qh_json(void) {
-  if (!qh_parsed) {
-    qh_u32 start = qh_skip_space(qh_body_in, 0);
-    qh_u32 end = qh_scan_value(qh_body_in, start);
-    if (end != QH_BAD && qh_skip_space(qh_body_in, end) < qh_body_in.n)
-      end = qh_bad(qh_body_in, qh_skip_space(qh_body_in, end), "more text after the value");
-    qh_parsed = end == QH_BAD ? -1 : 1;
-    if (end != QH_BAD) qh_json_value = (qh_str){qh_body_in.p + start, end - start};
-  }
+  if (qh_parsed) return qh_json_value;
+  const char *end = qh_body_in.p + qh_body_in.n;
+  const char *start = qh_skip_space(qh_body_in.p, end), *behind = qh_scan_value(start, end);
+  if (behind && qh_skip_space(behind, end) < end)
+    behind = qh_bad(qh_skip_space(behind, end), end, "more text after the value");
+  qh_parsed = behind ? 1 : -1;
+  if (behind) qh_json_value = (qh_str){start, (qh_u32)(behind - start)};
   return qh_json_value;
 }
 
@@ -522,7 +537,7 @@ static void qh_body(qh_str body) {
 static int qh_not_json(int validating) {
   qh_json();
   if (qh_parsed == 1) return 0;
-  qh_str text = qh_cat(4, QH_S("the body is not JSON: "), qh_text(qh_bad_reason), QH_S(" at byte "), qh_number(qh_bad_at));
+  qh_str text = qh_cat(4, QH_S("the body is not JSON: "), qh_text(qh_bad_reason), QH_S(" at byte "), qh_number((qh_u32)(qh_bad_place - qh_body_in.p)));
   if (validating) qh_problem_at(QH_S(""), "not_json", text);
   else qh_fail("not_json", text);
   return 1;
@@ -539,13 +554,13 @@ void qh_host_log(int level, const char *p, qh_u32 n);
 
 static void qh_config_wrong(const char *key, const char *want, qh_str have) {
   char k = qh_kind(have);
-  qh_fail("config", qh_cat(6, QH_S("config."), qh_text(key), QH_S(": want "), qh_text(want), QH_S(", have "),
+  qh_fail("config", qh_cat(6, *key ? QH_S("config.") : QH_S("config"), qh_text(key), QH_S(": want "), qh_text(want), QH_S(", have "),
                            k == '0' || k == 'b' ? have : qh_kind_name(have)));
 }
 
 static qh_str qh_config(const char *key) {
   qh_str v = qh_get(qh_cfg, key);
-  return qh_kind(v) == 'n' ? (qh_str){0, 0} : v;
+  return qh_kind(v) == 'n' ? QH_NONE : v;
 }
 
 static qh_str qh_config_text(const char *key, const char *otherwise) {
@@ -574,7 +589,9 @@ static qh_u32 qh_config_count(const char *key, qh_u32 otherwise) {
  * mistake does not pass for the default: qh_config_keys("at, error"). */
 static void qh_config_keys(const char *known) {
   qh_str list = qh_text(known);
-  for (qh_iter it = qh_each(qh_cfg); qh_next(&it);) {
+  char kind = qh_kind(qh_cfg);
+  if (kind && kind != 'n' && kind != '{') qh_config_wrong("", "an object", qh_cfg);
+  for (qh_iter it = qh_each(kind == '{' ? qh_cfg : QH_NONE); qh_next(&it);) {
     qh_str key = qh_string(it.key);
     int found = 0;
     for (qh_u32 from = 0, i = 0; i <= list.n; i++) {
@@ -589,11 +606,11 @@ static void qh_config_keys(const char *known) {
 /* qh_secret is a secret that the flow gives this hook; without it the hook
  * fails, and says how to give it. */
 static qh_str qh_secret(qh_str name) {
-  qh_str v = qh_member(qh_secrets, name);
+  qh_str v = qh_member(qh_get(qh_meta_doc, "secrets"), name);
   if (qh_kind(v) == '"') return qh_string(v);
   qh_fail("no_secret", qh_cat(3, QH_S("the flow does not give this hook the secret "), name,
                               QH_S(": name it in the hook's list secrets")));
-  return (qh_str){0, 0};
+  return QH_NONE;
 }
 
 /* ---- the exports */
@@ -617,8 +634,7 @@ static void qh_begin(const char *p, qh_u32 meta_len, qh_u32 body_len) {
   qh_meta_doc = (qh_str){p, meta_len};
   qh_body_in = (qh_str){p + meta_len, body_len};
   qh_cfg = qh_get(qh_meta_doc, "config");
-  qh_secrets = qh_get(qh_meta_doc, "secrets");
-  qh_out_doc = qh_json_value = (qh_str){0, 0};
+  qh_out_doc = qh_json_value = QH_NONE;
   qh_failed = qh_retry_on = qh_parsed = 0;
   qh_problems = qh_more = 0;
 }

@@ -38,18 +38,27 @@ fn check(r: &Call) -> Result<(), Error> {
     }
     let mut seen = BTreeMap::new();
     for (i, item) in items.items().enumerate() {
-        let at = format!("{items_at}/{i}");
+        let path = |field: Option<&str>| match field {
+            None => format!("{items_at}/{i}"),
+            Some(name) => format!("{items_at}/{i}/{}", pointer_token(name)),
+        };
         if item.kind() != Kind::Object {
-            v.add(&at, "wrong_kind", &format!("want an object, have {}", item.kind().name()));
+            v.add(&path(None), "wrong_kind", &format!("want an object, have {}", item.kind().name()));
             continue;
         }
-        check_fields(&mut v, &at, fields, item);
+        for (name, kind) in fields.members() {
+            let (field, kind) = (item.get(&name), kind.text());
+            if !field.exists() {
+                v.add(&path(Some(&name)), "missing", "the field is not there");
+            } else if !is(field, &kind) {
+                v.add(&path(Some(&name)), "wrong_kind", &format!("want {kind}, have {}", field.kind().name()));
+            }
+        }
         let key = if unique.is_empty() { MISSING } else { item.get(&unique) };
         if key.exists() {
             let first = *seen.entry(key.raw).or_insert(i);
             if first != i {
-                let path = format!("{at}/{}", pointer_token(&unique));
-                v.add(&path, "duplicate", &format!("the same as in element {first}"));
+                v.add(&path(Some(&unique)), "duplicate", &format!("the same as in element {first}"));
             }
         }
     }
@@ -57,18 +66,6 @@ fn check(r: &Call) -> Result<(), Error> {
         v.add(&count_at, "wrong_count", &format!("want {n}, as many as there are elements"));
     }
     v.end()
-}
-
-fn check_fields(v: &mut Verdict, at: &str, fields: Value, item: Value) {
-    for (name, kind) in fields.members() {
-        let (field, kind) = (item.get(&name), kind.text());
-        let path = || format!("{at}/{}", pointer_token(&name));
-        if !field.exists() {
-            v.add(&path(), "missing", "the field is not there");
-        } else if !is(field, &kind) {
-            v.add(&path(), "wrong_kind", &format!("want {kind}, have {}", field.kind().name()));
-        }
-    }
 }
 
 /// Says whether a field is of a kind, as fields in the configuration has it.

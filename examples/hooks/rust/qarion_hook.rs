@@ -465,6 +465,9 @@ impl<'a> Call<'a> {
     /// Refuses keys of the configuration that are not known, so that a spelling
     /// mistake does not pass for the default.
     pub fn config_keys(&self, known: &[&str]) -> Result<(), Error> {
+        if set(self.config) && self.config.kind() != Kind::Object {
+            return Err(wrong("", "an object", self.config));
+        }
         for (key, _) in self.config.members() {
             if !known.contains(&&*key) {
                 return Err(failure("config", &format!("config: unknown key {key}; known are {}", known.join(", "))));
@@ -503,7 +506,8 @@ fn wrong(key: &str, want: &str, have: Value) -> Error {
         Kind::Number | Kind::Bool => have.text(),
         kind => kind.name().into(),
     };
-    failure("config", &format!("config.{key}: want {want}, have {text}"))
+    let dot = if key.is_empty() { "" } else { "." };
+    failure("config", &format!("config{dot}{key}: want {want}, have {text}"))
 }
 
 // ---- log

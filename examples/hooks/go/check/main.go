@@ -22,7 +22,11 @@ type config struct {
 	Fields   hookguest.Value // kinds by name, such as {"sku": "string"}
 	Unique   string          // a field that no two elements share
 	Count    string          // JSON Pointer to the number of elements
+
+	fields []field // what Fields says
 }
+
+type field struct{ name, kind string }
 
 func check(r *hookguest.Response) error {
 	var c config
@@ -34,6 +38,7 @@ func check(r *hookguest.Response) error {
 			return hookguest.Fail("config", "config.fields."+name+
 				": want any, string, number, integer, boolean, array or object, have "+kind.String())
 		}
+		c.fields = append(c.fields, field{name, kind.String()})
 	}
 	if err := r.JSONError(); err != nil {
 		return err
@@ -60,17 +65,16 @@ func check(r *hookguest.Response) error {
 
 // checkItem looks at one element; seen has where each unique value stood first.
 func (c *config) checkItem(v *hookguest.Verdict, seen map[string]int, i int, item hookguest.Value) {
-	at := c.Items + "/" + strconv.Itoa(i)
 	if item.Kind() != hookguest.Object {
-		v.Add(at, "wrong_kind", "want an object, have "+item.Kind().String())
+		v.Add(c.path(i), "wrong_kind", "want an object, have "+item.Kind().String())
 		return
 	}
-	for name, kind := range c.Fields.Members() {
-		switch field := item.Get(name); {
-		case !field.Exists():
-			v.Add(at+"/"+hookguest.PointerToken(name), "missing", "the field is not there")
-		case !is(field, kind):
-			v.Add(at+"/"+hookguest.PointerToken(name), "wrong_kind", "want "+kind.String()+", have "+field.Kind().String())
+	for _, f := range c.fields {
+		switch val := item.Get(f.name); {
+		case !val.Exists():
+			v.Add(c.path(i, f.name), "missing", "the field is not there")
+		case !is(val, f.kind):
+			v.Add(c.path(i, f.name), "wrong_kind", "want "+f.kind+", have "+val.Kind().String())
 		}
 	}
 	if c.Unique == "" {
@@ -78,10 +82,19 @@ func (c *config) checkItem(v *hookguest.Verdict, seen map[string]int, i int, ite
 	}
 	key := item.Get(c.Unique)
 	if first, twice := seen[string(key.Raw())]; twice {
-		v.Add(at+"/"+hookguest.PointerToken(c.Unique), "duplicate", "the same as in element "+strconv.Itoa(first))
+		v.Add(c.path(i, c.Unique), "duplicate", "the same as in element "+strconv.Itoa(first))
 	} else if key.Exists() {
 		seen[string(key.Raw())] = i
 	}
+}
+
+// path is the JSON Pointer to an element, or to a field of it.
+func (c *config) path(i int, field ...string) string {
+	at := c.Items + "/" + strconv.Itoa(i)
+	for _, name := range field {
+		at += "/" + hookguest.PointerToken(name)
+	}
+	return at
 }
 
 func known(kind hookguest.Value) bool {
@@ -92,21 +105,21 @@ func known(kind hookguest.Value) bool {
 	return false
 }
 
-// is says whether a field is of a kind, as fields in the configuration has it.
-func is(field, kind hookguest.Value) bool {
-	switch kind.String() {
+// is says whether a value is of a kind, as fields in the configuration has it.
+func is(val hookguest.Value, kind string) bool {
+	switch kind {
 	case "string":
-		return field.Kind() == hookguest.Text
+		return val.Kind() == hookguest.Text
 	case "number":
-		return field.Kind() == hookguest.Number
+		return val.Kind() == hookguest.Number
 	case "integer":
-		return field.Kind() == hookguest.Number && !bytes.ContainsAny(field.Raw(), ".eE")
+		return val.Kind() == hookguest.Number && !bytes.ContainsAny(val.Raw(), ".eE")
 	case "boolean":
-		return field.Kind() == hookguest.Bool
+		return val.Kind() == hookguest.Bool
 	case "array":
-		return field.Kind() == hookguest.Array
+		return val.Kind() == hookguest.Array
 	case "object":
-		return field.Kind() == hookguest.Object
+		return val.Kind() == hookguest.Object
 	}
 	return true // any
 }
