@@ -96,7 +96,7 @@ func decodeStruct(v Value, to reflect.Value, at string) error {
 
 func fieldOf(to reflect.Value, key string) (reflect.Value, bool) {
 	for i := range to.NumField() {
-		if keyOf(to.Type().Field(i)) == key {
+		if k := keyOf(to.Type().Field(i)); k == key && k != "" {
 			return to.Field(i), true
 		}
 	}

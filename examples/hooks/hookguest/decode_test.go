@@ -43,6 +43,7 @@ func TestDecode_FillsWhatThereIs(t *testing.T) {
 func TestDecode_NamesWhatIsWrong(t *testing.T) {
 	for doc, want := range map[string]string{
 		`{"min_item":1}`:               "config: unknown key min_item; known are min_items, user_id, ratio, strict, names, by_name, inner, anything, other_name",
+		`{"":1}`:                       "config: unknown key ; known are min_items",
 		`{"skipped":1}`:                "config: unknown key skipped",
 		`{"unnoticed":1}`:              "config: unknown key unnoticed",
 		`{"min_items":"3"}`:            "config.min_items: want a whole number, have a string",
