@@ -76,6 +76,24 @@ func TestArtefacts_AreWhatTheManifestSays(t *testing.T) {
 	}
 }
 
+// TestArtefacts_OfTheDemoAreTheSame: what the example flows use is what was built.
+func TestArtefacts_OfTheDemoAreTheSame(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(Root(), "..", "..", "flows", "hooks", "*.wasm"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("the hooks of the example flows: %v, %v", files, err)
+	}
+	for _, file := range files {
+		have, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := os.ReadFile(filepath.Join(Root(), "built", "c", filepath.Base(file)))
+		if err != nil || !bytes.Equal(have, want) {
+			t.Errorf("%s is not the one in built/c: run examples/hooks/build.sh (%v)", filepath.Base(file), err)
+		}
+	}
+}
+
 // TestArtefacts_AreBuiltFromTheirSources: built anew they are the same, byte
 // for byte where the tools are of the same version, by the conformance table
 // where they are not.
