@@ -33,16 +33,18 @@ type Refresher interface {
 type binder interface{ binds() bool }
 
 // challenged is an Authenticator that answers what a server asks of it. Challenge
-// is called with a refusal and reports whether another request, authenticated
-// anew, may be accepted.
+// is called with a refusal (401, 417) and reports whether another request,
+// authenticated anew, may be accepted. Accepted is called with every other
+// answer of the origin that the credential is for.
 type challenged interface {
 	Challenge(resp *http.Response) bool
+	Accepted(resp *http.Response)
 }
 
 // maxChallenges bounds the requests that are sent again in one attempt because a
-// server asks for a proof of another kind: once, and once more where what was
-// known of it is stale.
-const maxChallenges = 2
+// server asks for a proof of another kind: once, once more where what was known
+// of it is stale, and once where it is not to be asked whether it wants the body.
+const maxChallenges = 3
 
 // AuthError says in one line, without secrets, which credential cannot be used
 // and what to do.
@@ -141,18 +143,39 @@ func (a *attempt) authenticate(ctx context.Context) error {
 }
 
 // learn notes what an authenticator has put into the Authorization header: a
-// token that was fetched is a secret too.
+// token that was fetched is a secret too, and so is what was computed of a
+// secret, which servers repeat without the rest of the header.
 func (a *attempt) learn(req *http.Request) {
-	v := req.Header.Get("Authorization")
-	if _, token, ok := strings.Cut(v, " "); ok && !slices.Contains(a.vars.secrets, token) {
-		a.vars.secrets = append(a.vars.secrets, token)
+	_, token, ok := strings.Cut(req.Header.Get("Authorization"), " ")
+	if !ok {
+		return
+	}
+	a.secret(token)
+	for _, p := range parseParams(token) {
+		if p.name == "response" || p.name == "signature" {
+			a.secret(p.value)
+		}
+	}
+}
+
+// secret notes a text that must not be shown.
+func (a *attempt) secret(text string) {
+	if !slices.Contains(a.vars.secrets, text) {
+		a.vars.secrets = append(a.vars.secrets, text)
 	}
 }
 
 // challenges reports whether an answer is a challenge that can be met.
 func (a *attempt) challenges(resp *http.Response) bool {
 	c, can := a.auth.(challenged)
-	return can && resp.StatusCode == http.StatusUnauthorized && !a.moved && !a.left && sameOrigin(a.target.url, resp.Request.URL) && c.Challenge(resp)
+	if !can || a.left || !sameOrigin(a.target.url, resp.Request.URL) {
+		return false
+	}
+	if resp.StatusCode != http.StatusUnauthorized && resp.StatusCode != http.StatusExpectationFailed {
+		c.Accepted(resp)
+		return false
+	}
+	return !a.moved && c.Challenge(resp)
 }
 
 // stale reports whether an answer says that the proof of identity is stale,
@@ -190,9 +213,13 @@ func (a *attempt) proven(ctx context.Context, resp *http.Response) (*http.Respon
 }
 
 // refusedHint says what a person can do about a credential that was refused.
-func (a *attempt) refusedHint(status int) string {
+func (a *attempt) refusedHint(status int, h http.Header) string {
 	if a.auth == nil || status != http.StatusUnauthorized && status != http.StatusForbidden {
 		return ""
+	}
+	if d, ok := a.auth.(*digestAuth); ok && !d.answered {
+		asked := strings.Join(schemes(h), " or ")
+		return fmt.Sprintf("credential %s was not sent: the server asks for %s, not for a digest that can be made", a.out.Details.Credential, cmp.Or(asked, "nothing"))
 	}
 	return fmt.Sprintf("credential %s was sent and refused; store a new one: qarion credentials store --credential-id %s", a.out.Details.Credential, a.props().credentialID)
 }

@@ -1,21 +1,18 @@
 package apicall
 
 import (
-	"bytes"
 	"context"
+	"crypto/md5"
 	"crypto/rand"
+	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/hex"
+	"fmt"
 	"hash"
 	"io"
 	"net/http"
 	"strings"
 	"sync"
-
-	"crypto/md5"
-	"crypto/sha256"
-	"crypto/sha512"
-
-	"github.com/icholy/digest"
 
 	"github.com/qarion/qarion/engine"
 )
@@ -28,11 +25,18 @@ type digestAuth struct {
 	known                  *challenges
 	body                   *content // of the request; nil: none
 	fresh                  bool     // the challenge came in this attempt
+	answered               bool     // a challenge was answered in this attempt
+	expects, expectsNot    bool     // the server is asked before a large body; it does not know how to answer
 }
 
 func newDigest(t *TaskType, c engine.Credential) (Authenticator, error) {
 	return &digestAuth{id: c.ID, username: field(c, "username"), password: field(c, "password"), known: &t.challenges}, nil
 }
+
+// largeBody is from how many bytes on a server is asked whether it wants a body
+// before it is sent: one that refuses a request without reading its body, as
+// digest makes it do, may close the connection in the middle of it.
+const largeBody = 256 << 10
 
 // binds implements binder: method and path are part of the hash.
 func (d *digestAuth) binds() bool { return true }
@@ -41,51 +45,104 @@ func (d *digestAuth) binds() bool { return true }
 // is sent.
 func (d *digestAuth) Authenticate(ctx context.Context, req *http.Request) error {
 	req.Header.Del("Authorization")
+	d.expect(req)
 	asked, count, ok := d.known.next(d.key(req))
 	if !ok {
 		return nil
 	}
-	proof, err := d.answer(ctx, asked, count, req)
+	proof, err := d.proof(ctx, asked, count, req)
 	if err != nil {
-		return &AuthError{Credential: d.id, Message: "the server's challenge cannot be answered: " + strings.TrimPrefix(err.Error(), "digest: ")}
+		return &AuthError{Credential: d.id, Message: "the server's challenge cannot be answered: read the body: " + innermost(err)}
 	}
+	d.answered = true
 	req.Header.Set("Authorization", proof)
 	return nil
+}
+
+// expect asks whether a large body is wanted, unless the flow has its own say.
+func (d *digestAuth) expect(req *http.Request) {
+	switch large := req.ContentLength >= largeBody && !d.expectsNot; {
+	case d.expects && !large:
+		d.expects = false
+		req.Header.Del("Expect")
+	case large && req.Header["Expect"] == nil:
+		d.expects = true
+		req.Header.Set("Expect", "100-continue")
+	}
 }
 
 // key names what a challenge is for: the credential at one origin.
 func (d *digestAuth) key(req *http.Request) string { return d.id + " " + engine.OriginOf(req.URL) }
 
-// answer computes the header. The library does not know the algorithms that end
-// in -sess: they are those without, with another first hash (RFC 7616, 3.4.2).
-func (d *digestAuth) answer(ctx context.Context, asked *digest.Challenge, count int, req *http.Request) (string, error) {
-	chal, algorithm := *asked, asked.Algorithm
-	o := digest.Options{
-		Method: req.Method, URI: req.URL.RequestURI(), Count: count, Username: d.username, Password: d.password, Cnonce: newCnonce(),
-		GetBody: func() (io.ReadCloser, error) {
-			if req.ContentLength <= 0 || d.body == nil {
-				return io.NopCloser(bytes.NewReader(nil)), nil
-			}
-			return d.body.reader(ctx), nil
-		},
+// proof computes the header (RFC 7616, 3.4). What is no text of ours goes back
+// byte by byte as it came.
+func (d *digestAuth) proof(ctx context.Context, asked *challenge, count int, req *http.Request) (string, error) {
+	h, sess := asked.hash()
+	sum := func(parts ...string) string {
+		h.Reset()
+		_, _ = io.WriteString(h, strings.Join(parts, ":"))
+		return hex.EncodeToString(h.Sum(nil))
 	}
-	if plain, ok := cutSess(algorithm); ok {
-		chal.Algorithm = plain
-		o.A1 = sessionHash(plain, d.username, d.password, asked, o.Cnonce)
+	uri, nc, cnonce, qop := req.URL.RequestURI(), fmt.Sprintf("%08x", count), newCnonce(), asked.offered()
+	secret := sum(d.username, asked.realm, d.password)
+	if sess {
+		secret = sum(secret, asked.nonce, cnonce)
 	}
-	cred, err := digest.Digest(&chal, o)
-	if err != nil {
-		return "", err
+	what := []string{req.Method, uri}
+	if qop == "auth-int" {
+		body, err := d.bodyHash(ctx, h, req)
+		if err != nil {
+			return "", err
+		}
+		what = append(what, body)
 	}
-	cred.Algorithm = algorithm
-	return cred.String(), nil
+	name := d.username
+	if asked.userhash {
+		name = sum(d.username, asked.realm)
+	}
+	out := `Digest username="` + quoted(name) + `", realm="` + quoted(asked.realm) + `", nonce="` + quoted(asked.nonce) + `", uri="` + quoted(uri) + `"`
+	if asked.algorithm != "" {
+		out += ", algorithm=" + asked.algorithm
+	}
+	if asked.opaque != nil {
+		out += `, opaque="` + quoted(*asked.opaque) + `"`
+	}
+	response := sum(secret, asked.nonce, sum(what...))
+	if qop != "" {
+		response = sum(secret, asked.nonce, nc, cnonce, qop, sum(what...))
+		out += ", qop=" + qop + ", nc=" + nc
+	}
+	if qop != "" || sess {
+		out += `, cnonce="` + cnonce + `"`
+	}
+	if asked.userhash {
+		out += ", userhash=true"
+	}
+	return out + `, response="` + response + `"`, nil
+}
+
+func (d *digestAuth) bodyHash(ctx context.Context, h hash.Hash, req *http.Request) (string, error) {
+	h.Reset()
+	if req.ContentLength > 0 && d.body != nil {
+		r := d.body.reader(ctx)
+		defer r.Close()
+		if _, err := io.Copy(h, r); err != nil {
+			return "", err
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // Challenge implements challenged. A challenge that comes right after one was
 // met means that the password is wrong, unless it says that it was too late.
 func (d *digestAuth) Challenge(resp *http.Response) bool {
+	if resp.StatusCode == http.StatusExpectationFailed {
+		first := d.expects && !d.expectsNot
+		d.expectsNot = true
+		return first
+	}
 	asked := findChallenge(resp.Header)
-	if asked == nil || d.fresh && !asked.Stale {
+	if asked == nil || d.fresh && !asked.stale {
 		return false
 	}
 	d.fresh = true
@@ -93,95 +150,29 @@ func (d *digestAuth) Challenge(resp *http.Response) bool {
 	return true
 }
 
-// findChallenge returns the best challenge of an answer that can be met, nil
-// when there is none. SHA-256 goes before MD5; several may stand in one header.
-func findChallenge(h http.Header) (best *digest.Challenge) {
-	for _, header := range h["Www-Authenticate"] {
-		for _, part := range splitChallenges(header) {
-			c, err := digest.ParseChallenge(part)
-			if err != nil {
-				continue
-			}
-			for i := range c.QOP {
-				c.QOP[i] = strings.ToLower(strings.TrimSpace(c.QOP[i]))
-			}
-			plain := *c
-			plain.Algorithm, _ = cutSess(c.Algorithm)
-			if digest.CanDigest(&plain) && (best == nil || strength(c.Algorithm) > strength(best.Algorithm)) {
-				best = c
-			}
+// Accepted implements challenged: the server may say which nonce it wants next
+// (RFC 7616, 3.5).
+func (d *digestAuth) Accepted(resp *http.Response) {
+	for _, p := range parseParams(strings.Join(resp.Header["Authentication-Info"], ", ")) {
+		if p.name == "nextnonce" && p.value != "" {
+			d.known.follow(d.key(resp.Request), p.value)
 		}
 	}
-	return best
 }
 
-func strength(algorithm string) int {
-	plain, _ := cutSess(algorithm)
-	switch strings.ToUpper(plain) {
-	case "", "MD5":
-		return 0
-	}
-	return 1
-}
-
-// splitChallenges takes the digest challenges out of a header in which others
-// may stand too: Basic realm="x", Digest realm="x", nonce="n".
-func splitChallenges(header string) (parts []string) {
-	quoted, start := false, -1
-	for i := 0; i < len(header); i++ {
-		switch c := header[i]; {
-		case c == '"':
-			quoted = !quoted
-		case c == '\\' && quoted:
-			i++
-		case quoted || i > 0 && header[i-1] != ' ' && header[i-1] != ',':
-		case digest.IsDigest(header[i:]):
-			if start >= 0 {
-				parts = append(parts, strings.TrimRight(header[start:i], ", "))
-			}
-			start = i
-		case start >= 0 && startsScheme(header[i:]):
-			parts, start = append(parts, strings.TrimRight(header[start:i], ", ")), -1
-		}
-	}
-	if start >= 0 {
-		parts = append(parts, header[start:])
-	}
-	return parts
-}
-
-// startsScheme reports whether another scheme begins: a word and a space, where
-// a parameter would have an equals sign.
-func startsScheme(s string) bool {
-	end := strings.IndexAny(s, " =,\"")
-	return end > 0 && s[end] == ' ' && !strings.HasPrefix(strings.TrimLeft(s[end:], " "), "=") && isToken(s[:end])
-}
-
-func cutSess(algorithm string) (plain string, sess bool) {
-	if n := len(algorithm) - len("-sess"); n > 0 && strings.EqualFold(algorithm[n:], "-sess") {
-		return algorithm[:n], true
-	}
-	return algorithm, false
-}
-
-func sessionHash(algorithm, username, password string, c *digest.Challenge, cnonce string) string {
-	var h hash.Hash
+// digestHash is the hash function of an algorithm; nil: it is not known.
+func digestHash(algorithm string) hash.Hash {
 	switch strings.ToUpper(algorithm) {
+	case "", "MD5":
+		return md5.New()
 	case "SHA-256":
-		h = sha256.New()
+		return sha256.New()
 	case "SHA-512":
-		h = sha512.New()
+		return sha512.New()
 	case "SHA-512-256":
-		h = sha512.New512_256()
-	default:
-		h = md5.New()
+		return sha512.New512_256()
 	}
-	sum := func(parts ...string) string {
-		h.Reset()
-		io.WriteString(h, strings.Join(parts, ":"))
-		return hex.EncodeToString(h.Sum(nil))
-	}
-	return sum(sum(username, c.Realm, password), c.Nonce, cnonce)
+	return nil
 }
 
 func newCnonce() string {
@@ -201,11 +192,11 @@ type challenges struct {
 }
 
 type knownChallenge struct {
-	asked *digest.Challenge
+	asked *challenge
 	count int
 }
 
-func (c *challenges) next(key string) (asked *digest.Challenge, count int, ok bool) {
+func (c *challenges) next(key string) (asked *challenge, count int, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	k := c.byKey[key]
@@ -216,11 +207,22 @@ func (c *challenges) next(key string) (asked *digest.Challenge, count int, ok bo
 	return k.asked, k.count, true
 }
 
-func (c *challenges) put(key string, asked *digest.Challenge) {
+func (c *challenges) put(key string, asked *challenge) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.byKey == nil || len(c.byKey) >= maxKnownChallenges {
 		c.byKey = map[string]*knownChallenge{}
 	}
 	c.byKey[key] = &knownChallenge{asked: asked}
+}
+
+// follow goes on with another nonce of a challenge that is known.
+func (c *challenges) follow(key, nonce string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if k := c.byKey[key]; k != nil && k.asked.nonce != nonce {
+		next := *k.asked
+		next.nonce = nonce
+		c.byKey[key] = &knownChallenge{asked: &next}
+	}
 }

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -162,5 +165,64 @@ func TestCredential_IsDroppedAtAnotherOrigin(t *testing.T) {
 		"headers", value.MapOf("Cookie", "a=b", "X-Mine", "1", "Authorization", "Bearer x")))(t.Context())
 	if out.Err != nil || leaked.Load() != 0 || len(out.Details.Redirects) != 1 {
 		t.Errorf("%v, leaked %d, redirects %v", out.Err, leaked.Load(), out.Details.Redirects)
+	}
+}
+
+// TestAuth_AKeyInTheQueryFollowsWithinItsOrigin: each redirect within the origin
+// gets it once, no other origin does, nor what comes back from one.
+func TestAuth_AKeyInTheQueryFollowsWithinItsOrigin(t *testing.T) {
+	const secret = "verysecret/1+2"
+	sent := "key=" + url.QueryEscape(secret)
+	for name, c := range map[string]struct {
+		status   int
+		location string // SELF and OTHER are the origins
+		want     []string
+	}{
+		"a path":                    {302, "/next", []string{"self /x?a=1&" + sent, "self /next?" + sent}},
+		"a query of its own":        {301, "/next?b=2", []string{"self /x?a=1&" + sent, "self /next?b=2&" + sent}},
+		"a whole address":           {307, "SELF/next?b=2", []string{"self /x?a=1&" + sent, "self /next?b=2&" + sent}},
+		"one that brings it along":  {308, "/next?" + sent + "&b=2", []string{"self /x?a=1&" + sent, "self /next?" + sent + "&b=2"}},
+		"one with another key":      {302, "/next?key=none", []string{"self /x?a=1&" + sent, "self /next?key=none&" + sent}},
+		"an empty query":            {302, "/next?", []string{"self /x?a=1&" + sent, "self /next?" + sent}},
+		"another origin":            {302, "OTHER/next", []string{"self /x?a=1&" + sent, "other /next"}},
+		"another origin, and back":  {302, "OTHER/back", []string{"self /x?a=1&" + sent, "other /back", "self /home"}},
+		"two redirects in a row":    {303, "/on", []string{"self /x?a=1&" + sent, "self /on?" + sent, "self /next?" + sent}},
+		"a POST that became a GET":  {303, "/next", []string{"self /x?a=1&" + sent, "self /next?" + sent}},
+		"a POST that is sent again": {307, "/next", []string{"self /x?a=1&" + sent, "self /next?" + sent}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			var self, other *httptest.Server
+			serve := func(who string) http.HandlerFunc {
+				return func(w http.ResponseWriter, r *http.Request) {
+					got = append(got, who+" "+r.RequestURI)
+					switch r.URL.Path {
+					case "/x":
+						w.Header().Set("Location", strings.NewReplacer("SELF", self.URL, "OTHER", other.URL).Replace(c.location))
+						w.WriteHeader(c.status)
+					case "/on":
+						http.Redirect(w, r, "/next", http.StatusFound)
+					case "/back":
+						http.Redirect(w, r, self.URL+"/home", http.StatusFound)
+					default:
+						w.WriteHeader(http.StatusTeapot)
+						fmt.Fprint(w, "you sent "+r.RequestURI)
+					}
+				}
+			}
+			self, other = handler(t, serve("self")), handler(t, serve("other"))
+			cfg := apicall.Config{Credentials: credential("c", "api_key", "api_key", secret, "query_param", "key"), Egress: loopback}
+			props := value.MapOf("url", self.URL+"/x?a=1", "auth_type", "api_key", "credential_id", "c")
+			if strings.HasPrefix(name, "a POST") {
+				props.Set("operation", "post")
+			}
+			out := once(t, cfg, props)
+			if !slices.Equal(got, c.want) {
+				t.Errorf("got  %q\nwant %q", got, c.want)
+			}
+			if shown, err := json.Marshal(out.Details); err != nil || strings.Contains(string(shown)+out.Err.Error(), "verysecret") {
+				t.Errorf("the key is shown: %s %v", shown, err)
+			}
+		})
 	}
 }

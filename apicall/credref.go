@@ -101,6 +101,7 @@ type vars struct {
 	*engine.TaskInput
 	prog    *program
 	secrets []string // seen in this attempt
+	derived []string // those of them that templates made of others
 	sensitive
 	readNames []string // of what was read of sensitive tasks
 	broken    error    // why a reference to a credential could not be resolved
@@ -137,9 +138,22 @@ func (v *vars) Lookup(ctx context.Context, name string) (jinja.Var, bool, error)
 	return got, ok, err
 }
 
-// noteSecret keeps a rendered text that a secret had a part in for the
-// redactor, where it does not hold the secret as it is: a filter may have
-// changed it.
+var _ jinja.Witness = (*vars)(nil)
+
+// Derived implements jinja.Witness: a signature that is only a part of what a
+// template writes is hidden where a server repeats it alone.
+func (v *vars) Derived(o value.Origin, text string) {
+	switch {
+	case len(text) < minSecret || len(text) > maxLeaf:
+	case len(v.derived) >= maxLeaves || len(v.used) >= maxLeaves:
+		v.opaque = true
+	default:
+		noteSecret(v, o, text)
+	}
+}
+
+// noteSecret keeps a text that a secret had a part in for the redactor, where it
+// does not hold the secret as it is: a filter may have changed it.
 func noteSecret(in jinja.Vars, o value.Origin, text string) {
 	v, ok := in.(*vars)
 	if !ok || !o.Secret() || text == "" {
@@ -152,7 +166,7 @@ func noteSecret(in jinja.Vars, o value.Origin, text string) {
 		return
 	}
 	if !slices.ContainsFunc(v.secrets, func(s string) bool { return s != "" && strings.Contains(text, s) }) {
-		v.secrets = append(v.secrets, text)
+		v.secrets, v.derived = append(v.secrets, text), append(v.derived, text)
 	}
 }
 

@@ -33,6 +33,9 @@ func (a *attempt) curl(req *http.Request, auth shownAuth) string {
 	if auth.user != "" {
 		c.arg("-u", auth.user)
 	}
+	if auth.extra != "" {
+		c.arg("-H", auth.extra)
+	}
 	for _, name := range previewHeaders(req.Header) {
 		v := strings.Join(req.Header[name], ", ")
 		switch {
@@ -43,7 +46,7 @@ func (a *attempt) curl(req *http.Request, auth shownAuth) string {
 		case !standPattern.MatchString(v) && r.header(name, v) != v: // written into the flow file
 			v = stand(name, "")
 		}
-		c.arg("-H", name+": "+v)
+		c.arg("-H", name+": "+r.values(v))
 	}
 	if req.Host != "" && req.Host != req.URL.Host {
 		c.arg("-H", "Host: "+req.Host)

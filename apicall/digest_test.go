@@ -18,6 +18,7 @@ import (
 
 	"github.com/qarion/qarion/apicall"
 	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/engine/runtime"
 	"github.com/qarion/qarion/internal/value"
 )
 
@@ -29,6 +30,10 @@ type digestServer struct {
 	password string
 
 	mu       sync.Mutex
+	realm    string
+	next     bool // a nonce is good for one request, and the answer to it names the next
+	many     bool // every nonce stays good, and no count is taken twice
+	used     map[string]bool
 	nonces   int
 	counts   map[string]int // of each nonce
 	life     int            // requests for which a nonce is good; 0: any number
@@ -37,7 +42,7 @@ type digestServer struct {
 }
 
 func newDigestServer(t *testing.T, headers ...string) *digestServer {
-	s := &digestServer{headers: headers, password: secret, counts: map[string]int{}}
+	s := &digestServer{headers: headers, password: secret, realm: "shop", counts: map[string]int{}, used: map[string]bool{}}
 	s.Server = httptest.NewServer(s)
 	t.Cleanup(s.Close)
 	return s
@@ -55,9 +60,14 @@ func (s *digestServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ok, stale := s.check(r, header, body)
 	s.requests = append(s.requests, fmt.Sprintf("%s %s %s %v", r.Method, r.RequestURI, body, ok))
 	if ok {
+		if s.next {
+			s.nonces++
+			w.Header().Set("Authentication-Info", `qop=auth, rspauth="x", nextnonce="`+s.nonce()+`"`)
+		}
 		if r.URL.Path == "/moved" {
 			http.Redirect(w, r, "/x?a=1", http.StatusTemporaryRedirect)
 		}
+		fmt.Fprintf(w, "you sent %s, that is %s", header, s.params["response"])
 		return
 	}
 	s.nonces++
@@ -69,16 +79,16 @@ func (s *digestServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Add("WWW-Authenticate", h)
 	}
 	w.WriteHeader(http.StatusUnauthorized)
-	fmt.Fprintf(w, "you sent %s", header)
+	fmt.Fprintf(w, "you sent %s, that is %s", header, s.params["response"])
 }
 
 func (s *digestServer) check(r *http.Request, header string, body []byte) (ok, stale bool) {
 	p := map[string]string{}
 	rest, isDigest := strings.CutPrefix(header, "Digest ")
 	for _, m := range digestParam.FindAllStringSubmatch(rest, -1) {
-		p[m[1]] = m[2] + m[3]
+		p[m[1]] = regexp.MustCompile(`\\(.)`).ReplaceAllString(m[2], "$1") + m[3]
 	}
-	if !isDigest || p["uri"] != r.RequestURI || p["realm"] != "shop" {
+	if !isDigest || p["uri"] != r.RequestURI || p["realm"] != s.realm {
 		return false, false
 	}
 	s.params = p
@@ -100,10 +110,10 @@ func (s *digestServer) check(r *http.Request, header string, body []byte) (ok, s
 		return hex.EncodeToString(h.Sum(nil))
 	}
 	const user = "ann"
-	if name := p["username"]; name != user && !(p["userhash"] == "true" && name == sum(user, "shop")) {
+	if name := p["username"]; name != user && !(p["userhash"] == "true" && name == sum(user, s.realm)) {
 		return false, false
 	}
-	a1 := sum(user, "shop", s.password)
+	a1 := sum(user, s.realm, s.password)
 	if sess {
 		a1 = sum(a1, p["nonce"], p["cnonce"])
 	}
@@ -115,7 +125,9 @@ func (s *digestServer) check(r *http.Request, header string, body []byte) (ok, s
 	if p["qop"] != "" {
 		want = sum(a1, p["nonce"], p["nc"], p["cnonce"], p["qop"], a2)
 		s.counts[p["nonce"]]++
-		if p["nc"] != fmt.Sprintf("%08x", s.counts[p["nonce"]]) {
+		if again := p["nonce"] + " " + p["nc"]; s.many && !s.used[again] {
+			s.used[again] = true
+		} else if p["nc"] != fmt.Sprintf("%08x", s.counts[p["nonce"]]) {
 			return false, false
 		}
 	}
@@ -125,7 +137,8 @@ func (s *digestServer) check(r *http.Request, header string, body []byte) (ok, s
 	if s.life > 0 && s.counts[p["nonce"]] > s.life {
 		return false, true
 	}
-	return p["nonce"] == s.nonce(), p["nonce"] != s.nonce()
+	good := p["nonce"] == s.nonce() || s.many
+	return good, !good
 }
 
 func (s *digestServer) program(t *testing.T, pairs ...any) func() engine.TaskOutput {
@@ -175,6 +188,117 @@ func TestDigest_AnswersWhatServersAsk(t *testing.T) {
 	}
 }
 
+// TestDigest_ReadsWhatDevicesSend goes through challenges that others could not
+// read, as their users have reported them.
+func TestDigest_ReadsWhatDevicesSend(t *testing.T) {
+	for name, c := range map[string]struct{ realm, header string }{
+		"no space after commas":      {"shop", `Digest realm="shop",qop="auth",nonce="NONCE",opaque="fcc93b814b02"`},
+		"spaces around equals signs": {"shop", `Digest nonce = "NONCE", realm = "shop"`},
+		"no commas":                  {"shop", `Digest realm="shop" nonce="NONCE"`},
+		"commas too many":            {"shop", `Digest realm="shop",, nonce="NONCE", qop="auth",`},
+		"tabs":                       {"shop", "Digest\trealm=\"shop\",\tnonce=\"NONCE\""},
+		"names in capitals":          {"shop", `DIGEST Realm="shop", Nonce="NONCE", QOP="auth", Algorithm="MD5"`},
+		"an algorithm in quotes":     {"shop", `Digest realm="shop", nonce="NONCE", algorithm="SHA-256", qop=auth`},
+		"a list without spaces":      {"shop", `Digest realm="shop", nonce="NONCE", qop="auth-int,auth"`},
+		"stale in quotes":            {"shop", `Digest qop="auth", realm="shop", nonce="NONCE", stale="FALSE"`},
+		"an empty opaque":            {"shop", `Digest realm="shop", nonce="NONCE", opaque="", qop="auth"`},
+		"an empty realm":             {"", `Digest realm="", nonce="NONCE", qop="auth"`},
+		"quotes in the realm":        {`the "shop" \ 1`, `Digest realm="the \"shop\" \\ 1", nonce="NONCE", qop="auth"`},
+		"a comma in the realm":       {"a, b=c", `Digest realm="a, b=c", nonce="NONCE", qop="auth"`},
+		"Latin-1":                    {"Gr\xf6\xdfe", "Digest realm=\"Gr\xf6\xdfe\", nonce=\"NONCE\", qop=\"auth\""},
+		"a token before":             {"shop", `Negotiate abc==, Digest realm="shop", nonce="NONCE", qop="auth"`},
+		"the scheme's name in words": {"shop", `Bearer realm="Digest realm required", Digest realm="shop", nonce="NONCE"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newDigestServer(t, c.header)
+			s.realm = c.realm
+			run := s.program(t)
+			for range 2 {
+				if out := run(); out.Err != nil {
+					t.Fatalf("%v, requests %q, sent %q", out.Err, s.requests, s.params)
+				}
+			}
+			if len(s.requests) != 3 {
+				t.Errorf("requests: %q", s.requests)
+			}
+		})
+	}
+}
+
+// TestDigest_ServersThatDoNotReadTheBody: a server may refuse a large upload and
+// close the connection before it has read it; it is asked first.
+func TestDigest_ServersThatDoNotReadTheBody(t *testing.T) {
+	s := newDigestServer(t, `Digest realm="shop", nonce="NONCE", qop="auth"`)
+	read := int64(0)
+	s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") == "" {
+			w.Header().Set("Connection", "close")
+			r.Body = http.NoBody
+		} else {
+			n, _ := io.Copy(io.Discard, r.Body)
+			read += n
+		}
+		s.ServeHTTP(w, r)
+	})
+	body := strings.Repeat("0123456789abcdef", 1<<20)
+	out := s.program(t, "operation", "put", "body_format", "raw", "body", body, "retry_count", int64(0))()
+	if out.Err != nil || read != int64(len(body)) || len(s.requests) != 2 {
+		t.Errorf("%+v, read %d bytes of the body, %d requests", out.Err, read, len(s.requests))
+	}
+}
+
+// TestDigest_ServersThatDoNotKnowExpect answer 417 and get the body unasked.
+func TestDigest_ServersThatDoNotKnowExpect(t *testing.T) {
+	s := newDigestServer(t, `Digest realm="shop", nonce="NONCE", qop="auth"`)
+	asked := 0
+	s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Expect") != "" {
+			asked++
+			w.WriteHeader(http.StatusExpectationFailed)
+			return
+		}
+		s.ServeHTTP(w, r)
+	})
+	out := s.program(t, "operation", "put", "body_format", "raw", "body", strings.Repeat("x", 1<<20))()
+	if out.Err != nil || asked != 1 || len(s.requests) != 2 {
+		t.Errorf("%+v, asked %d times, %d requests", out.Err, asked, len(s.requests))
+	}
+}
+
+// TestDigest_GoesOnWithTheNonceThatIsNamed: where each nonce is good for one
+// request, only the first request is refused.
+func TestDigest_GoesOnWithTheNonceThatIsNamed(t *testing.T) {
+	s := newDigestServer(t, `Digest realm="shop", nonce="NONCE", qop="auth"`)
+	s.next, s.life = true, 1
+	run := s.program(t)
+	for n := range 4 {
+		if out := run(); out.Err != nil {
+			t.Fatalf("call %d: %v", n+1, out.Err)
+		}
+	}
+	if len(s.requests) != 5 {
+		t.Errorf("requests: %q", s.requests)
+	}
+}
+
+// TestDigest_ManyTasksAtOnce share what a server has asked: none fails, none is
+// retried, no count is used twice, and few are refused.
+func TestDigest_ManyTasksAtOnce(t *testing.T) {
+	const slots, each = 8, 60
+	s := newDigestServer(t, `Digest realm="shop", nonce="NONCE", qop="auth", algorithm=SHA-256`)
+	s.many = true
+	var tasks []engine.Task
+	for i := range each {
+		tasks = append(tasks, engine.Task{ID: engine.TaskID(fmt.Sprintf("t%d", i)), Properties: value.MapOf(
+			"url", fmt.Sprintf("%s/%d", s.URL, i), "auth_type", "digest", "credential_id", "c", "operation", "post", "body", value.MapOf("n", int64(i)))})
+	}
+	cfg := apicall.Config{Credentials: credential("c", "basic_auth", "username", "ann", "password", secret)}
+	doc := runFlow(t, slots, cfg, func(*runtime.Engine) {}, tasks...)
+	if refused := len(s.requests) - each; doc.Status != engine.Success || refused < 1 || refused > slots {
+		t.Errorf("the run: %s %+v, %d requests were refused", doc.Status, doc.Error, refused)
+	}
+}
+
 func TestDigest_AStaleNonceIsRenewed(t *testing.T) {
 	s := newDigestServer(t, `Digest realm="shop", nonce="NONCE", qop="auth"`)
 	s.life = 1
@@ -210,13 +334,18 @@ func TestDigest_AnswersOnlyItsOwnOrigin(t *testing.T) {
 	if out := s.program(t, "url", s.URL+"/moved")(); out.Err != nil {
 		t.Fatal(out.Err)
 	}
+	out := s.program(t, "url", s.URL+"/moved", "response_validation", value.MapOf("expected_status_code", int64(500)))()
+	if shown, err := json.Marshal(out.Details); err != nil || out.Err == nil || strings.Contains(string(shown), s.params["response"]) {
+		t.Errorf("what proved it after the redirect is shown: %s %v", shown, err)
+	}
+	s.requests = s.requests[:3]
 	if got := strings.Join(s.requests, ", "); got != "GET /moved  false, GET /moved  true, GET /x?a=1  true" {
 		t.Errorf("within the origin: %s", got)
 	}
 	front := handler(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, s.URL+"/x?a=1", http.StatusFound) })
 	s.requests = nil
 	cfg := apicall.Config{Credentials: credential("c", "basic_auth", "username", "ann", "password", secret), Egress: loopback}
-	out := once(t, cfg, value.MapOf("url", front.URL, "auth_type", "digest", "credential_id", "c"))
+	out = once(t, cfg, value.MapOf("url", front.URL, "auth_type", "digest", "credential_id", "c"))
 	if out.Err == nil || out.Details.StatusCode != 401 || len(s.requests) != 1 {
 		t.Errorf("at another origin: %+v, requests %q", out.Err, s.requests)
 	}
@@ -228,8 +357,9 @@ func TestDigest_NothingIsAsked(t *testing.T) {
 	} {
 		s := newDigestServer(t, headers...)
 		out := s.program(t)()
-		if out.Err == nil || out.Details.StatusCode != 401 || len(s.requests) != 1 || strings.Contains(s.requests[0], "true") {
-			t.Errorf("%s: %+v, requests %q", name, out.Err, s.requests)
+		if out.Err == nil || out.Details.StatusCode != 401 || len(s.requests) != 1 || strings.Contains(s.requests[0], "true") ||
+			!strings.HasPrefix(out.Details.Hint, "credential c (basic_auth) was not sent: the server asks for ") {
+			t.Errorf("%s: %+v, %q, requests %q", name, out.Err, out.Details.Hint, s.requests)
 		}
 	}
 }

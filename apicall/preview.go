@@ -106,7 +106,9 @@ func (p *program) Preview(ctx context.Context, in *engine.TaskInput) (*Preview, 
 	if err := a.build(ctx); err != nil {
 		return nil, errors.New(a.redactor().values(a.explain(ctx, err).Error()))
 	}
-	a.vars.secrets = nil // they are stand-ins; what was given for a sensitive task is not
+	// The secrets are stand-ins, and name themselves. What was made of them is of
+	// no use, and what was given for a sensitive task is a secret.
+	a.vars.secrets = slices.DeleteFunc(a.vars.derived, standPattern.MatchString)
 	req := a.req.Clone(ctx)
 	for name, v := range req.Header { // as net/http writes it
 		if canonical := http.CanonicalHeaderKey(name); canonical != name {
@@ -164,6 +166,7 @@ type shownAuth struct {
 	header string // the scheme of a header that curl makes: "Basic"
 	flags  string // for curl
 	user   string // for curl's -u
+	extra  string // a header that only curl must be told
 }
 
 // previewAuth adds what stands for the credential to the request.
@@ -191,6 +194,9 @@ func (p *program) previewAuth(ctx context.Context, req *http.Request) (shownAuth
 		service, region := s.scope(req.URL.Hostname())
 		shown.header, shown.user = "AWS4-HMAC-SHA256", c.Text("access_key_id")+":"+c.Text("secret_access_key")
 		shown.flags = "--aws-sigv4 'aws:amz:" + region + ":" + service + "'"
+		if saysBodyHash(service) && !decodesPath(service) {
+			shown.extra = "X-Amz-Content-Sha256: " + unsignedBody // curl makes the hash for S3 alone
+		}
 		if token := c.Text("session_token"); token != "" {
 			req.Header.Set("X-Amz-Security-Token", token)
 		}

@@ -133,6 +133,7 @@ func (a *attempt) redirected(req *http.Request, u *url.URL, keeps bool) (*http.R
 		if err := a.auth.Authenticate(req.Context(), next); err != nil {
 			return nil, &classifiedError{classAuth, err}
 		}
+		a.learn(next)
 	}
 	return next, nil
 }

@@ -141,10 +141,14 @@ func (h *namedTemplate) render(ctx context.Context, v jinja.Vars) (text string, 
 			return "", false, fmt.Errorf("headers.%s: %w", h.name, err)
 		}
 		o |= p.Origin
-		b.WriteString(shownPiece(p))
+		shown := shownPiece(p)
+		noteSecret(v, p.Origin, shown)
+		b.WriteString(shown)
 	}
 	text = b.String()
-	noteSecret(v, o, text)
+	if o.Sensitive() {
+		noteSecret(v, value.Sensitive, text)
+	}
 	return text, len(pieces) != 1 || pieces[0].Literal || pieces[0].Value != nil, nil
 }
 

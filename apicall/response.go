@@ -176,7 +176,7 @@ func (a *attempt) accepted(status int) bool {
 // refused is an answer that says no.
 func (a *attempt) refused(ctx context.Context, resp *http.Response, body []byte) engine.TaskOutput {
 	a.excerpt(resp, body)
-	a.out.Details.Hint = cmp.Or(a.props().proxyHint(resp.StatusCode), a.refusedHint(resp.StatusCode))
+	a.out.Details.Hint = cmp.Or(a.props().proxyHint(resp.StatusCode), a.refusedHint(resp.StatusCode, resp.Header))
 	text := statusText(resp.StatusCode) + a.perhapsProxy(ctx, resp)
 	if r := a.props().rules; r.names() {
 		text += ", expected " + joinInts(r.statuses) + a.otherBreaches(resp, body)

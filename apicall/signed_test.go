@@ -10,14 +10,17 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -55,14 +58,14 @@ func signedByRule(r *http.Request, body, region, service string) string {
 		}
 		headers.WriteString(name + ":" + strings.Join(strings.Fields(v), " ") + "\n")
 	}
-	path := r.URL.EscapedPath()
-	if service != "s3" { // every segment is encoded once more
-		segments := strings.Split(path, "/")
-		for i, s := range segments {
-			segments[i] = strings.ReplaceAll(url.QueryEscape(s), "+", "%20")
+	segments := strings.Split(r.URL.EscapedPath(), "/")
+	for i, s := range segments { // every segment is encoded once more; that of an object's name is taken apart before
+		if service == "s3" {
+			s, _ = url.PathUnescape(s)
 		}
-		path = strings.Join(segments, "/")
+		segments[i] = strings.ReplaceAll(url.QueryEscape(s), "+", "%20")
 	}
+	path := strings.Join(segments, "/")
 	query := strings.Split(r.URL.RawQuery, "&")
 	slices.Sort(query)
 	sum := sha256.Sum256([]byte(body))
@@ -93,6 +96,10 @@ func TestSigV4_WhatArrivesIsSigned(t *testing.T) {
 		"post":         {[]any{"operation", "post", "body", value.MapOf("n", int64(7)), "headers", value.MapOf("X-A", "1  2")}, "execute-api", "eu-west-1"},
 		"keyed":        {[]any{"operation", "post", "idempotency_key", true}, "execute-api", "eu-west-1"},
 		"s3":           {[]any{"operation", "put", "body_format", "raw", "body", "text", "service", "s3"}, "s3", "eu-west-1"},
+		"aoss":         {[]any{"operation", "put", "body", value.MapOf("n", int64(7)), "service", "aoss"}, "aoss", "eu-west-1"},
+		"hive keys":    {[]any{"path", "/dt=2026-01-01/a:b+c(1)@x,y;z'*!$&~"}, "execute-api", "eu-west-1"},
+		"s3 hive keys": {[]any{"path", "/dt=2026-01-01/a:b+c(1)@x,y;z'*!$&~", "service", "s3"}, "s3", "eu-west-1"},
+		"s3 acl":       {[]any{"path", "/x?acl", "service", "s3"}, "s3", "eu-west-1"},
 		"redirected":   {[]any{"params", value.MapOf("to", "/other%20path")}, "execute-api", "eu-west-1"},
 		"region given": {[]any{"region", "us-east-2", "service", "aoss"}, "aoss", "us-east-2"},
 	} {
@@ -105,13 +112,21 @@ func TestSigV4_WhatArrivesIsSigned(t *testing.T) {
 				if got := r.Header.Get("Authorization"); !strings.HasSuffix(got, "Signature="+want) || !strings.Contains(got, "/"+c.region+"/"+c.service+"/") || r.Header.Get("X-Amz-Security-Token") != "session-token-1" {
 					wrong = r.Method + " " + r.RequestURI + ": " + got + ", want " + want
 				}
+				if says := strings.Contains(r.Header.Get("Authorization"), ";x-amz-content-sha256;"); says != (c.service == "s3" || c.service == "aoss") {
+					wrong = "the hash of the body is signed: " + strconv.FormatBool(says)
+				}
 				if to := r.URL.Query().Get("to"); to != "" {
 					w.Header().Set("Location", to)
 					w.WriteHeader(http.StatusFound)
 				}
 			})
 			cfg := apicall.Config{Credentials: credential("c", "aws", "access_key_id", "AKID", "secret_access_key", secret, "session_token", "session-token-1", "region", "eu-west-1", "service", "execute-api")}
-			out := once(t, cfg, plus(value.MapOf("url", s.URL+"/a b/{{ 'c/d ü' }}", "auth_type", "aws_sigv4", "credential_id", "c"), c.props...))
+			props := plus(value.MapOf("url", s.URL+"/a b/{{ 'c/d ü' }}", "auth_type", "aws_sigv4", "credential_id", "c"), c.props...)
+			if path, given := props.Get("path"); given {
+				props.Delete("path")
+				props.Set("url", s.URL+path.(string))
+			}
+			out := once(t, cfg, props)
 			if out.Err != nil || wrong != "" || calls == 0 {
 				t.Fatalf("%v, %d calls; %s", out.Err, calls, wrong)
 			}
@@ -266,6 +281,72 @@ func TestSigning_WithACredential(t *testing.T) {
 	}
 }
 
+// TestSigning_ThePartThatIsRepeatedIsHidden: wherever a signature stands in what a
+// template writes, a server that repeats it alone does not put it into the
+// record.
+func TestSigning_ThePartThatIsRepeatedIsHidden(t *testing.T) {
+	sig := hex.EncodeToString(hashed([]byte(secret), "amount=7"))
+	inBase64 := base64.StdEncoding.EncodeToString(hashed([]byte(secret), "amount=7"))
+	const sign = `"amount=7" | hmac_sha256("${credential:shop.key}")`
+	for name, props := range map[string][]any{
+		"a header":            {"headers", value.MapOf("X-Signature", "{{ "+sign+" }}")},
+		"beside text":         {"headers", value.MapOf("Authorization", "SharedKey acct:{{ "+sign+" }}")},
+		"beside a secret":     {"headers", value.MapOf("Authorization", "HMAC ${credential:shop.id}:{{ "+sign+" }}")},
+		"joined":              {"headers", value.MapOf("Authorization", `{{ "HMAC " ~ "${credential:shop.id}" ~ ":" ~ (`+sign+`) }}`)},
+		"formatted":           {"headers", value.MapOf("Authorization", `{{ "v1=%s" | format(`+sign+`) }}`)},
+		"in base64":           {"headers", value.MapOf("Authorization", `{{ "v1=" ~ ("amount=7" | hmac_sha256("${credential:shop.key}", encoding="base64")) }}`)},
+		"in capitals":         {"headers", value.MapOf("X-Signature", "{{ ("+sign+") | upper }}")},
+		"a field of the body": {"operation", "post", "body", value.MapOf("auth", "acct:{{ "+sign+" }}")},
+		"a JSON text":         {"operation", "post", "body", `{"auth": "acct:{{ ` + strings.ReplaceAll(sign, `"`, "'") + ` }}"}`},
+		"raw":                 {"operation", "post", "body_format", "raw", "body", "amount=7&sig={{ " + sign + " }}"},
+		"form":                {"operation", "post", "body_format", "form", "body", value.MapOf("sig", "v1={{ "+sign+" }}")},
+		"params":              {"params", value.MapOf("sig", "v1={{ "+sign+" }}")},
+		"the address":         {"url", "{{ " + sign + " }}"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			all := ""
+			s := handler(t, func(w http.ResponseWriter, r *http.Request) {
+				body, _ := io.ReadAll(r.Body)
+				all = fmt.Sprint(r.RequestURI, r.Header, string(body))
+				w.WriteHeader(http.StatusBadRequest)
+				fmt.Fprintf(w, "we want %s, %s or %s", sig, strings.ToUpper(sig), inBase64)
+			})
+			p := plus(value.MapOf("url", s.URL), props...)
+			if path, _ := p.Get("url"); path != s.URL {
+				p.Set("url", s.URL+"/"+path.(string))
+			}
+			out := once(t, apicall.Config{Credentials: credential("shop", "custom", "token", "unused-1234", "key", secret, "id", "public-name-1")}, p)
+			want := sig
+			switch name {
+			case "in base64":
+				want = inBase64
+			case "in capitals":
+				want = strings.ToUpper(sig)
+			}
+			if got := string(mustJSON(out.Details)) + out.Err.Error(); !strings.Contains(all, want) && !strings.Contains(all, url.QueryEscape(want)) || strings.Contains(got, want) || strings.Contains(got, secret) {
+				t.Errorf("sent %s\nshown %s", all, got)
+			}
+		})
+	}
+}
+
+// TestPreview_ASignatureIsLeftToTheShell: render has no secrets, and shows no
+// signature that was made without them as if it were one.
+func TestPreview_ASignatureIsLeftToTheShell(t *testing.T) {
+	creds := credential("shop", "custom", "token", secret, "id", "public-name-1")
+	shown := preview(t, creds, "url", "https://api.example.com/x", "operation", "post", "body_format", "raw", "body", "amount=7",
+		"headers", value.MapOf("X-Signature", `{{ "amount=7" | hmac_sha256("${credential:shop}") }}`, "X-Who", `${credential:shop.id}:{{ "amount=7" | hmac_sha256("${credential:shop}") }}`))
+	const want = "curl -sS -X POST 'https://api.example.com/x' \\\n  -H 'Content-Type: text/plain; charset=utf-8' \\\n  -H \"X-Signature: ${X_SIGNATURE}\" \\\n  -H \"X-Who: ${SHOP_ID}:${SECRET}\" \\\n  --data-raw 'amount=7'"
+	if shown.Curl != want {
+		t.Errorf("got  %s\nwant %s", shown.Curl, want)
+	}
+	for _, h := range shown.Headers {
+		if h.Name == "X-Signature" && h.Value != "***" || h.Name == "X-Who" && h.Value != "***:***" {
+			t.Errorf("%s is shown as %s", h.Name, h.Value)
+		}
+	}
+}
+
 // TestOAuth2_ByClientCertificate: with auth_style "tls" the task's certificate
 // says at the token endpoint who the client is (RFC 8705).
 func TestOAuth2_ByClientCertificate(t *testing.T) {
@@ -308,27 +389,34 @@ func TestPreview_CurlSignsItself(t *testing.T) {
 	}{
 		{basic, []any{"auth_type", "digest"}, "curl -sS 'https://dynamodb.eu-west-1.amazonaws.com/x' \\\n  --digest \\\n  -u \"ann:${SHOP_PASSWORD}\"", "Digest ***"},
 		{keys, []any{"auth_type", "aws_sigv4"}, "curl -sS 'https://dynamodb.eu-west-1.amazonaws.com/x' \\\n  --aws-sigv4 'aws:amz:eu-west-1:dynamodb' \\\n  -u \"AKID:${SHOP_SECRET_ACCESS_KEY}\" \\\n  -H \"X-Amz-Security-Token: ${SHOP_SESSION_TOKEN}\"", "AWS4-HMAC-SHA256 ***"},
+		{keys, []any{"auth_type", "aws_sigv4", "service", "aoss"}, "curl -sS 'https://dynamodb.eu-west-1.amazonaws.com/x' \\\n  --aws-sigv4 'aws:amz:eu-west-1:aoss' \\\n  -u \"AKID:${SHOP_SECRET_ACCESS_KEY}\" \\\n  -H 'X-Amz-Content-Sha256: UNSIGNED-PAYLOAD' \\\n  -H \"X-Amz-Security-Token: ${SHOP_SESSION_TOKEN}\"", "AWS4-HMAC-SHA256 ***"},
 	} {
-		for id, cred := range c.creds {
-			c.creds[id] = apicall.StandIn(cred)
-		}
-		kind, err := apicall.New(apicall.Config{Credentials: c.creds})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(kind.Close)
-		flow := &engine.Flow{ID: "f", Tasks: []engine.Task{{ID: "t", Type: apicall.Name,
-			Properties: plus(value.MapOf("url", "https://dynamodb.eu-west-1.amazonaws.com/x", "credential_id", "shop"), c.pairs...)}}}
-		prog, problems := kind.Prepare(flow, &flow.Tasks[0])
-		if engine.Refused(problems) != nil {
-			t.Fatal(problems)
-		}
-		shown, err := prog.(apicall.Previewer).Preview(t.Context(), engine.NewTaskInput(flow, &flow.Tasks[0], nil, nil))
-		if err != nil {
-			t.Fatal(err)
-		}
+		shown := preview(t, c.creds, append([]any{"url", "https://dynamodb.eu-west-1.amazonaws.com/x", "credential_id", "shop"}, c.pairs...)...)
 		if shown.Curl != c.curl || shown.Headers[0].Value != c.shownAs {
 			t.Errorf("got  %s\nwant %s\nheaders %v", shown.Curl, c.curl, shown.Headers)
 		}
 	}
+}
+
+// preview is what render shows of a task: its credentials are stand-ins.
+func preview(t *testing.T, creds stored, pairs ...any) *apicall.Preview {
+	t.Helper()
+	for id, cred := range creds {
+		creds[id] = apicall.StandIn(cred)
+	}
+	kind, err := apicall.New(apicall.Config{Credentials: creds})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(kind.Close)
+	flow := &engine.Flow{ID: "f", Tasks: []engine.Task{{ID: "t", Type: apicall.Name, Properties: value.MapOf(pairs...)}}}
+	prog, problems := kind.Prepare(flow, &flow.Tasks[0])
+	if engine.Refused(problems) != nil {
+		t.Fatal(problems)
+	}
+	shown, err := prog.(apicall.Previewer).Preview(t.Context(), engine.NewTaskInput(flow, &flow.Tasks[0], nil, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return shown
 }

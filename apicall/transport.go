@@ -87,6 +87,7 @@ func (t *TaskType) transport(opts tlsOptions, conf *tls.Config, trusted bool) *h
 		MaxIdleConnsPerHost:    t.cfg.Slots,
 		MaxConnsPerHost:        t.cfg.Slots,
 		IdleConnTimeout:        30 * time.Second,
+		ExpectContinueTimeout:  time.Second, // then the body is sent unasked
 		MaxResponseHeaderBytes: maxResponseHeader,
 		DisableCompression:     true, // decoded here, so that the cap counts decoded bytes
 		ForceAttemptHTTP2:      true,

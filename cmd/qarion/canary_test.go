@@ -2,10 +2,14 @@ package main_test
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io/fs"
 	"net/http"
@@ -14,6 +18,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -26,6 +31,8 @@ type canaries struct {
 	mu   sync.Mutex
 	all  map[string]string // by where it is
 	seen map[string]int    // how often the server got it
+
+	proofs int // what was made of secrets, seen by the server
 }
 
 func (c *canaries) make(where string) string {
@@ -36,6 +43,38 @@ func (c *canaries) make(where string) string {
 	defer c.mu.Unlock()
 	c.all[where] = secret
 	return secret
+}
+
+// makeKey makes a private key as PEM text.
+func (c *canaries) makeKey(t *testing.T, where string) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all[where] = strings.Split(text, "\n")[1]
+	return text
+}
+
+// proofs are what stands in a request that was computed of a secret: of digests
+// and signatures, and of assertions for tokens.
+var proofs = regexp.MustCompile(`(?:response="|Signature=|X-Sign:\[|assertion=)([\w.-]{32,})`)
+
+// proven notes the proofs in a request as secrets of their own.
+func (c *canaries) proven(got string) {
+	for _, m := range proofs.FindAllStringSubmatch(got, -1) {
+		where := fmt.Sprintf("proof %.12s", m[1])
+		c.all[where] = m[1]
+		c.seen[where]++
+		c.proofs++
+	}
 }
 
 // of is the secret of a place.
@@ -86,7 +125,13 @@ func (c *canaries) serve(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	}
+	c.proven(got)
 	c.mu.Unlock()
+	if r.URL.Query().Get("ask") == "digest" && r.Header.Get("Authorization") == "" {
+		w.Header().Set("WWW-Authenticate", `Digest realm="shop", nonce="n1", qop="auth"`)
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
 	outcome := strings.Split(r.URL.Path, "/")[1]
 	switch outcome {
 	case "token":
@@ -167,8 +212,23 @@ func TestCanaries_SecretsAreSeenByTheServerAlone(t *testing.T) {
 	store("inbody", "oauth", object("client_id", "id", "client_secret", c.make("inbody"), "token_url", srv.URL+"/badtoken", "auth_style", "body"))
 	store("ref", "custom", object("token", c.make("ref"), "pin", c.make("pin")))
 
+	store("aws", "aws", object("access_key_id", "AKID", "secret_access_key", c.make("aws key, never sent"), "session_token", c.make("aws session"), "region", "eu-west-1", "service", "s3"))
+	key := c.makeKey(t, "private key, never sent")
+	grant := func(id string, pairs ...string) {
+		store(id, "oauth", object(append([]string{"client_id", "id", "token_url", srv.URL + "/badtoken"}, pairs...)...))
+	}
+	grant("password", "grant_type", "password", "client_secret", c.make("password grant's client"), "username", "user-pw", "password", c.make("password grant"))
+	grant("service", "grant_type", "jwt-bearer", "private_key", key)
+	grant("keyjwt", "auth_style", "private_key_jwt", "private_key", key)
+	grant("secretjwt", "auth_style", "client_secret_jwt", "client_secret", c.make("client_secret_jwt, never sent"))
+
 	uses := map[string]string{
-		"basic": `auth_type = "basic", credential_id = "basic"`, "bearer": `auth_type = "bearer", credential_id = "bearer"`,
+		"digest":   `auth_type = "digest", credential_id = "basic", params = { ask = "digest" }`,
+		"aws":      `operation = "post", auth_type = "aws_sigv4", credential_id = "aws", body = { n = 7 }`,
+		"password": `auth_type = "oauth2", credential_id = "password"`, "service": `auth_type = "oauth2", credential_id = "service"`,
+		"keyjwt": `auth_type = "oauth2", credential_id = "keyjwt"`, "secretjwt": `auth_type = "oauth2", credential_id = "secretjwt"`,
+		"signed": `headers = { X-Sign = '{{ "text" | hmac_sha256("${credential:ref.pin}") }}', X-My = '${credential:ref}:{{ "more" | hmac_sha256("${credential:ref.pin}") }}' }`,
+		"basic":  `auth_type = "basic", credential_id = "basic"`, "bearer": `auth_type = "bearer", credential_id = "bearer"`,
 		"key": `auth_type = "api_key", credential_id = "key"`, "param": `auth_type = "api_key", credential_id = "param"`,
 		"oauth": `auth_type = "oauth2", credential_id = "oauth"`, "refused": `auth_type = "oauth2", credential_id = "refused"`,
 		"inbody": `auth_type = "oauth2", credential_id = "inbody"`,
@@ -244,6 +304,10 @@ func TestCanaries_SecretsAreSeenByTheServerAlone(t *testing.T) {
 		{"runs", "show", "last", "--task", "left1_unauthorized", "--body"}, {"runs", "show", "last", "--task", "left2_server", "--body"}, {"runs", "show", "last", "--task", "left_path"},
 		{"render", "canary", "--task", "left1_ok", "--run", "last"}, {"render", "canary", "--task", "left0_ok", "--curl", "--xcom", "login=" + object("token", c.of("left token"), "text", c.of("left text")) + ""},
 		{"render", "canary", "--task", "left1_ok", "--curl", "--xcom", `login={"token":"` + c.of("left token") + `"}`},
+		{"render", "canary", "--task", "aws_ok", "--curl"}, {"render", "canary", "--task", "digest_ok", "--curl"}, {"render", "canary", "--task", "signed_ok", "--curl"},
+		{"render", "canary", "--task", "service_ok"}, {"credentials", "show", "service"}, {"credentials", "show", "aws", "--output", "json"},
+		{"runs", "show", "last", "--task", "digest_unauthorized", "--body"}, {"runs", "show", "last", "--task", "aws_teapot", "--body"},
+		{"runs", "show", "last", "--task", "signed_check", "--body"}, {"runs", "show", "last", "--task", "service_ok"}, {"runs", "show", "last", "--task", "keyjwt_ok", "--output", "json"},
 		{"credentials", "rekey"}, {"credentials", "delete", "key"},
 	} {
 		qarion("", args...)
@@ -252,9 +316,12 @@ func TestCanaries_SecretsAreSeenByTheServerAlone(t *testing.T) {
 	shown.WriteString(server.Log())
 
 	for where := range c.all {
-		if c.seen[where] == 0 && !strings.HasPrefix(where, "refresh") {
+		if c.seen[where] == 0 && !strings.HasPrefix(where, "refresh") && !strings.HasSuffix(where, "never sent") {
 			t.Errorf("the server never got the secret %q: the test shows nothing", where)
 		}
+	}
+	if c.proofs < 50 {
+		t.Errorf("the server saw %d proofs: the test shows little", c.proofs)
 	}
 	if !strings.Contains(shown.String(), "you_sent") {
 		t.Error("no failure showed what the server said: the test shows nothing")

@@ -17,7 +17,7 @@ func (c *callExpr) eval(s *state) val {
 	switch f := fn.(type) {
 	case *function:
 		a := s.args(what, c.args)
-		return val{f.call(s, a), o | a.o}
+		return s.derived(val{f.call(s, a), o | a.o})
 	case *macro:
 		return f.call(s, s.args(what, c.args))
 	case *loop:
@@ -66,7 +66,7 @@ func (f *filterExpr) apply(s *state, in val) val {
 	if unmarks[f.name] {
 		o &^= value.Secret
 	}
-	return val{f.fn(s, in.v, a), o}
+	return s.derived(val{f.fn(s, in.v, a), o})
 }
 
 func (t *testExpr) eval(s *state) val {

@@ -24,6 +24,26 @@ type Vars interface {
 	Names() []string
 }
 
+// Witness is a Vars that is told of every text that a filter, a method or a
+// function makes of a secret, also when it is only a part of what is written in
+// the end.
+type Witness interface {
+	Derived(o value.Origin, text string)
+}
+
+// derived tells the context of a text that was made of a secret.
+func (s *state) derived(v val) val {
+	if !v.o.Secret() {
+		return v
+	}
+	if text, isText := v.v.(string); isText {
+		if w, ok := s.vars.(Witness); ok {
+			w.Derived(v.o, text)
+		}
+	}
+	return v
+}
+
 // MapVars is a small context held in a map.
 type MapVars map[string]Var
 
