@@ -84,7 +84,7 @@ func dirCache(b *testing.B, dir string) wazero.CompilationCache {
 
 func firstCall(b *testing.B, cache wazero.CompilationCache, module []byte) {
 	r := table[0]
-	in := start(b, wazero.NewRuntimeConfigCompiler().WithCompilationCache(cache), module)
+	in := startCold(b, wazero.NewRuntimeConfigCompiler().WithCompilationCache(cache), module)
 	if _, _, err := in.call(b.Context(), r.export(), r.meta(), []byte(r.body)); err != nil {
 		b.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"os"
 	"testing"
 
 	"github.com/tetratelabs/wazero"
@@ -28,7 +29,34 @@ type instance struct {
 	stderr   bytes.Buffer
 }
 
+// TestMain gives the tests one folder for compiled modules.
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "qarion-guests-")
+	if err != nil {
+		panic(err)
+	}
+	os.Setenv(cacheEnv, dir)
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+const cacheEnv = "QARION_GUESTS_CACHE"
+
 func start(t testing.TB, config wazero.RuntimeConfig, module []byte) *instance {
+	t.Helper()
+	if dir := os.Getenv(cacheEnv); dir != "" {
+		cache, err := wazero.NewCompilationCacheWithDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		config = config.WithCompilationCache(cache)
+	}
+	return startCold(t, config, module)
+}
+
+// startCold compiles the module anew, unless config has a cache.
+func startCold(t testing.TB, config wazero.RuntimeConfig, module []byte) *instance {
 	t.Helper()
 	ctx := t.Context()
 	rt := wazero.NewRuntimeWithConfig(ctx, config.WithMemoryLimitPages(512))
