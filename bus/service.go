@@ -37,6 +37,7 @@ const maxAnswer = 1000 << 10
 type Runner interface {
 	Start(ctx context.Context, req engine.StartRequest) (*engine.RunDoc, error)
 	Get(ctx context.Context, id engine.RunID) (*engine.RunDoc, error)
+	Tasks(ctx context.Context, id engine.RunID, f engine.TaskFilter) (*engine.TaskPage, error)
 	Wait(ctx context.Context, id engine.RunID) (*engine.RunDoc, error)
 	Open(ctx context.Context) ([]*engine.RunDoc, error)
 	Shown(ctx context.Context, view string) error
@@ -63,6 +64,9 @@ type ServiceConfig struct {
 	XCom    XComStore
 	Version string // of the program, as semantic version
 	Log     *slog.Logger
+	// Tasks lists the tasks of a run that has ended, where its document does not
+	// list them all; nil: nobody can.
+	Tasks func(ctx context.Context, id engine.RunID, f engine.TaskFilter) (*engine.TaskPage, error)
 	// Endpoints are those of the neighbours.
 	Endpoints []Endpoint
 	// Info is added to the answer of node.status.
@@ -141,6 +145,7 @@ func (s *Service) own() []Endpoint {
 		{Name: "run.start", Handle: s.runStart},
 		{Name: "run.get", Handle: s.runGet},
 		{Name: "run.list", Handle: s.runList},
+		{Name: "run.tasks", Handle: s.runTasks},
 		{Name: "run.cancel", Handle: s.runCancel},
 		{Name: "run.resolve", Handle: s.runResolve},
 		{Name: "flow.list", Handle: s.flowList},

@@ -54,6 +54,14 @@ type ListRuns struct {
 	Limit  int    `json:"limit,omitempty"`  // default 50, at most 1000
 }
 
+// ListTasks is the payload of run.tasks.
+type ListTasks struct {
+	Run    string `json:"run_id"` // as in RunRef
+	Status string `json:"status,omitempty"`
+	After  string `json:"after,omitempty"` // task id: the next page
+	Limit  int    `json:"limit,omitempty"` // default 200, at most 1000
+}
+
 // RunList is the answer of run.list: documents without tasks, newest first.
 type RunList struct {
 	Runs []*engine.RunDoc `json:"runs"`

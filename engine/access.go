@@ -110,6 +110,7 @@ var endpoints = [...]Endpoint{
 	{"run.start", RoleTrigger, false},
 	{"run.get", RoleViewer, false},
 	{"run.list", RoleViewer, false},
+	{"run.tasks", RoleViewer, false},
 	{"run.cancel", RoleOperator, false},
 	{"run.resolve", RoleOperator, false},
 	{"flow.list", RoleViewer, false},
@@ -128,6 +129,9 @@ var endpoints = [...]Endpoint{
 	{"credential.show", RoleAdmin, true},
 	{"credential.delete", RoleAdmin, true},
 	{"credential.rekey", RoleAdmin, true},
+	{"token.create", RoleAdmin, true},
+	{"token.list", RoleAdmin, true},
+	{"token.delete", RoleAdmin, true},
 }
 
 // Endpoints lists the requests that a node answers.

@@ -2,7 +2,9 @@ package node
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"io"
 
 	"github.com/qarion/qarion/apicall"
 	"github.com/qarion/qarion/engine"
@@ -46,6 +48,22 @@ var _ web.Backend = backend{}
 // Call implements web.Backend.
 func (n backend) Call(ctx context.Context, who engine.Caller, endpoint string, payload []byte) (engine.Answer, error) {
 	return n.service.Call(ctx, who, endpoint, payload)
+}
+
+// Open implements web.Backend.
+func (n backend) Open(ctx context.Context, object string) (io.ReadCloser, error) {
+	return n.blobs.Open(ctx, object)
+}
+
+// Audit implements web.Backend.
+func (n backend) Audit(_ context.Context, entry web.Audit) {
+	data, err := json.Marshal(entry)
+	if err == nil {
+		err = n.events.Live("audit", data)
+	}
+	if err != nil {
+		n.log.Warn("the event of a request was not published", "endpoint", entry.Endpoint, engine.LogErr, err)
+	}
 }
 
 // NotReady implements web.Backend.

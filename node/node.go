@@ -84,6 +84,7 @@ type Node struct {
 	checkpoints *bus.Checkpoints
 	blobs       *kvstore.Blobs
 	secrets     *kvstore.Credentials
+	tokens      *kvstore.Tokens
 	xcom        *kvstore.XCom
 	runs        *kvstore.Runs
 	events      *bus.Events
@@ -138,6 +139,9 @@ func (n *Node) openStore(ctx context.Context) (err error) {
 		return err
 	}
 	if err = n.openCredentials(ctx); err != nil {
+		return err
+	}
+	if n.tokens, err = kvstore.OpenTokens(n.Bus.Conn()); err != nil {
 		return err
 	}
 	n.ledger, err = n.Bus.Ledger(ctx, bus.LedgerConfig{
@@ -275,8 +279,8 @@ func (n *Node) openFlows(ctx context.Context) error {
 
 func (n *Node) serve(context.Context) (err error) {
 	n.service, err = n.Bus.Serve(bus.ServiceConfig{
-		Runner: n.Engine, Runs: n.history(), XCom: n.xcom, Version: serviceVersion(n.cfg.Version), Log: n.log, Info: n.info,
-		Endpoints: slices.Concat(n.tableEndpoints(), n.breakerEndpoints(), n.credentialEndpoints(), n.fileEndpoints()),
+		Runner: n.Engine, Runs: n.history(), XCom: n.xcom, Version: serviceVersion(n.cfg.Version), Log: n.log, Info: n.info, Tasks: n.endedTasks,
+		Endpoints: slices.Concat(n.tableEndpoints(), n.breakerEndpoints(), n.credentialEndpoints(), n.fileEndpoints(), n.tokenEndpoints()),
 	})
 	if err == nil && n.web != nil {
 		n.web.Use(backend{n})

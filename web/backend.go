@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"io"
 
 	"github.com/qarion/qarion/engine"
 )
@@ -12,6 +13,13 @@ type Backend interface {
 	// Call asks an endpoint of the node for a caller, as its NATS service does.
 	// It ends with ctx. The kind of its error becomes the status.
 	Call(ctx context.Context, who engine.Caller, endpoint string, payload []byte) (engine.Answer, error)
+	// Authenticate says who shows a token. engine.ErrDenied: nobody who may come
+	// in.
+	Authenticate(ctx context.Context, token string) (engine.Caller, error)
+	// Open reads a value in the object store.
+	Open(ctx context.Context, object string) (io.ReadCloser, error)
+	// Audit tells of a request that changes something. It does not wait.
+	Audit(ctx context.Context, entry Audit)
 	// NotReady is why the node takes no work now, in one word; "" when it does.
 	// /readyz asks on every request.
 	NotReady(ctx context.Context) string

@@ -27,6 +27,9 @@ const (
 const (
 	maxHeader      = 32 << 10 // bytes
 	headerTime     = 5 * time.Second
+	maxBody        = 1 << 20   // bytes
+	maxTriggerBody = 272 << 10 // bytes: variables of 256 KiB and what is around them
+	bodyTime       = 30 * time.Second
 	writeTime      = 30 * time.Second // for a part of an answer to leave
 	idleTime       = time.Minute      // between two requests of a connection
 	maxConnections = 512
@@ -45,8 +48,8 @@ type Config struct {
 	Metrics        *Metrics // nil: a set of its own
 	Log            *slog.Logger
 
-	headerTime, idleTime time.Duration // 0: the constants above
-	maxConnections       int
+	headerTime, bodyTime, idleTime time.Duration // 0: the constants above
+	maxConnections                 int
 }
 
 // Check says what is wrong with the settings, naming the one to change.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -70,6 +71,43 @@ func TestDocs_Metrics(t *testing.T) {
 	for name := range maps.Keys(got) {
 		if want[name] == "" {
 			t.Errorf("docs/metrics.md has %s, which there is not", name)
+		}
+	}
+}
+
+// TestDocs_API holds the tables of docs/http.md against the routes and the
+// problems that there are.
+func TestDocs_API(t *testing.T) {
+	doc, err := os.ReadFile("../docs/http.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := map[string]string{}
+	for _, m := range regexp.MustCompile("(?m)^\\| `([A-Z]+ /\\S*)` \\| `([\\w.]+)` \\| (\\w+)(, with a token)? \\|$").FindAllStringSubmatch(string(doc), -1) {
+		rows[m[1]] = m[2] + " " + m[3] + m[4]
+	}
+	for _, rt := range apiRoutes() {
+		e, err := engine.EndpointNamed(rt.endpoint)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, name := rt.endpoint+" "+string(e.Role), rt.method+" "+rt.path
+		if e.Login && e.Role != engine.RoleAdmin { // nobody is admin without one
+			want += ", with a token"
+		}
+		if rows[name] != want {
+			t.Errorf("docs/http.md says of %s %q, it is %q", name, rows[name], want)
+		}
+		delete(rows, name)
+	}
+	for name := range rows {
+		t.Errorf("docs/http.md has %s, which there is not", name)
+	}
+	problems := []Problem{problemLogin, problemHost, problemMethod, problemTooLarge, problemMedia, problemSlow}
+	for _, p := range append(problems, slices.Collect(maps.Values(kinds))...) {
+		row := regexp.MustCompile(`(?m)^\| ` + strconv.Itoa(p.Status) + " \\|.*`urn:qarion:" + p.Type + "`")
+		if !row.Match(doc) {
+			t.Errorf("docs/http.md does not list %d %s", p.Status, p.Type)
 		}
 	}
 }

@@ -22,11 +22,39 @@ type double struct {
 	call     func(who engine.Caller, endpoint, payload string) (string, error)
 	notReady func() string
 	figures  func() (*Figures, error)
+	objects  map[string]string
+
+	mu     sync.Mutex
+	audits []Audit
+}
+
+func (d *double) Open(_ context.Context, object string) (io.ReadCloser, error) {
+	return io.NopCloser(strings.NewReader(d.objects[object])), nil
+}
+
+func (d *double) Audit(_ context.Context, entry Audit) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.audits = append(d.audits, entry)
 }
 
 func (d *double) Call(ctx context.Context, who engine.Caller, endpoint string, payload []byte) (engine.Answer, error) {
 	text, err := d.call(who, endpoint, string(payload))
-	return engine.Answer{JSON: []byte(text)}, err
+	answer := engine.Answer{JSON: []byte(text)}
+	if strings.HasPrefix(text, `{"object":`) {
+		answer.Object = new(engine.BlobRef)
+		err = json.Unmarshal(answer.JSON, answer.Object)
+	}
+	return answer, err
+}
+
+// Authenticate lets in who shows the name of a role.
+func (d *double) Authenticate(_ context.Context, token string) (engine.Caller, error) {
+	role, err := engine.ParseRole(token)
+	if err != nil {
+		return engine.Caller{}, fmt.Errorf("%w: no such token", engine.ErrDenied)
+	}
+	return engine.Caller{Name: "token " + token, Role: role, Login: true}, nil
 }
 
 func (d *double) NotReady(context.Context) string {
@@ -309,6 +337,12 @@ func TestLogin_WhoeverIsNotOnThisMachineNeedsOne(t *testing.T) {
 		"behind a public address": {public, nil, 401},
 		"by its public name":      {public, []string{"Host", "qarion.example.com"}, 401},
 		"login always":            {always, nil, 401},
+		"a viewer's token":        {public, []string{"Authorization", "Bearer viewer"}, 200},
+		"in lower case":           {public, []string{"Authorization", "bearer  viewer"}, 200},
+		"a trigger's token":       {public, []string{"Authorization", "Bearer trigger"}, 403},
+		"another text":            {public, []string{"Authorization", "Bearer nothing"}, 401},
+		"and on this machine":     {plain, []string{"Authorization", "Bearer nothing"}, 401},
+		"another scheme":          {plain, []string{"Authorization", "Basic dmlld2VyOng="}, 401},
 	} {
 		res, text := ask(t, c.s, "GET", "/metrics", "", c.headers...)
 		if res.StatusCode != c.want || c.want == 401 && res.Header.Get("WWW-Authenticate") == "" {

@@ -22,9 +22,12 @@ func (p *Problem) Error() string { return p.Detail }
 
 // The problems that the door itself finds, before the node is asked.
 var (
-	problemLogin  = Problem{Type: "unauthorized", Title: "Login needed", Status: http.StatusUnauthorized}
-	problemHost   = Problem{Type: "misdirected", Title: "Not served here", Status: http.StatusMisdirectedRequest}
-	problemMethod = Problem{Type: "method", Title: "Method not allowed", Status: http.StatusMethodNotAllowed}
+	problemLogin    = Problem{Type: "unauthorized", Title: "Login needed", Status: http.StatusUnauthorized}
+	problemHost     = Problem{Type: "misdirected", Title: "Not served here", Status: http.StatusMisdirectedRequest}
+	problemMethod   = Problem{Type: "method", Title: "Method not allowed", Status: http.StatusMethodNotAllowed}
+	problemTooLarge = Problem{Type: "too-large", Title: "Too large", Status: http.StatusRequestEntityTooLarge}
+	problemMedia    = Problem{Type: "media-type", Title: "Unsupported media type", Status: http.StatusUnsupportedMediaType}
+	problemSlow     = Problem{Type: "too-slow", Title: "Too slow", Status: http.StatusRequestTimeout}
 )
 
 // kinds ties the engine's kinds of error to statuses; here and nowhere else.

@@ -111,13 +111,35 @@ func hostName(host string) string {
 	return strings.ToLower(strings.TrimSuffix(host, "."))
 }
 
-// caller says who asks. A problem 401: it must show a token.
+// caller says who asks: by its token, or without one where none is needed. A
+// problem 401: it must show one.
 func (s *Server) caller(r *http.Request) (engine.Caller, error) {
 	from := s.from(r)
+	if shown := r.Header.Get("Authorization"); shown != "" {
+		who, err := s.bearer(r, shown)
+		who.From = from
+		return who, err
+	}
 	if s.set.local && isLoopback(hostName(r.Host)) && direct(r) {
 		return engine.Anonymous(from), nil
 	}
-	return engine.Caller{}, problemLogin.with("a token is needed", "send it as Authorization: Bearer qt_...")
+	return engine.Caller{}, problemLogin.with("a token is needed", "send it as Authorization: Bearer qt_...; make one: qarion tokens create")
+}
+
+func (s *Server) bearer(r *http.Request, shown string) (engine.Caller, error) {
+	scheme, token, _ := strings.Cut(shown, " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return engine.Caller{}, problemLogin.with("only Authorization: Bearer is taken")
+	}
+	b, err := s.node()
+	if err != nil {
+		return engine.Caller{}, err
+	}
+	who, err := b.Authenticate(r.Context(), strings.TrimSpace(token))
+	if errors.Is(err, engine.ErrDenied) {
+		return engine.Caller{}, problemLogin.with(engine.ErrorLine(err))
+	}
+	return who, err
 }
 
 // forwarding are the headers that a proxy adds.

@@ -3,16 +3,27 @@ package web
 import (
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/qarion/qarion/engine"
 )
 
 // routes says where everything is.
-func (s *Server) routes() {
+func (s *Server) routes() error {
 	s.mux = http.NewServeMux()
 	s.mux.HandleFunc("GET /healthz", s.healthz)
 	s.mux.HandleFunc("GET /readyz", s.readyz)
 	s.mux.HandleFunc("GET /metrics", s.showMetrics)
+	table := apiRoutes()
+	for i := range table {
+		s.mux.HandleFunc(table[i].method+" "+apiPrefix+table[i].path, s.serveAPI(&table[i]))
+	}
+	doc, err := openAPI(table)
+	if err != nil {
+		return fmt.Errorf("write the OpenAPI document: %w", err)
+	}
+	s.mux.HandleFunc("GET "+apiPrefix+"/openapi.json", showOpenAPI(doc))
+	return nil
 }
 
 // nowhere answers for a path that leads nowhere, or not with this method.
@@ -25,6 +36,10 @@ func (s *Server) nowhere(a *answer, r *http.Request, said http.Handler) {
 		return
 	}
 	text := fmt.Sprintf("nothing is at %.100s", r.URL.Path)
+	if strings.HasPrefix(r.URL.Path, "/api/") {
+		refuse(a, kinds[engine.ErrNotFound].with(text, "what there is: GET "+apiPrefix+"/openapi.json"))
+		return
+	}
 	refuse(a, kinds[engine.ErrNotFound].with(text))
 }
 

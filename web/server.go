@@ -61,7 +61,10 @@ func Open(cfg Config) (*Server, error) {
 	}
 	s.url = "http://" + l.Addr().String()
 	s.conns = limit(l, orDefault(cfg.maxConnections, maxConnections))
-	s.routes()
+	if err := s.routes(); err != nil {
+		l.Close()
+		return nil, err
+	}
 	s.http = &http.Server{
 		Handler: http.HandlerFunc(s.serve), TLSConfig: set.tls,
 		ReadHeaderTimeout: orDefault(cfg.headerTime, headerTime), IdleTimeout: orDefault(cfg.idleTime, idleTime), MaxHeaderBytes: maxHeader,

@@ -66,6 +66,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("API", srv.URL)
 			e.Setenv("APIHOST", strings.TrimPrefix(srv.URL, "http://"))
 			e.Setenv("HOME", e.WorkDir)
+			e.Setenv("QARION_HTTP_LISTEN", "") // where nothing else is said: tests run beside one another
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "fetch": fetch},

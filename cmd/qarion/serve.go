@@ -58,7 +58,7 @@ func (a *app) serveCommand() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&listen, "listen", bus.DefaultListen, "where NATS clients connect")
-	c.Flags().StringVar(&door, "http", web.DefaultListen, "where HTTP is: health, metrics; '' for none")
+	c.Flags().StringVar(&door, "http", web.DefaultListen, "where HTTP is: health, metrics, API; '' for none")
 	c.Flags().StringVar(&flows, "flows-dir", defaultFlowsDir, "folder of flow files")
 	c.Flags().StringVar(&memory, "memory-limit", defaultMemory, "soft limit of memory, such as 512MiB")
 	c.Flags().BoolVar(&acceptLoss, "accept-loss", false, "go on without what the ledger has lost; open runs end as damaged")
@@ -184,7 +184,7 @@ func (a *app) announce(n *node.Node, took time.Duration, log *slog.Logger) {
 	fmt.Fprintf(w, "  data    %s, sync %s\n", a.cfg.DataDir, a.cfg.Storage.Sync)
 	fmt.Fprintf(w, "  nats    %s  loopback only, no login\n", url)
 	if door := n.URL(); door != "" {
-		fmt.Fprintf(w, "  http    %s  health, metrics\n", door)
+		fmt.Fprintf(w, "  http    %s  health, metrics, API\n", door)
 	}
 	fmt.Fprintf(w, "  flows   %d of %d from %s/\n", len(d.Flows), d.Files, a.cfg.Flows.Dir)
 	if st.OpenRuns > 0 {

@@ -2,6 +2,7 @@ package fold
 
 import (
 	"encoding/json"
+	"fmt"
 
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/internal/value"
@@ -155,12 +156,43 @@ func (r *Run) addTasks(d *engine.RunDoc) {
 	}
 }
 
+// Page is the part of the run's tasks that a filter chooses, as they are now, in
+// the order of the flow. engine.ErrNotFound: there is no task to go on after.
+func (r *Run) Page(f engine.TaskFilter) (*engine.TaskPage, error) {
+	from := 0
+	if f.After != "" {
+		i, ok := r.Graph.Index[f.After]
+		if !ok {
+			return nil, fmt.Errorf("%w: run %s has no task %q", engine.ErrNotFound, r.ID, f.After)
+		}
+		from = i + 1
+	}
+	page := &engine.TaskPage{Tasks: []engine.TaskDoc{}}
+	for i := from; i < len(r.Tasks); i++ {
+		if f.Status != "" && r.Tasks[i].shown() != f.Status {
+			continue
+		}
+		if len(page.Tasks) == f.Limit {
+			page.More = true
+			break
+		}
+		page.Tasks = append(page.Tasks, r.taskDoc(i))
+	}
+	return page, nil
+}
+
+// shown is the task's status as documents have it: one that was given out is
+// running.
+func (t *TaskState) shown() engine.Status {
+	if t.Status == engine.Ready && t.Given != nil {
+		return engine.Running
+	}
+	return t.Status
+}
+
 func (r *Run) taskDoc(i int) engine.TaskDoc {
 	t, task := &r.Tasks[i], &r.Graph.Flow.Tasks[i]
-	status := t.Status
-	if status == engine.Ready && t.Given != nil {
-		status = engine.Running
-	}
+	status := t.shown()
 	d := engine.TaskDoc{
 		TaskID: task.ID, Status: status, Operation: task.Subtype, StatusCode: t.code,
 		StartTime: t.Begin.Format(), EndTime: t.end.Format(), Reason: t.reason, Line: task.Line,

@@ -125,6 +125,18 @@ func (e *Engine) Get(ctx context.Context, id engine.RunID) (*engine.RunDoc, erro
 	return doc, nil
 }
 
+// Tasks returns a part of an open run's tasks. ErrNotFound as Get.
+func (e *Engine) Tasks(ctx context.Context, id engine.RunID, f engine.TaskFilter) (page *engine.TaskPage, err error) {
+	asked := e.sched.ask(ctx, func() {
+		if r := e.sched.state.Run(id); r != nil {
+			page, err = r.Page(f)
+		} else {
+			err = fmt.Errorf("%w: no open run %s", engine.ErrNotFound, id)
+		}
+	})
+	return page, cmp.Or(asked, err)
+}
+
 // Wait returns a run when it is final and every view shows it, or when a task
 // of it waits for a person. ErrNotFound as Get.
 func (e *Engine) Wait(ctx context.Context, id engine.RunID) (*engine.RunDoc, error) {
@@ -340,7 +352,7 @@ func (e *Engine) Folded() uint64 {
 func (e *Engine) Status(ctx context.Context) (engine.NodeStatus, error) {
 	st := engine.NodeStatus{
 		Installation: e.id, Worker: e.cfg.Worker, Started: engine.FormatTime(e.started), Slots: e.cfg.Slots,
-		InFlight: int(e.worker.busy.Load()),
+		InFlight: int(e.worker.busy.Load()), Interrupted: []engine.TaskRef{},
 	}
 	err := e.sched.ask(ctx, func() { e.sched.status(&st) })
 	slices.SortFunc(st.Interrupted, func(a, b engine.TaskRef) int { return cmp.Compare(a.Run, b.Run) })

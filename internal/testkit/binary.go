@@ -44,21 +44,22 @@ func Binary(t testing.TB) string {
 // Process is a serving node, as a process of its own.
 type Process struct {
 	Access bus.Access
+	HTTP   string // where its HTTP door is; "" for none
 	Dir    string // with data/ and flows/
 	cmd    *exec.Cmd
 	log    bytes.Buffer
 	ended  chan struct{}
 }
 
-// Serve starts `qarion serve` in a folder, on a free port, and returns when it
-// takes requests. The node is killed when the test ends, if it still runs.
+// Serve starts `qarion serve` in a folder, on a free port and, unless env says
+// otherwise, without HTTP, and returns when it takes requests. The node is killed when the test ends, if it still runs.
 func Serve(t testing.TB, dir string, env ...string) *Process {
 	t.Helper()
 	p := &Process{Dir: dir, ended: make(chan struct{})}
 	info := filepath.Join(dir, "data", "serve.json")
 	_ = os.Remove(info)
 	p.cmd = exec.Command(Binary(t), "serve", "--data-dir", "data", "--flows-dir", "flows", "--listen", "127.0.0.1:0")
-	p.cmd.Dir, p.cmd.Env = dir, append(os.Environ(), env...)
+	p.cmd.Dir, p.cmd.Env = dir, append(append(os.Environ(), "QARION_HTTP_LISTEN="), env...)
 	p.cmd.Stderr = io.MultiWriter(t.Output(), &p.log)
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -73,6 +74,11 @@ func Serve(t testing.TB, dir string, env ...string) *Process {
 	defer tick.Stop()
 	for {
 		if data, err := os.ReadFile(info); err == nil && json.Unmarshal(data, &p.Access) == nil && p.Access.URL != "" {
+			var door struct {
+				HTTP string `json:"http"`
+			}
+			_ = json.Unmarshal(data, &door)
+			p.HTTP = door.HTTP
 			return p
 		}
 		select {

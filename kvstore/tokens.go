@@ -1,0 +1,141 @@
+package kvstore
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/qarion/qarion/engine"
+)
+
+// BucketTokens holds the tokens that let programs in, by id: their hashes.
+const BucketTokens = "qarion_tokens"
+
+// Tokens is the store of tokens. Its bucket is made with the first of them.
+type Tokens struct {
+	js jetstream.JetStream
+
+	mu sync.Mutex
+	kv jetstream.KeyValue // nil until there is one
+}
+
+// OpenTokens opens the store.
+func OpenTokens(conn *nats.Conn) (*Tokens, error) {
+	js, err := jetstream.New(conn)
+	if err != nil {
+		return nil, err
+	}
+	return &Tokens{js: js}, nil
+}
+
+// bucket is the bucket; nil where there is none yet.
+func (t *Tokens) bucket(ctx context.Context) (jetstream.KeyValue, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.kv != nil {
+		return t.kv, nil
+	}
+	kv, err := t.js.KeyValue(ctx, BucketTokens)
+	if errors.Is(err, jetstream.ErrBucketNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, unavailable(fmt.Errorf("open bucket %s: %w", BucketTokens, err))
+	}
+	t.kv = kv
+	return kv, nil
+}
+
+// Store keeps a token.
+func (t *Tokens) Store(ctx context.Context, token engine.Token) error {
+	kv, err := t.bucket(ctx)
+	if err != nil {
+		return err
+	}
+	if kv == nil {
+		kv, err = t.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+			Bucket: BucketTokens, Description: "qarion: hashes of tokens", History: 1, Storage: jetstream.FileStorage, Replicas: 1,
+		})
+		if err != nil {
+			return unavailable(fmt.Errorf("make bucket %s: %w", BucketTokens, err))
+		}
+	}
+	data, err := json.Marshal(token)
+	if err != nil {
+		return err
+	}
+	_, err = kv.Create(ctx, token.ID, data)
+	if errors.Is(err, jetstream.ErrKeyExists) {
+		return fmt.Errorf("%w: there is a token %s already", engine.ErrConflict, token.ID)
+	}
+	return unavailable(err)
+}
+
+// Find returns a token. engine.ErrNotFound.
+func (t *Tokens) Find(ctx context.Context, id string) (token engine.Token, err error) {
+	kv, err := t.bucket(ctx)
+	if err != nil {
+		return token, err
+	}
+	if kv == nil {
+		return token, noToken(id)
+	}
+	entry, err := kv.Get(ctx, id)
+	switch {
+	case errors.Is(err, jetstream.ErrKeyNotFound), errors.Is(err, jetstream.ErrInvalidKey):
+		return token, noToken(id)
+	case err != nil:
+		return token, unavailable(err)
+	}
+	if err := json.Unmarshal(entry.Value(), &token); err != nil {
+		return token, fmt.Errorf("%w: token %s cannot be read: %w", engine.ErrDamaged, id, err)
+	}
+	return token, nil
+}
+
+func noToken(id string) error { return fmt.Errorf("%w: no token %.40q", engine.ErrNotFound, id) }
+
+// List returns the tokens without their hashes, oldest first.
+func (t *Tokens) List(ctx context.Context) ([]engine.Token, error) {
+	list := []engine.Token{}
+	kv, err := t.bucket(ctx)
+	if err != nil || kv == nil {
+		return list, err
+	}
+	keys, err := kv.ListKeys(ctx)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	for id := range keys.Keys() {
+		token, err := t.Find(ctx, id)
+		if errors.Is(err, engine.ErrNotFound) {
+			continue // deleted meanwhile
+		}
+		if err != nil {
+			return nil, err
+		}
+		token.Hash = ""
+		list = append(list, token)
+	}
+	slices.SortFunc(list, func(a, b engine.Token) int { return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID)) })
+	return list, ctx.Err()
+}
+
+// Delete ends a token at once. engine.ErrNotFound.
+func (t *Tokens) Delete(ctx context.Context, id string) error {
+	if _, err := t.Find(ctx, id); err != nil && !errors.Is(err, engine.ErrDamaged) {
+		return err
+	}
+	kv, err := t.bucket(ctx)
+	if err != nil {
+		return err
+	}
+	return unavailable(kv.Purge(ctx, id))
+}
