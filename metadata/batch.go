@@ -66,8 +66,6 @@ func (b *batch) fill(changes []engine.Change, behind engine.Pos) {
 	}
 }
 
-func (b *batch) empty() bool { return len(b.flows) == 0 && len(b.tasks) == 0 && len(b.ops) == 0 }
-
 func (b *batch) add(c *engine.Change) {
 	switch c.Kind {
 	case engine.RunStarted, engine.RunChanged, engine.RunDone:
