@@ -1,0 +1,169 @@
+package wasmhooks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/qarion/qarion/engine"
+)
+
+// Ref names a module as a flow does.
+type Ref struct {
+	File   string // below the folder of hooks
+	Object string // a name under which one was pushed
+	SHA256 string // of its content; with neither of the others, all that is known
+}
+
+// Prepare finds, loads and checks a module, keeps it where every node finds it, and
+// returns the hash of its content: what a run is pinned to. kind is what it will be
+// asked. Errors are *Error.
+func (h *Host) Prepare(ctx context.Context, ref Ref, kind Kind) (hash string, err error) {
+	content, hash, err := h.find(ctx, ref)
+	if err != nil {
+		return hash, err
+	}
+	m, bad := h.load(ctx, hash, func() ([]byte, error) { return content, nil })
+	if bad != nil {
+		return hash, bad
+	}
+	if m.compiled.ExportedFunctions()[kind.export()] == nil {
+		return hash, loadError("it does not export %s", kind.export())
+	}
+	if h.cfg.Store != nil && content != nil {
+		if err := h.cfg.Store.Keep(ctx, hash, content); err != nil {
+			return hash, &Error{Class: ClassLoad, Message: "keep the module: " + err.Error(), Retry: true}
+		}
+	}
+	return hash, nil
+}
+
+// find reads a module. content is nil when it is loaded already.
+func (h *Host) find(ctx context.Context, ref Ref) (content []byte, hash string, err error) {
+	if ref.SHA256 != "" {
+		if m, bad := h.loaded(ref.SHA256); m != nil || bad != nil {
+			return nil, ref.SHA256, nil
+		}
+		if content, err := h.kept(ctx, ref.SHA256); err == nil {
+			return content, ref.SHA256, nil
+		}
+	}
+	switch {
+	case ref.File != "":
+		content, err = h.file(ref.File)
+	case ref.Object != "" && h.cfg.Store == nil:
+		return nil, "", loadError("hooks that were pushed are known to a node alone")
+	case ref.Object != "":
+		if hash, err = h.cfg.Store.Resolve(ctx, ref.Object); err == nil {
+			content, err = h.kept(ctx, hash)
+		}
+		if errors.Is(err, engine.ErrNotFound) {
+			err = fmt.Errorf("no hook was pushed under the name %s: qarion hooks push FILE --name %s", ref.Object, ref.Object)
+		}
+	default:
+		err = fmt.Errorf("the module %.12s is not there", ref.SHA256)
+	}
+	if err != nil {
+		return nil, "", &Error{Class: ClassLoad, Message: err.Error(), Retry: errors.Is(err, engine.ErrUnavailable)}
+	}
+	hash = Hash(content)
+	if ref.SHA256 != "" && ref.SHA256 != hash {
+		return nil, hash, loadError("its sha256 is %s, the flow wants %s", hash, ref.SHA256)
+	}
+	return content, hash, nil
+}
+
+// kept reads a module from the store and holds it against its hash.
+func (h *Host) kept(ctx context.Context, hash string) ([]byte, error) {
+	if h.cfg.Store == nil {
+		return nil, engine.ErrNotFound
+	}
+	content, err := h.cfg.Store.Module(ctx, hash)
+	if err == nil && Hash(content) != hash {
+		err = fmt.Errorf("%w: what is stored as the module %.12s is something else", engine.ErrDamaged, hash)
+	}
+	return content, err
+}
+
+// Answer is what a call gave.
+type Answer struct {
+	Changed bool // of a transform: Body is the new body
+	Body    []byte
+	Verdict Verdict       // of a validate
+	Lines   []LogLine     // what the hook has said
+	Dropped int           // lines that were too many
+	Took    time.Duration // in the module, waiting for an instance included
+	Err     *Error
+}
+
+// Call asks a module that was prepared. meta is JSON, and both it and body are only
+// read. Whatever the module does ends within its limits.
+func (h *Host) Call(ctx context.Context, hash string, kind Kind, meta, body []byte) (a Answer) {
+	began := time.Now()
+	a.Err = h.call(ctx, hash, kind, meta, body, &a)
+	a.Took = time.Since(began)
+	return a
+}
+
+func (h *Host) call(ctx context.Context, hash string, kind Kind, meta, body []byte, a *Answer) *Error {
+	m, bad := h.load(ctx, hash, func() ([]byte, error) { return h.kept(ctx, hash) })
+	if bad != nil {
+		return bad
+	}
+	l := &m.limits
+	switch {
+	case len(body) > l.Input:
+		return errorf(ClassProtocol, "the body has %d bytes, at most %d go to a hook", len(body), l.Input)
+	case len(meta) > l.Meta:
+		return errorf(ClassProtocol, "what the hook is told beside the body has %d bytes, at most %d go to a hook", len(meta), l.Meta)
+	case !m.breaker.admits(time.Now()):
+		return &Error{Class: ClassBusy, Message: "it has failed again and again and is held back for a while", Retry: true}
+	}
+	in, bad := m.take(ctx)
+	if bad != nil {
+		m.breaker.learn(time.Now(), bad.Class == ClassLoad)
+		return bad
+	}
+	out, said, broken, bad := h.ask(ctx, m, in, kind, meta, body, a)
+	m.put(in, broken)
+	m.breaker.learn(time.Now(), broken)
+	if bad != nil {
+		return bad
+	}
+	return a.read(l, kind, out, said)
+}
+
+func (h *Host) ask(ctx context.Context, m *module, in *instance, kind Kind, meta, body []byte, a *Answer) (out []byte, said, broken bool, bad *Error) {
+	export := in.transform
+	if kind == Validate {
+		export = in.validate
+	}
+	if export == nil {
+		return nil, false, false, loadError("it does not export %s", kind.export())
+	}
+	ctx = context.WithoutCancel(ctx) // its fuel bounds the call; wazero would pay for a context that ends
+	if m.logs {
+		state := &callState{limits: &m.limits}
+		ctx = context.WithValue(ctx, stateKey{}, state)
+		defer func() { a.Lines, a.Dropped = state.lines, state.dropped }()
+	}
+	return in.call(ctx, m, export, meta, body)
+}
+
+// read makes of a module's answer what it means. An answer that cannot be read
+// counts as a fault of the module.
+func (a *Answer) read(l *Limits, kind Kind, out []byte, said bool) *Error {
+	switch {
+	case said:
+		return l.refusal(out)
+	case kind == Transform:
+		a.Changed, a.Body = out != nil, out
+		return nil
+	case out == nil:
+		return nil
+	}
+	v, bad := l.verdict(out)
+	a.Verdict = v
+	return bad
+}

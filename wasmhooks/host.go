@@ -1,0 +1,291 @@
+package wasmhooks
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/qarion/qarion/engine"
+)
+
+// Store keeps modules by the hash of their content, for every node, and the names
+// under which they were pushed. engine.ErrNotFound: there is none.
+type Store interface {
+	// Resolve is the hash that a name stands for now.
+	Resolve(ctx context.Context, name string) (hash string, err error)
+	// Module reads a module; Keep stores one, which may be there already.
+	Module(ctx context.Context, hash string) ([]byte, error)
+	Keep(ctx context.Context, hash string, module []byte) error
+}
+
+// Config is where a host finds modules. A zero field means its default.
+type Config struct {
+	Dir         string // of module files
+	Cache       string // folder for what was compiled, made with 0700; "" keeps it in memory
+	Store       Store  // nil: files alone
+	Limits      Limits
+	Interpreter bool // run without compiling: slow, for tests
+	Log         *slog.Logger
+}
+
+// Host loads modules and makes calls. It may be used by many goroutines.
+type Host struct {
+	cfg   Config
+	log   *slog.Logger
+	cache wazero.CompilationCache
+	total atomic.Int64
+
+	loading sync.Mutex // one module is compiled at a time
+	mu      sync.Mutex
+	byHash  map[string]*module
+	retired []*module
+	bad     map[string]*Error // why modules could not be loaded, by hash
+	stop    chan struct{}
+	done    sync.WaitGroup
+}
+
+// Open prepares a host. Close ends it.
+func Open(cfg Config) (*Host, error) {
+	cfg.Limits = cfg.Limits.filled()
+	h := &Host{cfg: cfg, log: engine.Logger(cfg.Log), byHash: map[string]*module{}, bad: map[string]*Error{}, stop: make(chan struct{})}
+	if cfg.Cache == "" {
+		h.cache = wazero.NewCompilationCache()
+	} else {
+		if err := os.MkdirAll(cfg.Cache, 0o700); err != nil {
+			return nil, fmt.Errorf("make the folder for compiled hooks: %w", err)
+		}
+		cache, err := wazero.NewCompilationCacheWithDir(cfg.Cache)
+		if err != nil {
+			return nil, fmt.Errorf("open the folder for compiled hooks: %w", err)
+		}
+		h.cache = cache
+	}
+	h.done.Go(h.tidy)
+	return h, nil
+}
+
+// Close ends every instance. No call may be under way.
+func (h *Host) Close() {
+	close(h.stop)
+	h.done.Wait()
+	ctx := context.Background()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, m := range h.byHash {
+		m.close()
+		_ = m.runtime.Close(ctx)
+	}
+	for _, m := range h.retired {
+		_ = m.runtime.Close(ctx)
+	}
+	_ = h.cache.Close(ctx)
+}
+
+// keepUnused is how long a module stays that nobody calls.
+const keepUnused = 10 * time.Minute
+
+// tidy closes what nobody uses.
+func (h *Host) tidy() {
+	tick := time.NewTicker(h.cfg.Limits.Idle / 5)
+	defer tick.Stop()
+	for {
+		select {
+		case <-h.stop:
+			return
+		case now := <-tick.C:
+			h.sweep(now)
+		}
+	}
+}
+
+func (h *Host) sweep(now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for hash, m := range h.byHash {
+		m.idle(now)
+		m.mu.Lock()
+		unused := now.Sub(m.used) > keepUnused && len(m.free) == m.made
+		m.mu.Unlock()
+		if unused {
+			delete(h.byHash, hash)
+			m.close()
+			h.retired = append(h.retired, m)
+		}
+	}
+	kept := h.retired[:0]
+	for _, m := range h.retired {
+		if !m.gone() {
+			kept = append(kept, m)
+			continue
+		}
+		_ = m.runtime.Close(context.Background())
+	}
+	h.retired = kept
+}
+
+// Hash is the name of a module's content.
+func Hash(content []byte) string {
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:])
+}
+
+// load returns the loaded module of a content, compiled at most once. A module that
+// could not be loaded is not tried again.
+func (h *Host) load(ctx context.Context, hash string, content func() ([]byte, error)) (*module, *Error) {
+	if m, err := h.loaded(hash); m != nil || err != nil {
+		return m, err
+	}
+	h.loading.Lock()
+	defer h.loading.Unlock()
+	if m, err := h.loaded(hash); m != nil || err != nil {
+		return m, err
+	}
+	bytes, err := content()
+	if err != nil {
+		return nil, &Error{Class: ClassLoad, Message: err.Error(), Retry: true}
+	}
+	m, bad := h.compile(context.WithoutCancel(ctx), hash, bytes)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if bad != nil {
+		if len(h.bad) < 1000 {
+			h.bad[hash] = bad
+		}
+		return nil, bad
+	}
+	h.byHash[hash] = m
+	return m, nil
+}
+
+func (h *Host) loaded(hash string) (*module, *Error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.byHash[hash], h.bad[hash]
+}
+
+// compile meters, compiles and checks a module, and starts a first instance.
+func (h *Host) compile(ctx context.Context, hash string, content []byte) (*module, *Error) {
+	if len(content) > h.cfg.Limits.Module {
+		return nil, loadError("it has %d bytes, at most %d are loaded", len(content), h.cfg.Limits.Module)
+	}
+	metered, err := meter(content)
+	if err != nil {
+		return nil, loadError("%v", err)
+	}
+	conf := wazero.NewRuntimeConfigCompiler()
+	if h.cfg.Interpreter {
+		conf = wazero.NewRuntimeConfigInterpreter()
+	}
+	conf = conf.WithCompilationCache(h.cache).WithMemoryLimitPages(h.cfg.Limits.Memory / wasmPage).WithCoreFeatures(api.CoreFeaturesV2)
+	m := &module{hash: hash, size: len(content), limits: h.cfg.Limits, total: &h.total, runtime: wazero.NewRuntimeWithConfig(ctx, conf), used: time.Now()}
+	fail := func(err error) (*module, *Error) {
+		_ = m.runtime.Close(ctx)
+		var e *Error
+		if errors.As(err, &e) {
+			return nil, e
+		}
+		return nil, loadError("%v", cut(err.Error(), 300))
+	}
+	if err := addHost(ctx, m.runtime); err != nil {
+		return fail(err)
+	}
+	if m.compiled, err = m.runtime.CompileModule(ctx, metered); err != nil {
+		return fail(err)
+	}
+	if err := conforms(m.compiled, &m.limits); err != nil {
+		return fail(err)
+	}
+	for _, f := range m.compiled.ImportedFunctions() {
+		from, _, _ := f.Import()
+		m.logs = m.logs || from == "qarion"
+	}
+	m.made = 1
+	first, bad := m.make(ctx)
+	if bad != nil {
+		return fail(bad)
+	}
+	m.put(first, false)
+	return m, nil
+}
+
+// Kind is what a hook is asked.
+type Kind string
+
+// The kinds of call.
+const (
+	Validate  Kind = "validate"
+	Transform Kind = "transform"
+)
+
+// export is the name of the function that a kind calls.
+func (k Kind) export() string {
+	if k == Validate {
+		return exportValidate
+	}
+	return exportTransform
+}
+
+// Info says what a module is, for people.
+type Info struct {
+	Hash      string   `json:"sha256"`
+	Size      int      `json:"size"`
+	Version   string   `json:"abi_version"`
+	Exports   []string `json:"exports"`
+	MemoryKiB int64    `json:"memory_kib"` // of a fresh instance
+}
+
+// Check loads a module and says what it is. The error is an *Error.
+func (h *Host) Check(ctx context.Context, content []byte) (Info, error) {
+	hash := Hash(content)
+	m, bad := h.load(ctx, hash, func() ([]byte, error) { return content, nil })
+	if bad != nil {
+		return Info{}, bad
+	}
+	in, bad := m.take(ctx)
+	if bad != nil {
+		return Info{}, bad
+	}
+	defer m.put(in, false)
+	info := Info{Hash: hash, Size: len(content), Version: fmt.Sprintf("%d.%d", abiMajor, abiMinor), MemoryKiB: in.size >> 10}
+	for _, k := range []Kind{Transform, Validate} {
+		if in.mod.ExportedFunction(k.export()) != nil {
+			info.Exports = append(info.Exports, string(k))
+		}
+	}
+	return info, nil
+}
+
+// file reads a module below the hooks folder. No path and no link leads out of it.
+func (h *Host) file(name string) ([]byte, error) {
+	if h.cfg.Dir == "" {
+		return nil, errors.New("there is no folder of hooks")
+	}
+	root, err := os.OpenRoot(h.cfg.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("the folder of hooks %s cannot be opened", h.cfg.Dir)
+	}
+	defer root.Close()
+	info, err := root.Stat(filepath.FromSlash(name))
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil, fmt.Errorf("there is no %s in the folder of hooks %s", name, h.cfg.Dir)
+	case err != nil:
+		return nil, fmt.Errorf("%s cannot be read in the folder of hooks %s (no path and no link leads out of it)", name, h.cfg.Dir)
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s in the folder of hooks is no file", name)
+	case info.Size() > int64(h.cfg.Limits.Module):
+		return nil, fmt.Errorf("%s has %d bytes, at most %d are loaded", name, info.Size(), h.cfg.Limits.Module)
+	}
+	return root.ReadFile(filepath.FromSlash(name))
+}

@@ -1,0 +1,235 @@
+package wasmhooks
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+)
+
+// module is a module that is loaded: compiled once, with instances that wait for
+// calls. One that is not referred to any more is closed when its last call is over.
+type module struct {
+	hash     string
+	size     int
+	runtime  wazero.Runtime
+	compiled wazero.CompiledModule
+	limits   Limits
+	total    *atomic.Int64 // memory of all instances of the node
+	logs     bool          // it imports qarion.log
+	breaker  breaker
+
+	mu     sync.Mutex
+	free   []*instance // the warmest last
+	made   int         // instances that there are, free or in use
+	waits  []chan *instance
+	closed bool
+	used   time.Time
+}
+
+// take hands out an instance: a warm one, a new one, or the next that is given
+// back. The caller gives it back with put.
+func (m *module) take(ctx context.Context) (*instance, *Error) {
+	m.mu.Lock()
+	m.used = time.Now()
+	switch n := len(m.free); {
+	case m.closed:
+		m.mu.Unlock()
+		return nil, &Error{Class: ClassLoad, Message: "the module was closed", Retry: true}
+	case n > 0:
+		in := m.free[n-1]
+		m.free = m.free[:n-1]
+		m.mu.Unlock()
+		return in, nil
+	case m.made < m.limits.Instances:
+		m.made++
+		m.mu.Unlock()
+		return m.make(ctx)
+	}
+	turn := make(chan *instance, 1)
+	m.waits = append(m.waits, turn)
+	m.mu.Unlock()
+	return m.wait(ctx, turn)
+}
+
+// make makes an instance for which there is room.
+func (m *module) make(ctx context.Context) (*instance, *Error) {
+	need := int64(m.compiled.ExportedMemories()["memory"].Min()) * wasmPage
+	if m.total.Add(need) > m.limits.Total {
+		m.total.Add(-need)
+		m.lost()
+		return nil, &Error{Class: ClassBusy, Message: "the memory for hooks is used up", Retry: true}
+	}
+	in, err := m.newInstance(context.WithoutCancel(ctx))
+	if err != nil {
+		m.total.Add(-need)
+		m.lost()
+		if e, ok := err.(*Error); ok {
+			return nil, e
+		}
+		return nil, loadError("%v", err)
+	}
+	m.total.Add(in.size - need)
+	return in, nil
+}
+
+// lost counts an instance that is not there any more, and lets somebody who waits
+// make another.
+func (m *module) lost() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.made--
+	if len(m.waits) > 0 {
+		m.waits[0] <- nil
+		m.waits = m.waits[1:]
+		m.made++
+	}
+}
+
+func (m *module) wait(ctx context.Context, turn chan *instance) (*instance, *Error) {
+	timer := time.NewTimer(m.limits.Wait)
+	defer timer.Stop()
+	select {
+	case in := <-turn:
+		return m.turn(ctx, in)
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	m.mu.Lock()
+	for i, w := range m.waits {
+		if w == turn {
+			m.waits = append(m.waits[:i], m.waits[i+1:]...)
+			m.mu.Unlock()
+			return nil, &Error{Class: ClassBusy, Message: "no instance was free in time", Retry: true}
+		}
+	}
+	m.mu.Unlock()
+	return m.turn(ctx, <-turn) // it came at the same moment
+}
+
+// turn takes what was handed over: an instance, or the room for one.
+func (m *module) turn(ctx context.Context, in *instance) (*instance, *Error) {
+	if in != nil {
+		return in, nil
+	}
+	return m.make(ctx)
+}
+
+// put gives an instance back; one that is bad, old or large is closed.
+func (m *module) put(in *instance, bad bool) {
+	size := int64(in.memory.Size())
+	m.total.Add(size - in.size)
+	in.size = size
+	if bad || in.calls >= m.limits.RecycleAt || size*4 > int64(m.limits.Memory)*3 {
+		m.drop(in)
+		return
+	}
+	m.mu.Lock()
+	switch {
+	case m.closed:
+		m.mu.Unlock()
+		m.drop(in)
+		return
+	case len(m.waits) > 0:
+		m.waits[0] <- in
+		m.waits = m.waits[1:]
+	default:
+		m.free = append(m.free, in)
+	}
+	m.mu.Unlock()
+}
+
+func (m *module) drop(in *instance) {
+	_ = in.mod.Close(context.Background())
+	m.total.Add(-in.size)
+	m.lost()
+}
+
+// idle closes what nobody has used for a while, but for one instance.
+func (m *module) idle(now time.Time) {
+	m.mu.Lock()
+	var old []*instance
+	if now.Sub(m.used) > m.limits.Idle && len(m.free) > 1 {
+		old, m.free = m.free[:len(m.free)-1], m.free[len(m.free)-1:]
+	}
+	m.mu.Unlock()
+	for _, in := range old {
+		m.drop(in)
+	}
+}
+
+// close ends the module: free instances at once, those in use when they are given
+// back.
+func (m *module) close() {
+	m.mu.Lock()
+	free := m.free
+	m.free, m.closed = nil, true
+	m.mu.Unlock()
+	for _, in := range free {
+		m.drop(in)
+	}
+}
+
+// gone reports whether no instance is left.
+func (m *module) gone() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.closed && m.made == 0
+}
+
+// breaker holds a module back that fails again and again: after five failures
+// within 30 s for a second, then twice as long each time, up to a minute. Then one
+// call goes through.
+type breaker struct {
+	mu     sync.Mutex
+	failed []time.Time
+	open   time.Duration
+	until  time.Time
+	probes bool
+}
+
+const (
+	breakerFailures = 5
+	breakerWindow   = 30 * time.Second
+	breakerFirst    = time.Second
+	breakerLongest  = time.Minute
+)
+
+// admits reports whether a call may go through.
+func (b *breaker) admits(now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.until.IsZero():
+		return true
+	case now.Before(b.until) || b.probes:
+		return false
+	}
+	b.probes = true
+	return true
+}
+
+// learn takes how a call ended.
+func (b *breaker) learn(now time.Time, failed bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !failed {
+		if b.probes {
+			b.failed, b.open, b.until, b.probes = nil, 0, time.Time{}, false
+		}
+		return
+	}
+	keep := b.failed[:0]
+	for _, t := range b.failed {
+		if now.Sub(t) < breakerWindow {
+			keep = append(keep, t)
+		}
+	}
+	b.failed = append(keep, now)
+	if len(b.failed) >= breakerFailures || b.probes {
+		b.open = min(max(breakerFirst, 2*b.open), breakerLongest)
+		b.until, b.probes = now.Add(b.open), false
+	}
+}
