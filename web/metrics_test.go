@@ -126,3 +126,25 @@ func TestMetrics_ThereAreSomeWithoutTheNode(t *testing.T) {
 		t.Errorf("the node does not answer: %d %s", res.StatusCode, text)
 	}
 }
+
+// BenchmarkMetrics_Project is what a run of one task costs the view: three
+// changes.
+func BenchmarkMetrics_Project(b *testing.B) {
+	m := NewMetrics()
+	list := []engine.Change{
+		{Kind: engine.RunStarted, Flow: "orders"},
+		{Kind: engine.AttemptDone, Flow: "orders", Attempt: &engine.AttemptRecord{Outcome: engine.OutcomeSuccess, Status: 200, Start: 1, End: 20_000}},
+		{Kind: engine.RunDone, Flow: "orders", Doc: &engine.RunDoc{Status: engine.Success, DurationMS: 30}},
+	}
+	b.ReportAllocs()
+	seq := uint64(0)
+	for b.Loop() {
+		for i := range list {
+			seq++
+			list[i].Pos = engine.Pos{Seq: seq}
+		}
+		if err := m.Project(b.Context(), list); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
