@@ -15,9 +15,9 @@ import (
 	"github.com/qarion/qarion/internal/value"
 )
 
-// assertionLife is how long an assertion is valid. Each request for a token has
-// one of its own.
-const assertionLife = 5 * time.Minute
+// assertionSlack is by how much an assertion is dated back: to a server whose
+// clock is a little behind, it would be one of the future.
+const assertionSlack = 10 * time.Second
 
 // grantAssertion is the JWT that stands for the one in whose name a token is
 // asked for (RFC 7523, 3), as Salesforce and Google's service accounts want it.
@@ -56,8 +56,12 @@ func (o *oauth2Auth) sign(claims jwt.MapClaims, bySecret bool) (string, error) {
 	}
 	var id [16]byte
 	_, _ = rand.Read(id[:]) // never fails
-	now := time.Now()
-	for k, v := range map[string]any{"aud": audience, "iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(assertionLife).Unix(), "jti": hex.EncodeToString(id[:])} {
+	life, err := o.cred.AssertionLife()
+	if err != nil {
+		return "", err
+	}
+	since := time.Now().Add(-assertionSlack)
+	for k, v := range map[string]any{"aud": audience, "iat": since.Unix(), "nbf": since.Unix(), "exp": since.Add(life).Unix(), "jti": hex.EncodeToString(id[:])} {
 		if _, given := claims[k]; !given {
 			claims[k] = v
 		}

@@ -145,8 +145,15 @@ func (o *oauth2Auth) fetch(ctx context.Context, refresh string) (Token, error) {
 	if conf.EndpointParams, made, err = o.params(refresh); err != nil {
 		return Token{}, &AuthError{Credential: o.cred.ID, Message: "sign an assertion: " + err.Error()}
 	}
+	way, err := o.tokenWay()
+	if err != nil {
+		return Token{}, &AuthError{Credential: o.cred.ID, Message: err.Error()}
+	}
+	if way != o.way.trusted {
+		defer way.CloseIdleConnections()
+	}
 	answers := &tokenAnswers{agent: o.agent, path: field(o.cred, "token_path")}
-	tok, err := conf.Token(context.WithValue(ctx, oauth2.HTTPClient, tokenClient(o.way, answers)))
+	tok, err := conf.Token(context.WithValue(ctx, oauth2.HTTPClient, tokenClient(way, answers)))
 	if err != nil {
 		if answers.odd && strings.HasPrefix(err.Error(), "oauth2:") && !isRetrieve(err) {
 			return Token{}, &AuthError{Credential: o.cred.ID, Message: "token endpoint " + o.grant.endpoint + " " + o.hide(answers.missing(), made)}

@@ -2,7 +2,9 @@ package apicall
 
 import (
 	"bytes"
+	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -11,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/internal/value"
 )
 
@@ -140,10 +143,32 @@ func (t *tokenAnswers) missing() string {
 	return fmt.Sprintf("gave no %s (it gave: %s); the credential's token_path says where the token is", wanted, strings.Join(names, ", "))
 }
 
-// tokenClient asks a token endpoint, over the task's own way out: its proxy, its
-// certificates.
-func tokenClient(c *clients, answers *tokenAnswers) *http.Client {
-	answers.next = c.trusted
+// tokenWay is the task's own way out, with its proxy and its certificates, to a
+// token endpoint. A client that says by its certificate who it is (RFC 8705)
+// shows that of its credential, else that of the task.
+func (o *oauth2Auth) tokenWay() (*http.Transport, error) {
+	way := o.way.trusted
+	if o.grant.style != engine.StyleTLS {
+		return way, nil
+	}
+	cert, err := o.cred.ClientCertificate()
+	switch {
+	case err != nil:
+		return nil, err
+	case cert == nil && len(way.TLSClientConfig.Certificates) == 0:
+		return nil, errors.New("auth_style tls needs a client certificate: certificate and private_key of the credential, or client_cert and client_key of the task")
+	case cert == nil:
+		return way, nil
+	}
+	own := way.Clone()
+	own.TLSClientConfig.Certificates = []tls.Certificate{*cert}
+	own.DisableKeepAlives = true // it is for this one request
+	return own, nil
+}
+
+// tokenClient asks a token endpoint.
+func tokenClient(way *http.Transport, answers *tokenAnswers) *http.Client {
+	answers.next = way
 	return &http.Client{Transport: answers, Timeout: tokenTimeout + time.Second, CheckRedirect: func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse // a client secret is for the endpoint alone
 	}}

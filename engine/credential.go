@@ -39,8 +39,16 @@ type CredentialField struct {
 	Empty    bool     // it must be given and may be empty
 	Open     bool     // no secret: it may be shown
 	OneOf    []string // the values there are; nil: any
-	Rare     bool     // nobody is asked for it on a terminal: it spans lines, is a table, or few need it
+	Rare     bool     // on a terminal it is asked for where others make it needed: see Asked
 	Table    bool     // a table of texts, or of lists of them
+	PEM      bool     // text of several lines, which people have in a file
+
+	Also map[string]string // other names of values in OneOf
+}
+
+// Takes reports whether a text may be the field's value.
+func (f *CredentialField) Takes(s string) bool {
+	return f.OneOf == nil || slices.Contains(f.OneOf, s) || f.Also[s] != ""
 }
 
 // CredentialType is what a credential of one type consists of.
@@ -81,6 +89,12 @@ func FindCredentialType(name string) *CredentialType {
 		}
 	}
 	return nil
+}
+
+// MayBeEmpty reports whether "" is a value of a field.
+func (t *CredentialType) MayBeEmpty(name string) bool {
+	f := t.field(name)
+	return f != nil && f.Empty
 }
 
 // field returns the description of a field, nil when the type has none.
@@ -169,7 +183,7 @@ func checkCredentialField(t *CredentialType, f *CredentialField, name string, v 
 	switch {
 	case !ok:
 		return fmt.Errorf("the field %q is of type %s, want text in quotes", name, value.TypeName(v))
-	case f != nil && f.OneOf != nil && !slices.Contains(f.OneOf, s):
+	case f != nil && !f.Takes(s):
 		return fmt.Errorf("the field %q has a value that is none of %s", name, strings.Join(f.OneOf, ", "))
 	}
 	return nil
@@ -228,7 +242,7 @@ func (c Credential) Secrets() (out []string) {
 func appendTexts(out []string, v any) []string {
 	switch v := v.(type) {
 	case string:
-		return append(out, v)
+		return append(append(out, v), lines(v)...)
 	case []any:
 		for _, e := range v {
 			out = appendTexts(out, e)
@@ -236,6 +250,24 @@ func appendTexts(out []string, v any) []string {
 	case *value.Map:
 		for _, e := range v.All() {
 			out = appendTexts(out, e)
+		}
+	}
+	return out
+}
+
+// minLine is the shortest line of a secret that is one by itself.
+const minLine = 16
+
+// lines are the lines of a text of several, such as a key in PEM: who repeats it
+// may fold them, or repeat a part.
+func lines(text string) (out []string) {
+	all := strings.FieldsFunc(unfolded(text), func(r rune) bool { return r == '\n' || r == '\r' })
+	if len(all) < 2 {
+		return nil
+	}
+	for _, line := range all {
+		if len(line) >= minLine && !strings.HasPrefix(line, "-----") {
+			out = append(out, line)
 		}
 	}
 	return out

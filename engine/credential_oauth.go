@@ -1,17 +1,13 @@
 package engine
 
 import (
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/rsa"
-	"crypto/x509"
-	"encoding/pem"
-	"errors"
+	"cmp"
 	"fmt"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/qarion/qarion/internal/value"
 )
@@ -41,15 +37,48 @@ const (
 var oauthFields = []CredentialField{
 	{Name: "client_id", Open: true}, {Name: "client_secret"}, {Name: "token_url", Required: true, Open: true},
 	{Name: "scope", Open: true}, {Name: "audience", Open: true},
-	{Name: "grant_type", Open: true, OneOf: []string{GrantClient, GrantRefresh, GrantPassword, GrantJWT, GrantJWTName}}, {Name: "refresh_token"},
-	{Name: "auth_style", Open: true, OneOf: []string{StyleHeader, StyleBody, StyleKeyJWT, StyleSecretJWT, StyleTLS, StyleNone}},
+	{Name: "grant_type", Open: true, OneOf: []string{GrantClient, GrantRefresh, GrantPassword, GrantJWT}, Also: map[string]string{GrantJWTName: GrantJWT}}, {Name: "refresh_token"},
+	{Name: "auth_style", Open: true, OneOf: []string{StyleHeader, StyleBody, StyleKeyJWT, StyleSecretJWT, StyleTLS, StyleNone}, Also: registeredStyles},
 	{Name: "username", Open: true, Rare: true}, {Name: "password", Rare: true},
-	{Name: "private_key", Rare: true}, {Name: "key_id", Open: true, Rare: true}, {Name: "certificate", Open: true, Rare: true},
+	{Name: "private_key", Rare: true, PEM: true}, {Name: "key_id", Open: true, Rare: true}, {Name: "certificate", Open: true, Rare: true, PEM: true},
 	{Name: "signing_alg", Open: true, Rare: true, OneOf: []string{
 		"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "HS256", "HS384", "HS512"}},
 	{Name: "issuer", Open: true, Rare: true}, {Name: "subject", Open: true, Rare: true}, {Name: "assertion_audience", Open: true, Rare: true},
+	{Name: "assertion_life", Open: true, Rare: true},
 	{Name: "claims", Rare: true, Table: true}, {Name: "extra", Rare: true, Table: true},
 	{Name: "scheme", Open: true}, {Name: "token_path", Open: true},
+}
+
+// registeredStyles are the names by which OAuth2 servers know the styles (OpenID
+// Connect Core, 9; RFC 8705, 2).
+var registeredStyles = map[string]string{
+	"client_secret_basic": StyleHeader, "client_secret_post": StyleBody,
+	"tls_client_auth": StyleTLS, "self_signed_tls_client_auth": StyleTLS,
+}
+
+// The life of an assertion, as long as its credential says nothing, and its
+// bounds. Each request for a token has an assertion of its own.
+const (
+	DefaultAssertionLife = 5 * time.Minute
+	MinAssertionLife     = 10 * time.Second
+	MaxAssertionLife     = time.Hour
+)
+
+// AssertionLife is how long an assertion of an oauth credential is valid: seconds,
+// or a number with a unit. Some servers take none that lasts longer than a minute.
+func (c Credential) AssertionLife() (time.Duration, error) {
+	text := c.Text("assertion_life")
+	if text == "" {
+		return DefaultAssertionLife, nil
+	}
+	if _, err := strconv.Atoi(text); err == nil {
+		text += "s"
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < MinAssertionLife || d > MaxAssertionLife {
+		return 0, fmt.Errorf("assertion_life is not a time from %s to %s, such as \"60s\"", "10s", "1h")
+	}
+	return d, nil
 }
 
 // Grant is how an oauth credential asks for a token.
@@ -69,7 +98,7 @@ func (c Credential) Grant() string {
 func (c Credential) Style() string {
 	switch s := c.Text("auth_style"); {
 	case s != "":
-		return s
+		return cmp.Or(registeredStyles[s], s)
 	case c.Grant() == GrantJWT && c.Text("client_secret") == "":
 		return StyleNone // the assertion says it
 	}
@@ -119,6 +148,8 @@ func (c Credential) checkOAuth(bad func(string, ...any) error) error {
 		return err
 	}
 	switch {
+	case style == StyleTLS && u.Scheme != "https":
+		return bad("auth_style %s needs a token_url with https", c.Text("auth_style"))
 	case style == StyleKeyJWT:
 		err = needs("auth_style "+style, "private_key")
 	case style == StyleSecretJWT:
@@ -151,86 +182,30 @@ func (c Credential) checkKeys(bad func(string, ...any) error) error {
 	} else if field != "" && strings.HasPrefix(alg, "HS") {
 		return bad("%s signs with a private key, and %s does not", why, alg)
 	}
-	if text := c.Text("certificate"); text != "" {
-		if _, err := ParseCertificate(text); err != nil {
-			return bad("certificate %v", err)
-		}
+	if _, err := c.AssertionLife(); err != nil {
+		return bad("%v", err)
 	}
-	return nil
+	return c.checkCertificate(bad)
 }
 
-// ParsePrivateKey reads an RSA, EC or Ed25519 key from PEM text (PKCS #8, PKCS #1
-// or SEC 1). Line breaks that were written as \n are read as such. Errors say
-// what is wrong without quoting it.
-func ParsePrivateKey(text string) (crypto.Signer, error) {
-	block, err := onePEM(text)
-	if err != nil {
-		return nil, err
+// checkCertificate wants a certificate that is of the private key: it names the
+// key in assertions, and says with it who the client is.
+func (c Credential) checkCertificate(bad func(string, ...any) error) error {
+	text, key := c.Text("certificate"), c.Text("private_key")
+	if text == "" {
+		return nil
 	}
-	var key any
-	switch block.Type {
-	case "PRIVATE KEY":
-		key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
-	case "RSA PRIVATE KEY":
-		key, err = x509.ParsePKCS1PrivateKey(block.Bytes)
-	case "EC PRIVATE KEY":
-		key, err = x509.ParseECPrivateKey(block.Bytes)
-	case "ENCRYPTED PRIVATE KEY":
-		return nil, errors.New("is encrypted; store it as: openssl pkey -in key.pem")
-	default:
-		return nil, fmt.Errorf("is a %s, want a private key as PEM", strings.ToLower(block.Type))
+	cert, err := ParseCertificate(text)
+	switch {
+	case err != nil:
+		return bad("certificate %v", err)
+	case key == "" && c.Style() == StyleTLS:
+		return bad("auth_style %s with a certificate needs the field \"private_key\"", StyleTLS)
+	case key == "":
+		return nil
 	}
-	if block.Headers["DEK-Info"] != "" {
-		return nil, errors.New("is encrypted; store it as: openssl pkey -in key.pem")
-	}
-	if err != nil {
-		return nil, errors.New("holds no key that can be read")
-	}
-	signer, ok := key.(crypto.Signer)
-	if !ok || SigningAlgs(signer) == nil {
-		return nil, errors.New("is a key that signs nothing here: want RSA, EC (P-256, P-384, P-521) or Ed25519")
-	}
-	return signer, nil
-}
-
-// ParseCertificate reads one certificate from PEM text.
-func ParseCertificate(text string) (*x509.Certificate, error) {
-	block, err := onePEM(text)
-	if err != nil {
-		return nil, err
-	}
-	cert, err := x509.ParseCertificate(block.Bytes)
-	if block.Type != "CERTIFICATE" || err != nil {
-		return nil, errors.New("is no certificate as PEM")
-	}
-	return cert, nil
-}
-
-func onePEM(text string) (*pem.Block, error) {
-	block, _ := pem.Decode([]byte(strings.ReplaceAll(text, `\n`, "\n")))
-	if block == nil {
-		return nil, errors.New("is not PEM text (-----BEGIN ... and its lines)")
-	}
-	return block, nil
-}
-
-// SigningAlgs are the algorithms (RFC 7518, 3.1; RFC 8037) by which a key can
-// sign a JWT, the usual one first; nil: none.
-func SigningAlgs(key crypto.Signer) []string {
-	switch k := key.(type) {
-	case *rsa.PrivateKey:
-		return []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}
-	case *ecdsa.PrivateKey:
-		switch k.Curve.Params().BitSize {
-		case 256:
-			return []string{"ES256"}
-		case 384:
-			return []string{"ES384"}
-		case 521:
-			return []string{"ES512"}
-		}
-	case ed25519.PrivateKey:
-		return []string{"EdDSA"}
+	if signer, err := ParsePrivateKey(key); err == nil && !sameKey(signer, cert) {
+		return bad("certificate is not of the private_key")
 	}
 	return nil
 }

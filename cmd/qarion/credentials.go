@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/internal/value"
@@ -43,13 +41,16 @@ func (a *app) storeCredentialCommand() *cobra.Command {
   basic_auth  username*, password*                                  auth_type = "basic", "digest"
   oauth       client_id*, client_secret*, token_url*, scope,        auth_type = "oauth2"
               audience, grant_type, refresh_token, auth_style, extra,
-              username, password, private_key, key_id, issuer, subject
+              username, password, private_key, certificate, key_id,
+              issuer, subject, claims, assertion_audience,
+              assertion_life, signing_alg, scheme, token_path
   api_key     api_key*, header_name (X-API-Key) or query_param      auth_type = "api_key"
   aws         access_key_id*, secret_access_key*, session_token,    auth_type = "aws_sigv4"
               region, service
   custom      token*, prefix (Bearer), and fields of your own       auth_type = "bearer"
 
-Without --json and --json-file a terminal is asked field by field.`,
+Without --json and --json-file a terminal is asked for what is needed, field by
+field, and for the names of the files that hold keys and certificates.`,
 		Example: `  qarion credentials store --credential-id shop --type basic_auth --json '{"username": "ann", "password": "..."}'
   qarion credentials store --credential-id shop --type api_key --json-file key.json
   pass show shop | qarion credentials store --credential-id shop --type custom --json -`,
@@ -146,61 +147,6 @@ func jsonPlace(data []byte, err error) string {
 	line := strings.Count(before, "\n") + 1
 	column := len([]rune(before[strings.LastIndex(before, "\n")+1:])) + 1
 	return fmt.Sprintf(" near line %d, column %d", line, column)
-}
-
-// askCredential asks on the terminal, field by field, secrets without echo.
-func (a *app) askCredential(in *node.CredentialInput) (*value.Map, error) {
-	f, ok := a.ui.in.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) {
-		return nil, usageError(errors.New("where are the fields? --json '{...}', --json - or --json-file FILE"))
-	}
-	lines := bufio.NewReader(f)
-	ask := func(prompt string, hide bool) (string, error) {
-		fmt.Fprint(a.ui.err, prompt+": ")
-		if hide {
-			b, err := term.ReadPassword(int(f.Fd()))
-			fmt.Fprintln(a.ui.err)
-			return string(b), err
-		}
-		line, err := lines.ReadString('\n')
-		return strings.TrimSpace(line), err
-	}
-	var err error
-	if in.Type == "" {
-		if in.Type, err = ask("type ("+strings.Join(engine.CredentialTypeNames(), ", ")+")", false); err != nil {
-			return nil, err
-		}
-	}
-	out := value.NewMap(4)
-	kind := engine.FindCredentialType(in.Type)
-	if kind == nil {
-		return out, nil // the check names it
-	}
-	for _, field := range kind.Fields {
-		grant, _ := out.Get("grant_type")
-		byPassword := grant == engine.GrantPassword && (field.Name == "username" || field.Name == "password")
-		if field.Rare && !byPassword {
-			continue // with --json
-		}
-		prompt := field.Name
-		if field.OneOf != nil {
-			prompt += " (" + strings.Join(field.OneOf, ", ") + ")"
-		}
-		switch {
-		case field.Empty:
-			prompt += " [empty]"
-		case !field.Required:
-			prompt += " [none]"
-		}
-		v, err := ask(prompt, !field.Open)
-		if err != nil {
-			return nil, err
-		}
-		if v != "" || field.Empty {
-			out.Set(field.Name, v)
-		}
-	}
-	return out, nil
 }
 
 // credentials asks a node for what it has stored.
