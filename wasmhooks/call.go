@@ -19,7 +19,7 @@ type instance struct {
 	alloc, validate, transform api.Function
 	fuel                       api.MutableGlobal
 	memory                     api.Memory
-	stderr                     *ring
+	stderr                     *complaint
 	stack                      [4]uint64
 	ptr, room                  uint32 // the buffer that it has given, and its size
 	calls                      int
@@ -28,8 +28,8 @@ type instance struct {
 
 // newInstance makes an instance of a compiled module and asks its version.
 func (m *module) newInstance(ctx context.Context) (*instance, error) {
-	in := &instance{stderr: &ring{}}
-	mod, err := m.runtime.InstantiateModule(ctx, m.compiled, moduleConfig(in.stderr))
+	in := &instance{stderr: &complaint{}}
+	mod, err := m.runtime.InstantiateModule(ctx, m.compiled, moduleConfig(&m.limits, in.stderr))
 	if err != nil {
 		return nil, loadError("it does not start: %s", in.reason(err, nil))
 	}
@@ -76,7 +76,7 @@ func (in *instance) reason(err error, l *Limits) string {
 			text = "it trapped (unreachable)"
 		}
 	}
-	if said := in.stderr.first(); said != "" {
+	if said := in.stderr.line(); said != "" {
 		text += ": " + said
 	}
 	if l != nil && in.memory != nil && uint64(in.memory.Size())+wasmPage > uint64(l.Memory) {
@@ -91,6 +91,7 @@ func (in *instance) call(ctx context.Context, m *module, export api.Function, me
 	l := &m.limits
 	n := len(meta) + len(body)
 	in.calls++
+	in.stderr.reset()
 	in.fuel.Set(uint64(l.Fuel))
 	if uint32(n) > in.room || in.ptr == 0 {
 		if err := in.grow(ctx, m, uint32(n)); err != nil {

@@ -1,11 +1,11 @@
 package wasmhooks
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"unicode/utf16"
 
@@ -99,37 +99,13 @@ func utf16At(m api.Module, ptr uint32) string {
 }
 
 // moduleConfig is what an instance sees of the world: clocks and chance, and
-// nothing else.
-func moduleConfig(stderr *ring) wazero.ModuleConfig {
+// nothing else. The two variables are read by the runtime of Go. Its collector
+// means to run beside the program, and in a module there is nothing beside: a
+// cycle that begins within a call ends long after, and memory is used up while
+// most of it is garbage. So a cycle is made to end where it begins, and begins in
+// time.
+func moduleConfig(l *Limits, stderr *complaint) wazero.ModuleConfig {
 	return wazero.NewModuleConfig().WithName("").WithStartFunctions(exportStart).WithStderr(stderr).
+		WithEnv("GODEBUG", "gcstoptheworld=1").WithEnv("GOMEMLIMIT", strconv.FormatInt(int64(l.Memory)/8*5, 10)).
 		WithSysWalltime().WithSysNanotime().WithRandSource(rand.Reader)
-}
-
-// ring keeps the end of what a module writes to its standard error: the reason of a
-// panic of Go.
-type ring struct{ b bytes.Buffer }
-
-const ringSize = 4 << 10
-
-// Write implements io.Writer.
-func (r *ring) Write(p []byte) (int, error) {
-	n := len(p)
-	if len(p) > ringSize {
-		p = p[len(p)-ringSize:]
-	}
-	if r.b.Len()+len(p) > ringSize {
-		r.b.Next(r.b.Len() + len(p) - ringSize)
-	}
-	r.b.Write(p)
-	return n, nil
-}
-
-// first is the line that says most: the first of what is there.
-func (r *ring) first() string {
-	text := strings.ToValidUTF8(r.b.String(), "\uFFFD")
-	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
-	if len(line) > 300 {
-		line = line[:300]
-	}
-	return line
 }

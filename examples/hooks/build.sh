@@ -4,6 +4,7 @@
 #
 #   ./build.sh                 all languages, into built/, and MANIFEST anew
 #   ./build.sh -o DIR c rust   some of them, into DIR, and DIR/MANIFEST
+#   ./build.sh -h check rust   one hook
 #   ./build.sh -c c            says whether the tools of a language are here
 #
 # Needed are, for c: clang and lld; for rust: rustc with the target
@@ -15,9 +16,10 @@ here=$PWD
 hooks="check unwrap sign"
 out=$here/built only_check=
 
-while getopts co: option; do
+while getopts ch:o: option; do
   case $option in
     c) only_check=1 ;;
+    h) hooks=$OPTARG ;;
     o) out=$OPTARG ;;
     *) exit 2 ;;
   esac

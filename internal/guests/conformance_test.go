@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"os/exec"
-	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
-	"github.com/tetratelabs/wazero"
+	"github.com/qarion/qarion/wasmhooks"
 )
 
 // row is one call and what every language has to answer. Documents are
@@ -169,12 +169,10 @@ func TestConformance(t *testing.T) {
 			if _, err := exec.LookPath("go"); language == "go" && err != nil {
 				t.Skip("no Go toolchain to build the hooks with")
 			}
-			for engine, config := range engines {
+			for engine := range engines {
 				t.Run(engine, func(t *testing.T) {
 					t.Parallel()
-					conform(t, config(), engine, func(hook string) ([]byte, error) {
-						return Module(t.Context(), language, hook)
-					})
+					conform(t, engine, func(hook string) ([]byte, error) { return Module(t.Context(), language, hook) })
 				})
 			}
 		})
@@ -182,52 +180,63 @@ func TestConformance(t *testing.T) {
 }
 
 // conform runs the table against the hooks of one language.
-func conform(t *testing.T, config wazero.RuntimeConfig, engine string, module func(hook string) ([]byte, error)) {
+func conform(t *testing.T, engine string, module func(hook string) ([]byte, error)) {
 	for _, hook := range Hooks {
 		bytes, err := module(hook)
 		if err != nil {
 			t.Fatal(err)
 		}
-		in := start(t, config, bytes)
+		h := start(t, engine, bytes)
 		for _, r := range table {
 			if r.hook == hook {
-				t.Run(hook+"/"+r.name, func(t *testing.T) { r.check(t, in, engine) })
+				t.Run(hook+"/"+r.name, func(t *testing.T) { r.check(t, h, engine) })
 			}
 		}
 	}
 }
 
-func (r row) check(t *testing.T, in *instance, engine string) {
+func (r row) check(t *testing.T, h *hooked, engine string) {
 	if engine == "interpreter" && len(r.body) > 100_000 {
 		t.Skip("a second and more on the interpreter, and the same steps as 64 KB")
 	}
-	out, failed, err := in.call(t.Context(), r.export(), r.meta(), []byte(r.body))
-	if err != nil {
-		t.Fatal(err)
-	}
+	a := h.ask(t, r)
 	switch {
 	case r.failure != "":
-		if !failed {
-			t.Fatalf("no failure but %.300q", out)
+		var want struct {
+			Code, Message string
+			Retry         bool
 		}
-		sameJSON(t, out, r.failure)
-	case failed:
-		t.Fatalf("failed: %s", out)
-	case r.verdict != "":
-		sameJSON(t, out, r.verdict)
-	case r.out == "" && out != nil:
-		t.Fatalf("not accepted: %.300s", out)
-	case string(out) != r.out:
-		t.Fatalf("have %.300q\nwant %.300q", out, r.out)
+		read(t, r.failure, &want)
+		if e := a.Err; e == nil || e.Class != wasmhooks.ClassError || e.Code != want.Code || e.Message != oneLine(want.Message) || e.Retry != want.Retry {
+			t.Fatalf("have %+v\nwant %+v", e, want)
+		}
+	case a.Err != nil:
+		t.Fatalf("%s: %v", a.Err.Class, a.Err)
+	case r.kind() == wasmhooks.Validate:
+		var want wasmhooks.Verdict
+		if r.verdict != "" {
+			read(t, r.verdict, &want)
+		}
+		if !slices.Equal(a.Verdict.Errors, want.Errors) || a.Verdict.Retry != want.Retry {
+			t.Fatalf("have %+v\nwant %+v", a.Verdict, want)
+		}
+	case a.Changed != (r.out != "") || string(a.Body) != r.out:
+		t.Fatalf("have %.300q\nwant %.300q", a.Body, r.out)
 	}
 }
 
-// export is the call that a row makes.
-func (r row) export() string {
-	if r.hook == "check" {
-		return "qarion_validate"
+func read(t *testing.T, doc string, into any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(doc), into); err != nil {
+		t.Fatalf("the table: %v", err)
 	}
-	return "qarion_transform"
+}
+
+func (r row) kind() wasmhooks.Kind {
+	if r.hook == "check" {
+		return wasmhooks.Validate
+	}
+	return wasmhooks.Transform
 }
 
 // meta is the meta document of a row, as the host writes it.
@@ -260,15 +269,4 @@ func (r row) meta() []byte {
 		panic(err)
 	}
 	return bytes.TrimSpace(b.Bytes())
-}
-
-func sameJSON(t *testing.T, have []byte, want string) {
-	t.Helper()
-	var h, w any
-	if err := json.Unmarshal([]byte(want), &w); err != nil {
-		t.Fatalf("the table: %v", err)
-	}
-	if err := json.Unmarshal(have, &h); err != nil || !reflect.DeepEqual(h, w) {
-		t.Fatalf("have %s\nwant %s\n%v", have, want, err)
-	}
 }

@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/qarion/qarion/wasmhooks"
 )
 
 // FuzzLanguages: whatever the body and the configuration are, no hook traps,
@@ -15,15 +17,15 @@ func FuzzLanguages(f *testing.F) {
 			f.Add(uint8(i), r.config, r.body)
 		}
 	}
-	all := map[string]map[string]*instance{}
+	all := map[string]map[string]*hooked{}
 	for _, hook := range Hooks {
-		all[hook] = map[string]*instance{}
+		all[hook] = map[string]*hooked{}
 		for _, language := range Languages {
 			module, err := Module(f.Context(), language, hook)
 			if err != nil {
 				f.Fatal(err)
 			}
-			all[hook][language] = start(f, engines["compiler"](), module)
+			all[hook][language] = start(f, "compiler", module)
 		}
 	}
 	f.Fuzz(func(t *testing.T, which uint8, config, body string) {
@@ -31,37 +33,32 @@ func FuzzLanguages(f *testing.F) {
 			t.Skip() // the host sends nothing of the kind
 		}
 		r := row{hook: Hooks[int(which)%len(Hooks)], config: config, body: body, secrets: `{"k":"key","shop.key":"s3cr3t"}`}
-		meta := r.meta()
-		want := answerOf(t, all[r.hook]["c"], r, meta)
+		want := answerOf(t, all[r.hook]["c"], r)
 		for _, language := range Languages {
-			have := answerOf(t, all[r.hook][language], r, meta)
+			have := answerOf(t, all[r.hook][language], r)
 			if utf8.ValidString(body) && !reflect.DeepEqual(have, want) {
-				t.Fatalf("%s with %s over %q:\n%s: %v\nc: %v", r.hook, config, body, language, have, want)
+				t.Fatalf("%s with %s over %q:\n%s: %+v\nc: %+v", r.hook, config, body, language, have, want)
 			}
 		}
 	})
 }
 
-// answer is what a call amounts to: a body as it is, a document as JSON.
+// answer is what a call amounts to.
 type answer struct {
-	failed bool
-	doc    any
+	changed bool
+	body    string
+	verdict wasmhooks.Verdict
+	failure wasmhooks.Error
 }
 
-func answerOf(t *testing.T, in *instance, r row, meta []byte) answer {
-	out, failed, err := in.call(t.Context(), r.export(), meta, []byte(r.body))
-	if err != nil {
-		t.Fatalf("%s with %s over %q: %v", r.hook, r.config, r.body, err)
+func answerOf(t *testing.T, h *hooked, r row) answer {
+	a := h.ask(t, r)
+	out := answer{a.Changed, string(a.Body), a.Verdict, wasmhooks.Error{}}
+	if a.Err != nil {
+		out.failure = *a.Err
+		if a.Err.Class != wasmhooks.ClassError {
+			t.Fatalf("%s with %s over %q: %s: %v", r.hook, r.config, r.body, a.Err.Class, a.Err)
+		}
 	}
-	if !failed && (out == nil || r.hook != "check") {
-		return answer{doc: string(out)}
-	}
-	a := answer{failed: failed}
-	if err := json.Unmarshal(out, &a.doc); err != nil {
-		t.Fatalf("%s with %s over %q: a document that is not JSON: %s", r.hook, r.config, r.body, out)
-	}
-	if doc, ok := a.doc.(map[string]any); !ok || !failed && doc["errors"] == nil {
-		t.Fatalf("%s: %s", r.hook, out)
-	}
-	return a
+	return out
 }

@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"strconv"
 	"testing"
+
+	"github.com/qarion/qarion/wasmhooks"
 )
 
 // calls is how many calls the memory tests make on one instance: short in
@@ -62,14 +64,15 @@ func TestMemory_GoDecodesLargeBodies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := start(t, engines["compiler"](), module)
+	// It takes more work than is allowed by default.
+	h := startWith(t, module, wasmhooks.Config{Cache: os.Getenv(cacheEnv), Limits: wasmhooks.Limits{Instances: 1, RecycleAt: 1 << 30, Fuel: 200_000_000}})
 	for i, n := range []int{38_000, 100, 38_000, 20_000, 38_000, 10_000, 38_000} {
 		r := row{hook: "check", body: `{"data":` + numbered(n) + `}`}
-		if out, _, err := in.call(t.Context(), r.export(), r.meta(), []byte(r.body)); err != nil || out != nil {
-			t.Fatalf("call %d, %d KB: %s %v", i, len(r.body)>>10, out, err)
+		if a := h.ask(t, r); a.Err != nil {
+			t.Fatalf("call %d, %d KB: %s: %v", i, len(r.body)>>10, a.Err.Class, a.Err)
 		}
 	}
-	t.Logf("module memory %d KB", in.mod.Memory().Size()>>10)
+	t.Logf("module memory %d KB", h.memoryKiB(t, module))
 }
 
 // memoryRows are calls over about 1 KB that make each hook work.
@@ -84,17 +87,17 @@ var memoryRows = map[string]row{
 // quarter of the limit that the instance has.
 const (
 	settled   = 1_000_000
-	unsettled = 9 << 20
+	unsettled = 9 << 10 // KiB
 )
 
 func manyCalls(t *testing.T, module []byte, r row, n int) {
-	in := start(t, engines["compiler"](), module)
-	export, meta, body := r.export(), r.meta(), []byte(r.body)
-	var guest uint32
+	h := start(t, "compiler", module)
+	kind, meta, body := r.kind(), r.meta(), []byte(r.body)
+	var guest int64
 	var host uint64
 	for i := range n {
 		if i == n/10 {
-			guest, host = in.mod.Memory().Size(), heapInUse()
+			guest, host = h.memoryKiB(t, module), heapInUse()
 		}
 		// Sizes and outcomes take turns, so that buffers are made and left.
 		b := body
@@ -104,17 +107,18 @@ func manyCalls(t *testing.T, module []byte, r row, n int) {
 		case 11:
 			b = append([]byte{' '}, body...)
 		}
-		if _, _, err := in.call(t.Context(), export, meta, b); err != nil {
-			t.Fatalf("call %d: %v", i, err)
+		if a := h.host.Call(t.Context(), h.hash, kind, meta, b); a.Err != nil && a.Err.Class != wasmhooks.ClassError {
+			t.Fatalf("call %d: %s: %v", i, a.Err.Class, a.Err)
 		}
 	}
-	if end := in.mod.Memory().Size(); end > guest && (n >= settled || end > unsettled) {
-		t.Errorf("the memory of the module grew from %d to %d KB after the first tenth", guest>>10, end>>10)
+	end := h.memoryKiB(t, module)
+	if end > guest && (n >= settled || end > unsettled) {
+		t.Errorf("the memory of the module grew from %d to %d KB after the first tenth", guest, end)
 	}
 	if end := heapInUse(); end > host+4<<20 {
 		t.Errorf("the host grew from %d to %d KB after the first tenth", host>>10, end>>10)
 	}
-	t.Logf("%d calls, module memory %d KB", n, in.mod.Memory().Size()>>10)
+	t.Logf("%d calls, module memory %d KB", n, end)
 }
 
 func heapInUse() uint64 {

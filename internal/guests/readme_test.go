@@ -47,7 +47,7 @@ func TestReadmes_BuildLinesWork(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s%v", script, err)
 			}
-			in := start(t, engines["compiler"](), module)
+			in := start(t, "compiler", module)
 			for _, r := range table[:8] {
 				r.check(t, in, "compiler")
 			}

@@ -77,7 +77,7 @@ func paste(t *testing.T, dir, text string) bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := start(t, engines["compiler"](), module)
+	in := start(t, "compiler", module)
 	for _, r := range plenty {
 		t.Run(r.name, func(t *testing.T) { r.check(t, in, "compiler") })
 	}

@@ -19,7 +19,8 @@
 //! a transformer the new body, or None to leave it as it is. In both, `failure`
 //! says that the hook could not do its work.
 //!
-//! A panic is a trap: the instance is dropped, and the task fails.
+//! A panic is a trap: the instance is dropped, and the error of the task has the
+//! message of the panic with file and line.
 #![allow(dead_code)]
 
 use std::borrow::Cow;
@@ -523,6 +524,29 @@ pub fn log(level: u32, line: &str) {
     unsafe { host_log(level, line.as_ptr(), line.len() as u32) }
 }
 
+// ---- panics
+
+#[link(wasm_import_module = "wasi_snapshot_preview1")]
+extern "C" {
+    fn fd_write(fd: u32, parts: *const Part, count: u32, written: *mut usize) -> u32;
+}
+
+#[repr(C)]
+struct Part { at: *const u8, len: usize }
+
+/// Says why and where on standard error, which the host puts into the error.
+fn complain(info: &std::panic::PanicInfo) {
+    let payload = info.payload();
+    let text = match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
+        (Some(text), _) => text,
+        (_, Some(text)) => text.as_str(),
+        _ => "unknown",
+    };
+    let (file, line) = info.location().map_or(("", 0), |l| (l.file(), l.line()));
+    let all = format!("panic: {text} ({file}:{line})\n");
+    unsafe { fd_write(2, &Part { at: all.as_ptr(), len: all.len() }, 1, &mut 0) };
+}
+
 // ---- what crosses between module and host
 
 /// The buffers that the host reads and writes. A module is one thread, called
@@ -532,9 +556,12 @@ pub mod wire {
 
     static mut IN: Vec<u8> = Vec::new();
     static mut OUT: Vec<u8> = Vec::new();
+    static mut READY: bool = false; // panics are said
 
     pub fn alloc(n: u32) -> *mut u8 {
         unsafe {
+            if !READY { std::panic::set_hook(Box::new(complain)); }
+            READY = true;
             let buf = &mut *std::ptr::addr_of_mut!(IN);
             if buf.len() < n as usize || buf.is_empty() {
                 *buf = Vec::new();

@@ -78,6 +78,11 @@ func trouble(m *hookguest.Message) error {
 	case "print":
 		fmt.Println(config.Say)
 		fmt.Fprintln(os.Stderr, config.Say)
+	case "print and panic":
+		for i := range config.N {
+			fmt.Fprintln(os.Stderr, "step", i)
+		}
+		panic(config.Say)
 	case "look around":
 		return lookAround()
 	default:
