@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/tetratelabs/wazero"
-	"github.com/tetratelabs/wazero/api"
 
 	"github.com/qarion/qarion/engine"
 )
@@ -70,6 +69,7 @@ func Open(cfg Config) (*Host, error) {
 			return nil, fmt.Errorf("open the folder for compiled hooks: %w", err)
 		}
 		h.cache = cache
+		h.clearCache(func(made time.Time) bool { return time.Since(made) > keepCompiled })
 	}
 	h.done.Go(h.tidy)
 	return h, nil
@@ -179,16 +179,11 @@ func (h *Host) compile(ctx context.Context, hash string, content []byte) (*modul
 	if len(content) > h.cfg.Limits.Module {
 		return nil, loadError("it has %d bytes, at most %d are loaded", len(content), h.cfg.Limits.Module)
 	}
-	metered, err := meter(content)
+	metered, err := meter(content, startFuel*h.cfg.Limits.Fuel)
 	if err != nil {
 		return nil, loadError("%v", err)
 	}
-	conf := wazero.NewRuntimeConfigCompiler()
-	if h.cfg.Interpreter {
-		conf = wazero.NewRuntimeConfigInterpreter()
-	}
-	conf = conf.WithCompilationCache(h.cache).WithMemoryLimitPages(h.cfg.Limits.Memory / wasmPage).WithCoreFeatures(api.CoreFeaturesV2)
-	m := &module{hash: hash, size: len(content), limits: h.cfg.Limits, total: &h.total, runtime: wazero.NewRuntimeWithConfig(ctx, conf), used: time.Now()}
+	m := &module{hash: hash, size: len(content), limits: h.cfg.Limits, total: &h.total, used: time.Now()}
 	fail := func(err error) (*module, *Error) {
 		_ = m.runtime.Close(ctx)
 		var e *Error
@@ -197,10 +192,7 @@ func (h *Host) compile(ctx context.Context, hash string, content []byte) (*modul
 		}
 		return nil, loadError("%v", cut(err.Error(), 300))
 	}
-	if err := addHost(ctx, m.runtime); err != nil {
-		return fail(err)
-	}
-	if m.compiled, err = m.runtime.CompileModule(ctx, metered); err != nil {
+	if err := h.prepare(ctx, m, metered); err != nil {
 		return fail(err)
 	}
 	if err := conforms(m.compiled, &m.limits); err != nil {

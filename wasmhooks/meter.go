@@ -15,8 +15,8 @@ const (
 	maxLocals = 50_000  // of a function
 )
 
-// startFuel is what a module may use up while it starts, in units.
-const startFuel = 100_000_000
+// startFuel is how many times the work of a call a module may do while it starts.
+const startFuel = 5
 
 // meter rewrites a module so that it counts what it does: a unit at each entry of
 // a function and at each turn of a loop, and one for 64 bytes that a bulk operation
@@ -24,14 +24,14 @@ const startFuel = 100_000_000
 // loop cannot be interrupted otherwise without stopping Go's garbage collector with
 // it, and a chain of calls without any loop could not at all.
 //
-// The counter is one more global, behind all others, so that no index shifts. What
+// It begins with start units. The counter is one more global, behind all others, so that no index shifts. What
 // the meter does not know it refuses; wazero checks what it has written once more.
-func meter(module []byte) ([]byte, error) {
+func meter(module []byte, start int64) ([]byte, error) {
 	list, err := sections(module)
 	if err != nil {
 		return nil, err
 	}
-	m := &metering{}
+	m := &metering{start: start}
 	for i := range list {
 		if err := m.look(&list[i]); err != nil {
 			return nil, err
@@ -64,6 +64,7 @@ type metering struct {
 	types   []uint32 // of each function that the module has itself
 	globals uint32   // there are, imported ones too
 	placed  bool     // the global section is written
+	start   int64    // units to begin with
 	scratch []byte
 }
 
@@ -141,7 +142,7 @@ func (m *metering) global(content []byte) []byte {
 	out := appendU32(nil, n+1)
 	out = append(out, content[r.at:]...)
 	out = append(out, 0x7e, 1, 0x42) // i64, mutable, i64.const
-	out = appendS64(out, startFuel)
+	out = appendS64(out, m.start)
 	m.placed = true
 	return append(out, 0x0b)
 }

@@ -179,19 +179,28 @@ func (m *module) gone() bool {
 	return m.closed && m.made == 0
 }
 
-// breaker holds a module back that fails again and again: after five failures
-// within 30 s for a second, then twice as long each time, up to a minute. Then one
-// call goes through.
+// breaker holds a module back that fails again and again: when at least five and at
+// least half of its last twenty calls failed, within 30 s, for a second, then twice
+// as long each time, up to a minute. Then one call goes through. A module that breaks
+// off over some bodies and does its work over the others is not held back.
 type breaker struct {
 	mu     sync.Mutex
-	failed []time.Time
+	last   [breakerCalls]outcome // a ring
+	next   int
 	open   time.Duration
 	until  time.Time
 	probes bool
 }
 
+// outcome is how a call ended; the zero one is of no call.
+type outcome struct {
+	at     time.Time
+	failed bool
+}
+
 const (
 	breakerFailures = 5
+	breakerCalls    = 20
 	breakerWindow   = 30 * time.Second
 	breakerFirst    = time.Second
 	breakerLongest  = time.Minute
@@ -215,20 +224,26 @@ func (b *breaker) admits(now time.Time) bool {
 func (b *breaker) learn(now time.Time, failed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !failed {
-		if b.probes {
-			b.failed, b.open, b.until, b.probes = nil, 0, time.Time{}, false
-		}
+	if b.probes && !failed {
+		b.last, b.open, b.until, b.probes = [breakerCalls]outcome{}, 0, time.Time{}, false
 		return
 	}
-	keep := b.failed[:0]
-	for _, t := range b.failed {
-		if now.Sub(t) < breakerWindow {
-			keep = append(keep, t)
+	b.last[b.next%breakerCalls] = outcome{now, failed}
+	b.next++
+	if !failed {
+		return
+	}
+	bad, all := 0, 0
+	for _, o := range b.last {
+		if now.Sub(o.at) >= breakerWindow {
+			continue
+		}
+		all++
+		if o.failed {
+			bad++
 		}
 	}
-	b.failed = append(keep, now)
-	if len(b.failed) >= breakerFailures || b.probes {
+	if bad >= breakerFailures && 2*bad >= all || b.probes {
 		b.open = min(max(breakerFirst, 2*b.open), breakerLongest)
 		b.until, b.probes = now.Add(b.open), false
 	}
