@@ -151,6 +151,9 @@ func (a *attempt) learn(req *http.Request) {
 		return
 	}
 	a.secret(token)
+	if !strings.Contains(token, ",") { // a token, no parameters
+		return
+	}
 	for _, p := range parseParams(token) {
 		if p.name == "response" || p.name == "signature" {
 			a.secret(p.value)

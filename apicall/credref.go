@@ -103,8 +103,9 @@ type vars struct {
 	secrets []string // seen in this attempt
 	derived []string // those of them that templates made of others
 	sensitive
-	readNames []string // of what was read of sensitive tasks
-	broken    error    // why a reference to a credential could not be resolved
+	readNames []string         // of what was read of sensitive tasks
+	request   func() jinja.Var // while headers are rendered
+	broken    error            // why a reference to a credential could not be resolved
 }
 
 var _ jinja.Vars = (*vars)(nil)
@@ -119,6 +120,9 @@ func (v *vars) Lookup(ctx context.Context, name string) (jinja.Var, bool, error)
 		s, err := v.prog.secret(ctx, v.prog.creds[i])
 		v.secrets, v.broken = append(v.secrets, s), err
 		return jinja.Var{Value: s, Origin: value.Secret}, true, err
+	}
+	if name == requestName && v.request != nil { // before what a trigger may give by that name
+		return v.request(), true, nil
 	}
 	got, ok, err := v.TaskInput.Lookup(ctx, name)
 	if ok {

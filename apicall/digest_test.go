@@ -225,6 +225,31 @@ func TestDigest_ReadsWhatDevicesSend(t *testing.T) {
 	}
 }
 
+// TestDigest_ASessionThatTheRefusalBegins: servers keep the nonce in a session whose
+// cookie comes with the refusal.
+func TestDigest_ASessionThatTheRefusalBegins(t *testing.T) {
+	s := newDigestServer(t, `Digest realm="shop", nonce="NONCE", qop="auth"`)
+	s.many = true
+	sessions := 0
+	s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if c, err := r.Cookie("session"); err != nil || c.Value != fmt.Sprint(sessions) {
+			r.Header.Del("Authorization")
+			sessions++
+			http.SetCookie(w, &http.Cookie{Name: "session", Value: fmt.Sprint(sessions)})
+		}
+		s.ServeHTTP(w, r)
+	})
+	run := s.program(t, "operation", "post", "body", value.MapOf("n", int64(7)))
+	for n := range 3 {
+		if out := run(); out.Err != nil || out.Details.StatusCode != 0 && out.Details.StatusCode != 200 {
+			t.Fatalf("call %d: %v, requests %q", n+1, out.Err, s.requests)
+		}
+	}
+	if sessions != 3 || len(s.requests) != 6 {
+		t.Errorf("%d sessions, requests %q", sessions, s.requests)
+	}
+}
+
 // TestDigest_ServersThatDoNotReadTheBody: a server may refuse a large upload and
 // close the connection before it has read it; it is asked first.
 func TestDigest_ServersThatDoNotReadTheBody(t *testing.T) {

@@ -35,6 +35,7 @@ type program struct {
 	answered   bool // some task reads this one's resp_ document
 	client     *clients
 	hides      atomic.Pointer[redactor]
+	offers     bool            // headers may read the request itself
 	keyRead    map[string]bool // names of which a template reads xcom_pull_key's key
 }
 
@@ -51,7 +52,7 @@ type namedValue struct {
 // Prepare implements engine.TaskType.
 func (t *TaskType) Prepare(flow *engine.Flow, task *engine.Task) (engine.Program, []engine.Problem) {
 	p, r := readProperties(task)
-	prog := &program{t: t, props: p, answered: task.Answers, keyRead: map[string]bool{}}
+	prog := &program{t: t, props: p, answered: task.Answers, keyRead: map[string]bool{}, offers: offersRequest(flow)}
 	c := &compiler{reader: *r, prog: prog}
 	prog.url = c.text("url", p.url)
 	c.checkURL(prog.url)
@@ -165,7 +166,7 @@ func (c *compiler) parse(path []string, source string) *jinja.Template {
 		if key := c.prog.props.pullKey; key != "" && readsKey(source, name, key) {
 			c.prog.keyRead[name] = true
 		}
-		if !strings.HasPrefix(name, credentialName) {
+		if !strings.HasPrefix(name, credentialName) && !(name == requestName && c.prog.offers && path[0] == "headers") {
 			c.names = append(c.names, engine.NameUse{
 				Name: name, Path: append([]string{"properties"}, path...), Optional: !slices.Contains(t.Needs(), name),
 			})

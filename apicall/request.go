@@ -107,6 +107,10 @@ func (a *attempt) build(ctx context.Context) (err error) {
 }
 
 func (a *attempt) headers(ctx context.Context) error {
+	if a.prog.offers && len(a.prog.headers) > 0 {
+		a.vars.request = a.requestDoc
+		defer func() { a.vars.request = nil }()
+	}
 	for _, h := range a.prog.headers {
 		v, given, err := h.render(ctx, a.vars)
 		switch {

@@ -37,6 +37,7 @@ var demoFlows = []struct {
 	{"flaky_invoice", "503 twice, then 201; one idempotency key", false},
 	{"busy_reports", "429, then as long as Retry-After says", false},
 	{"oauth2_account", "OAuth2: one token for all, renewed on 401", false},
+	{"signed_refund", "a request signed over its own body", false},
 	{"warehouse_down", "a circuit that opens, and closes again", false},
 	{"declined_card", "a failure worth reading (on purpose)", true},
 }
@@ -95,10 +96,13 @@ func (a *app) demo(ctx context.Context, keep bool) error {
 		return err
 	}
 	defer client.Close()
-	sample := node.CredentialInput{ID: "sample_oauth2", Type: "oauth", Data: value.MapOf(
-		"client_id", sampleapi.Client, "client_secret", sampleapi.Secret, "token_url", api.URL+"/oauth/token")}
-	if err := client.Admin(ctx, "credential.store", sample, nil); err != nil {
-		return err
+	for _, sample := range []node.CredentialInput{
+		{ID: "sample_oauth2", Type: "oauth", Data: value.MapOf("client_id", sampleapi.Client, "client_secret", sampleapi.Secret, "token_url", api.URL+"/oauth/token")},
+		{ID: "sample_signing", Type: "custom", Data: value.MapOf("token", sampleapi.SigningKey)},
+	} {
+		if err := client.Admin(ctx, "credential.store", sample, nil); err != nil {
+			return err
+		}
 	}
 	docs, err := a.runDemo(ctx, client)
 	if err != nil {

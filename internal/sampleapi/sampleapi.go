@@ -1,12 +1,16 @@
 // Package sampleapi is the small shop that the demo calls, on loopback: users,
-// orders, stock, labels, an account behind OAuth2, reports with a rate limit,
-// and services that are down at first. It stands in for the APIs of a user's
+// orders, stock, labels, an account behind OAuth2, signed refunds, reports with a
+// rate limit, and services that are down at first. It stands in for the APIs of a user's
 // own, and misbehaves as they do.
 package sampleapi
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strconv"
@@ -22,8 +26,8 @@ import (
 const Base = "http://127.0.0.1:8089"
 
 // API is a running sample API: users, orders, stock,
-// labels, an account behind OAuth2, reports with a rate limit, an invoice
-// service and a warehouse that are down at first, and a card that is declined.
+// labels, an account behind OAuth2, signed refunds, reports with a rate limit, an
+// invoice service and a warehouse that are down at first, and a card that is declined.
 type API struct {
 	server *http.Server
 	URL    string
@@ -70,6 +74,7 @@ func Start(wanted bool) (*API, error) {
 	mux.HandleFunc("GET /account/{number}/balance", s.member(func(w http.ResponseWriter, r *http.Request) {
 		reply(w, 200, map[string]any{"number": r.PathValue("number"), "balance": 512.4, "currency": "EUR"})
 	}))
+	mux.HandleFunc("POST /refunds", s.refund)
 	mux.HandleFunc("POST /reports", s.report)
 	mux.HandleFunc("PUT /warehouse/reservations", s.reserve)
 	mux.HandleFunc("GET /warehouse/reservations", func(w http.ResponseWriter, _ *http.Request) {
@@ -132,6 +137,30 @@ func (s *API) createOrder(w http.ResponseWriter, r *http.Request) {
 	}
 	s.mu.Unlock()
 	reply(w, 201, map[string]any{"id": id, "customer": in.Customer, "total": 129.9, "status": "open"})
+}
+
+// SigningKey is the key that refunds are signed with.
+const SigningKey = "sample-signing-key"
+
+// refund takes what is signed with the key: "v1=" and the HMAC, in hexadecimal,
+// of time, path and body with dots between them.
+func (s *API) refund(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 64<<10))
+	if err != nil {
+		reply(w, 413, map[string]any{"error": "too_large"})
+		return
+	}
+	h := hmac.New(sha256.New, []byte(SigningKey))
+	fmt.Fprintf(h, "%s.%s.%s", r.Header.Get("X-Timestamp"), r.URL.Path, body)
+	if want := "v1=" + hex.EncodeToString(h.Sum(nil)); !hmac.Equal([]byte(want), []byte(r.Header.Get("X-Signature"))) {
+		reply(w, 401, map[string]any{"error": "bad_signature"})
+		return
+	}
+	if at, err := strconv.ParseInt(r.Header.Get("X-Timestamp"), 10, 64); err != nil || time.Since(time.Unix(at, 0)).Abs() > 5*time.Minute {
+		reply(w, 401, map[string]any{"error": "too_old"})
+		return
+	}
+	reply(w, 201, map[string]any{"refund": "R-12", "status": "accepted"})
 }
 
 func (s *API) order(w http.ResponseWriter, r *http.Request) {
