@@ -26,6 +26,7 @@ type Config struct {
 	Egress      Egress
 	Breakers    *Breakers  // nil: none
 	Tokens      TokenStore // nil: OAuth2 tokens last as long as the process
+	Hooks       Hooks      // nil: there is nothing that runs hooks
 	Select      Selector   // nil: select is applied in this process, where nothing bounds its memory
 	Version     string     // of the program, for User-Agent; "" for none
 	Log         *slog.Logger

@@ -19,16 +19,17 @@ type attempt struct {
 	out   engine.TaskOutput
 	start time.Time
 
-	target  *target
-	req     *http.Request
-	body    *content
-	auth    Authenticator // nil: none
-	wire    wire
-	trusted bool     // the flow file names the host that was asked last
-	history []string // redirects, as the operation log shows them
-	cookies *cookies // nil: there are none
-	left    bool     // a redirect has led away from the origin that the credential is for
-	moved   bool     // a redirect has turned the request into a GET: the first one was carried out
+	target    *target
+	req       *http.Request
+	body      *content
+	auth      Authenticator // nil: none
+	wire      wire
+	trusted   bool     // the flow file names the host that was asked last
+	history   []string // redirects, as the operation log shows them
+	cookies   *cookies // nil: there are none
+	hookNotes []hookNote
+	left      bool // a redirect has led away from the origin that the credential is for
+	moved     bool // a redirect has turned the request into a GET: the first one was carried out
 }
 
 var errTimeout = errors.New("timeout")
@@ -62,6 +63,9 @@ func (a *attempt) call(ctx context.Context) engine.TaskOutput {
 	}
 	if err := a.openJar(ctx); err != nil {
 		return a.failed(ctx, failure{class: classLedger}, err)
+	}
+	if err := a.transformRequest(ctx); err != nil {
+		return a.failed(ctx, hookFailure(err, false), errors.New(err.Message))
 	}
 	if err := a.authenticate(ctx); err != nil {
 		return a.failed(ctx, a.classify(ctx, err), err)

@@ -32,7 +32,8 @@ type program struct {
 	creds      []credentialRef
 	proxyCreds []credentialRef // those in proxy, in their order
 	fixed      fixed
-	answered   bool // some task reads this one's resp_ document
+	hooks      map[string]*hook // by place; nil for most
+	answered   bool             // some task reads this one's resp_ document
 	client     *clients
 	hides      atomic.Pointer[redactor]
 	offers     bool            // headers may read the request itself
@@ -84,6 +85,7 @@ func (t *TaskType) Prepare(flow *engine.Flow, task *engine.Task) (engine.Program
 		key, _, _ := strings.Cut(err.Error(), ":")
 		c.problem(key, "unreadable", "%v", err)
 	}
+	c.compileHooks(flow, task)
 	prog.creds = c.creds
 	prog.needs = prog.describe(c)
 	if o := ownOrigin(p.url, flow); o != "" {
@@ -135,6 +137,7 @@ func (p *program) describe(c *compiler) engine.Needs {
 	if p.props.proxyCredential != "" {
 		n.Credentials = append(n.Credentials, engine.NameUse{Name: p.props.proxyCredential, Path: []string{"properties", "proxy_credential_id"}})
 	}
+	p.hookNeeds(&n)
 	for _, ref := range c.creds {
 		n.Credentials = append(n.Credentials, engine.NameUse{Name: ref.id, Path: ref.path})
 	}

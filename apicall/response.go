@@ -98,6 +98,10 @@ func (a *attempt) unfit(ctx context.Context, resp *http.Response, body []byte, u
 // take checks a body against the rules of the flow and makes the XCom value of
 // it.
 func (a *attempt) take(ctx context.Context, resp *http.Response, body []byte) *unfit {
+	body, failed := a.transformResponse(ctx, resp, body)
+	if failed != nil {
+		return failed
+	}
 	doc, err := readDocument(a.props(), body, resp.Header.Get("Content-Type"))
 	if err != nil {
 		err = a.quiet(err, "the response is not "+a.props().responseFormat)
@@ -107,8 +111,14 @@ func (a *attempt) take(ctx context.Context, resp *http.Response, body []byte) *u
 		doc.why = "it is not what its content type says"
 	}
 	a.note(doc.why)
-	if bad := a.breaches(&doc); len(bad) > 0 {
-		return &unfit{failure{class: classValidation, status: resp.StatusCode, sent: true}, errors.New(statusText(resp.StatusCode) + ", " + checksFailed(bad)), doc}
+	bad := a.breaches(&doc)
+	byHook, again, broken := a.validateByHook(ctx, resp, body)
+	if broken != nil {
+		return &unfit{hookFailure(broken, true), errors.New(broken.Message), doc}
+	}
+	if bad = append(bad, byHook...); len(bad) > 0 {
+		a.out.Details.Validation = bad
+		return &unfit{failure{class: classValidation, status: resp.StatusCode, sent: true, again: again}, errors.New(statusText(resp.StatusCode) + ", " + checksFailed(bad)), doc}
 	}
 	if a.props().selects != "" {
 		picked, err := a.pick(ctx, &doc)

@@ -28,6 +28,13 @@ const (
 	classSelect     = "select"
 	classBody       = "body"
 	classStore      = "store"
+
+	classHookTrap     = "hook_trap"
+	classHookTimeout  = "hook_timeout"
+	classHookProtocol = "hook_protocol"
+	classHookError    = "hook_error"
+	classHookBusy     = "hook_busy"
+	classHookLoad     = "hook_load"
 )
 
 // Class is a row of the table of failure classes.
@@ -58,6 +65,12 @@ var classes = []Class{
 	{classStore, "an answer whose value could not be stored"},
 	{classValidation, "an answer that fails its checks"},
 	{classSelect, "an answer to which select cannot be applied"},
+	{classHookTrap, "a hook broke off: a trap, an abort, an exit"},
+	{classHookTimeout, "a hook took more work than it may"},
+	{classHookProtocol, "a hook was given too much, or answered what the interface does not have"},
+	{classHookError, "a hook says itself that it cannot do its work"},
+	{classHookBusy, "no instance of a hook was free in time, or it is held back after failures"},
+	{classHookLoad, "the module of a hook is missing or cannot be used"},
 }
 
 // Classes returns the failure classes, for documentation.
@@ -102,7 +115,9 @@ func (p *props) retryable(f failure) bool {
 	case classAuth, classCredential, classSelect:
 		return f.again
 	case classValidation:
-		return p.retryOnValidation
+		return p.retryOnValidation || f.again
+	case classHookTrap, classHookTimeout, classHookProtocol, classHookError, classHookBusy, classHookLoad:
+		return f.again && (!f.sent || repeatable)
 	case classStatus:
 		return p.statusRetryable(f.status)
 	}

@@ -124,6 +124,8 @@ var endpoints = [...]Endpoint{
 	{"node.status", RoleViewer, false},
 	{"breaker.list", RoleViewer, false},
 	{"breaker.reset", RoleOperator, true},
+	{"hook.list", RoleOperator, true},
+	{"hook.push", RoleAdmin, true},
 	{"credential.store", RoleAdmin, true},
 	{"credential.list", RoleAdmin, true},
 	{"credential.show", RoleAdmin, true},

@@ -120,6 +120,9 @@ func (c *compilation) task(i int) {
 			Message: fmt.Sprintf("unknown task type %s (there are: %s)", value.Quoted(t.Type), strings.Join(names, ", "))})
 		return
 	}
+	if _, uses := kind.(HookUser); t.Hooks.Len() > 0 && !uses {
+		c.add(Problem{Path: []string{"hooks"}, Code: "unused", Message: fmt.Sprintf("a task of type %s has no hooks", t.Type)})
+	}
 	prog, problems := kind.Prepare(c.flow, t)
 	for _, p := range problems {
 		c.add(p)

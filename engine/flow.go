@@ -69,6 +69,7 @@ type Task struct {
 	Line        int        `json:"line,omitempty"` // in Flow.File
 	Properties  *value.Map `json:"properties,omitempty"`
 	Config      *value.Map `json:"config,omitempty"`
+	Hooks       *value.Map `json:"hooks,omitempty"`     // modules by their place; pinned to their hashes when the flow is loaded
 	Sensitive   bool       `json:"sensitive,omitempty"` // what it leaves is sealed, and shown nowhere
 
 	// Dependencies as written in the file; Compile replaces them by the union

@@ -24,6 +24,9 @@ type PropertyNamer interface {
 	PropertyNames() []string
 }
 
+// HookUser is a TaskType whose tasks may have hooks.
+type HookUser interface{ UsesHooks() }
+
 // Refused returns the first problem because of which a flow must not run; nil:
 // there is none.
 func Refused(problems []Problem) *Problem {

@@ -24,6 +24,7 @@ const settleFor = 100 * time.Millisecond
 // Flows keeps the engine's flows as the files of a folder say.
 type Flows struct {
 	dir    string
+	hooks  string // folder of the modules that they name
 	types  flowfile.Types
 	engine *runtime.Engine
 	log    *slog.Logger
@@ -43,6 +44,9 @@ func (f *Flows) open(ctx context.Context) error {
 	}
 	if err := w.Add(f.dir); err == nil {
 		f.watcher = w
+		if f.hooks != "" {
+			_ = w.Add(f.hooks) // it may not be there
+		}
 	} else {
 		w.Close()
 	}
@@ -124,7 +128,7 @@ func (f *Flows) Watch(ctx context.Context, report func(*flowfile.Dir)) error {
 		case <-ctx.Done():
 			return nil
 		case e := <-f.watcher.Events:
-			if strings.HasSuffix(e.Name, ".toml") {
+			if strings.HasSuffix(e.Name, ".toml") || strings.HasSuffix(e.Name, ".wasm") {
 				quiet.Reset(settleFor)
 			}
 		case err := <-f.watcher.Errors:

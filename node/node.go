@@ -41,6 +41,7 @@ type Config struct {
 	Listen       string            // host:port for NATS clients; "" opens no port
 	Sync         time.Duration     // between two syncs of the disk; 0 syncs every write
 	Flows        string            // folder of flow files to load and follow; "" for none
+	Hooks        string            // folder of hook modules
 	Key          kvstore.KeyConfig // of the credentials; the zero value is the data directory's own
 	Slots        int               // attempts at a time
 	Allow        []string          // what data may lead to: hosts, host:port, CIDR
@@ -92,6 +93,7 @@ type Node struct {
 	calls       *apicall.TaskType
 	breakers    *apicall.Breakers
 	selects     *jq.Pool
+	hooks       *Hooks
 	service     *bus.Service
 	web         *web.Server  // nil where there is no HTTP door
 	metrics     *web.Metrics // as web
@@ -188,9 +190,12 @@ func (n *Node) openTypes(context.Context) (err error) {
 	breaking.OnChange = n.breakerChanged
 	n.breakers = apicall.NewBreakers(breaking)
 	n.selects = jq.Open(jq.Config{})
+	if err := n.openHooks(); err != nil {
+		return err
+	}
 	n.calls, err = apicall.New(apicall.Config{
 		Slots: n.cfg.Slots, Egress: apicall.Egress{Allow: n.cfg.Allow}, Breakers: n.breakers,
-		Credentials: n.secrets, Tokens: n.secrets, Select: n.selects, Version: n.cfg.Version, Log: n.log,
+		Credentials: n.secrets, Tokens: n.secrets, Hooks: n.hooks, Select: n.selects, Version: n.cfg.Version, Log: n.log,
 	})
 	if err == nil {
 		n.Types = Types(n.calls)
@@ -273,14 +278,14 @@ func (n *Node) openFlows(ctx context.Context) error {
 	if n.cfg.Flows == "" {
 		return nil
 	}
-	n.Flows = &Flows{dir: n.cfg.Flows, types: n.Types, engine: n.Engine, log: n.log}
+	n.Flows = &Flows{dir: n.cfg.Flows, hooks: n.cfg.Hooks, types: n.Types, engine: n.Engine, log: n.log}
 	return n.Flows.open(ctx)
 }
 
 func (n *Node) serve(context.Context) (err error) {
 	n.service, err = n.Bus.Serve(bus.ServiceConfig{
 		Runner: n.Engine, Runs: n.history(), XCom: n.xcom, Version: serviceVersion(n.cfg.Version), Log: n.log, Info: n.info, Tasks: n.endedTasks,
-		Endpoints: slices.Concat(n.tableEndpoints(), n.breakerEndpoints(), n.credentialEndpoints(), n.fileEndpoints(), n.tokenEndpoints()),
+		Endpoints: slices.Concat(n.tableEndpoints(), n.breakerEndpoints(), n.credentialEndpoints(), n.fileEndpoints(), n.tokenEndpoints(), n.hookEndpoints()),
 	})
 	if err == nil && n.web != nil {
 		n.web.Use(backend{n})
@@ -361,6 +366,9 @@ func (n *Node) closeParts() {
 	}
 	if n.calls != nil {
 		n.calls.Close()
+	}
+	if n.hooks != nil {
+		n.hooks.Close()
 	}
 	if n.selects != nil {
 		n.selects.Close()

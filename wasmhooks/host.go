@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -268,6 +269,11 @@ func (h *Host) file(name string) ([]byte, error) {
 		return nil, fmt.Errorf("the folder of hooks %s cannot be opened", h.cfg.Dir)
 	}
 	defer root.Close()
+	if _, err := root.Stat(filepath.FromSlash(name)); errors.Is(err, os.ErrNotExist) { // the folder's own name may stand before it
+		if rest, ok := strings.CutPrefix(filepath.ToSlash(name), filepath.Base(h.cfg.Dir)+"/"); ok {
+			name = rest
+		}
+	}
 	info, err := root.Stat(filepath.FromSlash(name))
 	switch {
 	case errors.Is(err, os.ErrNotExist):

@@ -31,6 +31,9 @@ type config struct {
 	Flows   struct {
 		Dir string `toml:"dir"`
 	} `toml:"flows"`
+	Hooks struct {
+		Dir string `toml:"dir"`
+	} `toml:"hooks"`
 	NATS struct {
 		Listen string `toml:"listen"`
 	} `toml:"nats"`
@@ -73,6 +76,7 @@ const (
 	defaultConfigFile = "qarion.toml"
 	defaultDataDir    = ".qarion"
 	defaultFlowsDir   = "flows"
+	defaultHooksDir   = "hooks"
 	defaultSync       = "always"
 	defaultRuns       = "30d"
 	defaultEvents     = "30d"
@@ -85,7 +89,7 @@ const (
 
 func defaultConfig() *config {
 	c := &config{DataDir: defaultDataDir}
-	c.Flows.Dir = defaultFlowsDir
+	c.Flows.Dir, c.Hooks.Dir = defaultFlowsDir, defaultHooksDir
 	c.NATS.Listen = bus.DefaultListen
 	c.HTTP.Login = web.LoginAuto
 	c.Storage.Sync = defaultSync
@@ -156,13 +160,13 @@ func (c *config) decode(path string, data []byte) error {
 }
 
 func configKeys() []string {
-	return append(httpKeys[:], "data_dir", "flows.dir", "nats.listen", "storage.sync", "worker.slots", "memory.limit", "egress.allow", "breaker.failures", "breaker.open", "breaker.open_max", "metadata.database", "log.format", "log.level", "retention.runs", "retention.events", "retention.xcom")
+	return append(httpKeys[:], "data_dir", "flows.dir", "hooks.dir", "nats.listen", "storage.sync", "worker.slots", "memory.limit", "egress.allow", "breaker.failures", "breaker.open", "breaker.open_max", "metadata.database", "log.format", "log.level", "retention.runs", "retention.events", "retention.xcom")
 }
 
 // environment takes QARION_<SECTION>_<KEY>.
 func (c *config) environment() error {
 	texts := map[string]*string{
-		"QARION_DATA_DIR": &c.DataDir, "QARION_FLOWS_DIR": &c.Flows.Dir, "QARION_NATS_LISTEN": &c.NATS.Listen,
+		"QARION_DATA_DIR": &c.DataDir, "QARION_FLOWS_DIR": &c.Flows.Dir, "QARION_HOOKS_DIR": &c.Hooks.Dir, "QARION_NATS_LISTEN": &c.NATS.Listen,
 		"QARION_STORAGE_SYNC": &c.Storage.Sync, "QARION_MEMORY_LIMIT": &c.Memory.Limit, "QARION_METADATA_DATABASE": &c.Metadata.Database, "QARION_LOG_FORMAT": &c.Log.Format, "QARION_LOG_LEVEL": &c.Log.Level,
 		"QARION_BREAKER_OPEN": &c.Breaker.Open, "QARION_BREAKER_OPEN_MAX": &c.Breaker.OpenMax,
 		"QARION_RETENTION_RUNS": &c.Retention.Runs, "QARION_RETENTION_EVENTS": &c.Retention.Events, "QARION_RETENTION_XCOM": &c.Retention.XCom,
@@ -309,8 +313,8 @@ func days(s string) (time.Duration, error) {
 func (c *config) node(dataDir string, log *slog.Logger) (node.Config, error) {
 	out := node.Config{
 		DataDir: dataDir, Slots: c.Worker.Slots, Allow: c.Egress.Allow, Version: programVersion(), Log: log,
-		Tables: c.Metadata.Database,
-		Key:    kvstore.KeyConfig{File: os.Getenv("QARION_KEY_FILE"), Text: os.Getenv("QARION_KEY"), NewText: os.Getenv("QARION_NEW_KEY")},
+		Tables: c.Metadata.Database, Hooks: c.Hooks.Dir,
+		Key: kvstore.KeyConfig{File: os.Getenv("QARION_KEY_FILE"), Text: os.Getenv("QARION_KEY"), NewText: os.Getenv("QARION_NEW_KEY")},
 	}
 	var errs [6]error
 	out.Sync, errs[0] = c.syncInterval()

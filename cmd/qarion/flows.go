@@ -18,12 +18,13 @@ import (
 )
 
 // checkingTypes are the task types for checking files, without a node.
-func checkingTypes() (types flowfile.Types, done func(), err error) {
-	calls, err := apicall.New(apicall.Config{})
+func checkingTypes(hooksDir string) (types flowfile.Types, done func(), err error) {
+	hooks := node.NewHooks(node.HookConfig{Dir: hooksDir})
+	calls, err := apicall.New(apicall.Config{Hooks: hooks})
 	if err != nil {
 		return nil, nil, err
 	}
-	return node.Types(calls), calls.Close, nil
+	return node.Types(calls), func() { calls.Close(); hooks.Close() }, nil
 }
 
 func (a *app) flowsCommand() *cobra.Command {
@@ -49,7 +50,7 @@ func (a *app) flowsCommand() *cobra.Command {
 }
 
 func (a *app) validate(ctx context.Context, paths []string, strict, brief bool) error {
-	types, done, err := checkingTypes()
+	types, done, err := checkingTypes(a.cfg.Hooks.Dir)
 	if err != nil {
 		return err
 	}
@@ -138,7 +139,7 @@ func (a *app) reportFound(all *flowfile.Dir, missing flowfile.Errors, strict, br
 
 // offlineFlows reads the flow folder when no node serves.
 func (a *app) offlineFlows() ([]*engine.Flow, error) {
-	types, done, err := checkingTypes()
+	types, done, err := checkingTypes(a.cfg.Hooks.Dir)
 	if err != nil {
 		return nil, err
 	}

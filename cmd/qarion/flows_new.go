@@ -81,7 +81,7 @@ func (a *app) newFlow(c *cobra.Command, name string, n *newFlow) error {
 		}
 		text = made.text
 	}
-	if err := checkText(path, text); err != nil {
+	if err := a.checkText(path, text); err != nil {
 		return fail(fmt.Errorf("--curl: the request cannot be written as a flow: %w", err))
 	}
 	if err := os.MkdirAll(a.cfg.Flows.Dir, 0o755); err != nil {
@@ -98,8 +98,8 @@ func (a *app) newFlow(c *cobra.Command, name string, n *newFlow) error {
 }
 
 // checkText holds a flow against the rules before it is written.
-func checkText(path, text string) error {
-	types, done, err := checkingTypes()
+func (a *app) checkText(path, text string) error {
+	types, done, err := checkingTypes(a.cfg.Hooks.Dir)
 	if err != nil {
 		return err
 	}

@@ -66,7 +66,7 @@ func (a *app) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(err) })
 	root.AddCommand(
 		a.demoCommand(), a.serveCommand(), a.runCommand(), a.triggerCommand(), a.flowsCommand(), a.runsCommand(),
-		a.renderCommand(), a.credentialsCommand(), a.tokensCommand(), a.xcomCommand(), a.logsCommand(), a.queryCommand(), a.statusCommand(), a.breakersCommand(), a.benchCommand(), a.configCommand(), a.versionCommand(),
+		a.renderCommand(), a.credentialsCommand(), a.tokensCommand(), a.hooksCommand(), a.xcomCommand(), a.logsCommand(), a.queryCommand(), a.statusCommand(), a.breakersCommand(), a.benchCommand(), a.configCommand(), a.versionCommand(),
 		a.benchTargetCommand(),
 	)
 	for _, c := range root.Commands() {

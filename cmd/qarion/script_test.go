@@ -15,6 +15,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/qarion/qarion/internal/guests"
 	"github.com/qarion/qarion/internal/testkit"
 )
 
@@ -30,7 +31,7 @@ func TestScripts(t *testing.T) {
 		_, _ = w.Write([]byte(`{"id":7,"name":"Ann"}`))
 	})
 	for path, answer := range map[string][2]string{
-		"/order": {"application/json", `{"id": 7, "price": 1.50}`}, "/words": {"text/plain", "hello"}, "/logo": {"image/png", "\x89PNG\r\n\x1a\n"},
+		"/order": {"application/json", `{"id": 7, "price": 1.50}`}, "/words": {"text/plain", "hello"}, "/rows": {"application/json", `{"data":{"items":[{"id":1},{"id":2}],"count":2}}`}, "/logo": {"image/png", "\x89PNG\r\n\x1a\n"},
 	} {
 		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", answer[0])
@@ -45,6 +46,10 @@ func TestScripts(t *testing.T) {
 	mux.HandleFunc("/echo", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(map[string]string{"got": r.Header.Get("Authorization")})
+	})
+	mux.HandleFunc("/mirror", func(w http.ResponseWriter, r *http.Request) { // sends back what it got
+		w.Header().Set("Content-Type", r.Header.Get("Content-Type"))
+		_, _ = io.Copy(w, r.Body)
 	})
 	mux.HandleFunc("/status/{code}", func(w http.ResponseWriter, r *http.Request) {
 		code, _ := strconv.Atoi(r.PathValue("code"))
@@ -66,6 +71,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("API", srv.URL)
 			e.Setenv("APIHOST", strings.TrimPrefix(srv.URL, "http://"))
 			e.Setenv("HOME", e.WorkDir)
+			e.Setenv("HOOKS", filepath.Join(guests.Root(), "built"))
 			e.Setenv("QARION_HTTP_LISTEN", "") // where nothing else is said: tests run beside one another
 			return nil
 		},

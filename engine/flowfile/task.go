@@ -84,6 +84,10 @@ func (f *file) task(n *node) {
 		f.finite(c, "config")
 		task.Config = c.table.plain()
 	}
+	if h := t.vals["hooks"]; h != nil && f.table(t, "hooks") != nil {
+		f.finite(h, "hooks")
+		task.Hooks = h.table.plain()
+	}
 	f.flow.Tasks = append(f.flow.Tasks, task)
 	f.tasks = append(f.tasks, n)
 }

@@ -1,0 +1,270 @@
+package apicall
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/internal/secret"
+	"github.com/qarion/qarion/internal/value"
+)
+
+// maxHookXCom bounds what a hook is told of another task, in bytes of JSON.
+const maxHookXCom = 64 << 10
+
+// hookNote is what the operation log says of a hook.
+type hookNote struct {
+	Hook    string  `json:"hook"` // transform_request, transform_response, validate
+	Module  string  `json:"module"`
+	SHA256  string  `json:"sha256"`
+	US      float64 `json:"us"`
+	Verdict string  `json:"verdict"` // unchanged, changed, valid, invalid, skipped, failed
+	Error   string  `json:"error,omitempty"`
+}
+
+// askHook makes a call and notes it. An error is a *HookError; with on_failure =
+// "skip" it is noted, and there is none.
+func (a *attempt) askHook(ctx context.Context, h *hook, resp *http.Response, body []byte) (ans HookAnswer, err *HookError) {
+	note := hookNote{Hook: h.point, Module: h.name(), SHA256: h.ref.SHA256}
+	meta, failed := a.hookMeta(ctx, h, resp)
+	switch {
+	case h.err != nil:
+		ans.Err = &HookError{"hook_load", h.err.Error(), true}
+	case failed != nil:
+		ans.Err = &HookError{classTemplate, failed.Error(), false}
+	default:
+		ans = a.prog.t.cfg.Hooks.Call(ctx, &HookCall{Name: h.name(), SHA256: h.ref.SHA256, Validate: h.validates(), Meta: meta, Body: body})
+	}
+	note.US = float64(ans.Took.Microseconds())
+	a.hookLines(h, ans.Lines)
+	switch {
+	case ans.Err != nil && h.skips:
+		note.Verdict, note.Error = "skipped", a.redactor().values(ans.Err.Message)
+		a.note(fmt.Sprintf("the hook %s was skipped: %s", h.name(), note.Error))
+		ans = HookAnswer{}
+	case ans.Err != nil:
+		note.Verdict, note.Error = "failed", a.redactor().values(ans.Err.Message)
+		err = &HookError{ans.Err.Class, "hook " + h.name() + ": " + note.Error, ans.Err.Retry}
+	case h.validates() && len(ans.Violations) > 0:
+		note.Verdict = "invalid"
+	case h.validates():
+		note.Verdict = "valid"
+	case ans.Changed:
+		note.Verdict = "changed"
+	default:
+		note.Verdict = "unchanged"
+	}
+	if a.hides() && note.Error != "" {
+		note.Error = "what it says is not shown: the task is sensitive"
+	}
+	a.hookNotes = append(a.hookNotes, note)
+	if text, err := json.Marshal(a.hookNotes); err == nil {
+		a.out.Details.Hooks = text
+	}
+	return ans, err
+}
+
+// hookLines takes what a hook has said into the operator's log.
+func (a *attempt) hookLines(h *hook, lines []HookLine) {
+	if len(lines) == 0 || a.hides() {
+		return
+	}
+	log := a.prog.t.cfg.Log
+	if log == nil {
+		return
+	}
+	for _, l := range lines {
+		log.Log(context.Background(), l.Level, a.redactor().values(l.Text), "hook", h.name(), engine.LogFlow, a.in.Flow.ID, engine.LogRun, a.in.Key.Run, engine.LogTask, a.in.Task.ID)
+	}
+}
+
+// hookMeta is what a hook is told beside the body.
+func (a *attempt) hookMeta(ctx context.Context, h *hook, resp *http.Response) ([]byte, error) {
+	b := append(make([]byte, 0, len(h.head)+512), h.head...)
+	b = fmt.Appendf(b, `,"run_id":"%s","map_index":%d,"attempt":%d,"request":{"method":"%s","url":`, a.in.Key.Run, a.in.Key.Item, a.in.Key.Attempt, a.req.Method)
+	b = value.AppendString(b, a.redactor().url(a.req.URL))
+	b = append(b, '}')
+	kind := ""
+	if resp == nil {
+		kind = a.req.Header.Get("Content-Type")
+	} else {
+		kind = resp.Header.Get("Content-Type")
+		b = fmt.Appendf(b, `,"response":{"status":%d,"duration_ms":%d,"headers":`, resp.StatusCode, time.Since(a.start).Milliseconds())
+		b = h.appendHeaders(b, resp.Header)
+		b = append(b, '}')
+	}
+	b = append(b, `,"body":{"encoding":"raw","truncated":false,"content_type":`...)
+	b = value.AppendString(b, kind)
+	b = append(b, '}')
+	b, err := a.hookXCom(ctx, h, b)
+	if err == nil {
+		b, err = a.hookSecrets(ctx, h, b)
+	}
+	return append(b, '}'), err
+}
+
+// appendHeaders writes headers, names in lower case, values in lists. What is as
+// good as a password is left out unless the hook asks for it by name.
+func (h *hook) appendHeaders(b []byte, from http.Header) []byte {
+	b = append(b, '{')
+	first := true
+	for _, name := range slices.Sorted(maps.Keys(from)) {
+		lower := strings.ToLower(name)
+		if secret.Name(name) && !slices.ContainsFunc(h.expose, func(e string) bool { return strings.EqualFold(e, name) }) {
+			continue
+		}
+		if !first {
+			b = append(b, ',')
+		}
+		first = false
+		b = append(value.AppendString(b, lower), ':', '[')
+		for i, v := range from[name] {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = value.AppendString(b, headerValue(v))
+		}
+		b = append(b, ']')
+	}
+	return append(b, '}')
+}
+
+// hookXCom adds the values of the tasks that the hook names.
+func (a *attempt) hookXCom(ctx context.Context, h *hook, b []byte) ([]byte, error) {
+	if len(h.xcom) == 0 {
+		return b, nil
+	}
+	b = append(b, `,"xcom":{`...)
+	for i, id := range h.xcom {
+		v, ok, err := a.vars.Lookup(ctx, "xcom_"+id.TemplateName())
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			return nil, fmt.Errorf("hook %s: the task %s has left no value", h.name(), id)
+		}
+		text, err := value.JSON(v.Value)
+		if err != nil || len(text) > maxHookXCom {
+			return nil, fmt.Errorf("hook %s: the value of the task %s is too large for a hook, or no JSON", h.name(), id)
+		}
+		if v.Origin.Sensitive() {
+			noteSecret(a.vars, v.Origin, string(text))
+		}
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(append(value.AppendString(b, string(id)), ':'), text...)
+	}
+	return append(b, '}'), nil
+}
+
+// hookSecrets adds the fields of credentials that the hook names, and hides them in
+// all that comes back.
+func (a *attempt) hookSecrets(ctx context.Context, h *hook, b []byte) ([]byte, error) {
+	if len(h.secrets) == 0 {
+		return b, nil
+	}
+	b = append(b, `,"secrets":{`...)
+	for i, ref := range h.secrets {
+		v, err := a.prog.secret(ctx, ref)
+		if err != nil {
+			return nil, err
+		}
+		a.vars.secrets = append(a.vars.secrets, v)
+		name := ref.id
+		if ref.field != "" {
+			name += "." + ref.field
+		}
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = value.AppendString(append(value.AppendString(b, name), ':'), v)
+	}
+	return append(b, '}'), nil
+}
+
+// hookFailure is a hook's failure for the retry table.
+func hookFailure(e *HookError, sent bool) failure {
+	return failure{class: e.Class, sent: sent, again: e.Retry}
+}
+
+// transformRequest lets the task's hook change the body, after it was built and
+// before anything proves who sends it.
+func (a *attempt) transformRequest(ctx context.Context) *HookError {
+	h := a.prog.hooks["transform_request"]
+	if h == nil {
+		return nil
+	}
+	var body []byte
+	if a.body != nil {
+		if a.body.segments != nil {
+			return &HookError{classBody, "hook " + h.name() + ": a body that is sent while it is read does not go through a hook", false}
+		}
+		body = a.body.data
+	}
+	before := a.vars.marks
+	ans, err := a.askHook(ctx, h, nil, body)
+	if err != nil || !ans.Changed {
+		return err
+	}
+	next := &content{data: ans.Body, mimeType: "application/octet-stream", hidden: a.vars.marks > before}
+	if a.body != nil {
+		next.mimeType, next.hidden = a.body.mimeType, next.hidden || a.body.hidden
+	}
+	a.body = next
+	a.req.Header = maps.Clone(a.req.Header)
+	if a.req.Header.Get("Content-Type") == "" {
+		a.req.Header.Set("Content-Type", next.mimeType)
+	}
+	a.out.Details.RequestBytes = next.length()
+	a.load(ctx, a.req, next)
+	return nil
+}
+
+// transformResponse lets the task's hook change an accepted answer's body.
+func (a *attempt) transformResponse(ctx context.Context, resp *http.Response, body []byte) ([]byte, *unfit) {
+	h := a.prog.hooks["transform_response"]
+	if h == nil {
+		return body, nil
+	}
+	ans, err := a.askHook(ctx, h, resp, body)
+	if err != nil {
+		return body, &unfit{hookFailure(err, true), errors.New(err.Message), a.received(body)}
+	}
+	if ans.Changed {
+		return ans.Body, nil
+	}
+	return body, nil
+}
+
+// received is a body as it came, to be kept for people.
+func (a *attempt) received(body []byte) document {
+	doc, err := readDocument(&props{responseFormat: "auto"}, body, "")
+	if err != nil {
+		return document{shape: shapeBytes, data: body}
+	}
+	return doc
+}
+
+// validateByHook asks the task's hook for what is wrong with a response.
+func (a *attempt) validateByHook(ctx context.Context, resp *http.Response, body []byte) (bad []string, retry bool, err *HookError) {
+	h := a.prog.hooks["validate"]
+	if h == nil {
+		return nil, false, nil
+	}
+	ans, err := a.askHook(ctx, h, resp, body)
+	for _, v := range ans.Violations {
+		if a.hides() {
+			v = "what the hook says is not shown: the task is sensitive"
+		}
+		bad = append(bad, cut(a.redactor().values(v), maxViolation))
+	}
+	return bad, ans.Retry, err
+}

@@ -1,0 +1,133 @@
+package apicall_test
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/qarion/qarion/apicall"
+	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/internal/value"
+)
+
+// hooksFunc answers calls of hooks as a test says.
+type hooksFunc func(c *apicall.HookCall) apicall.HookAnswer
+
+func (f hooksFunc) Prepare(_ context.Context, ref apicall.HookRef, _ bool) (string, error) {
+	return strings.Repeat("a", 64), nil
+}
+func (f hooksFunc) Call(_ context.Context, c *apicall.HookCall) apicall.HookAnswer { return f(c) }
+
+func hooked(cfg apicall.Config, f hooksFunc) apicall.Config {
+	cfg.Hooks = f
+	return cfg
+}
+
+// hookTask makes one attempt of a task with hooks.
+func hookTask(t *testing.T, cfg apicall.Config, hooks *value.Map, pairs ...any) engine.TaskOutput {
+	t.Helper()
+	kind, err := apicall.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(kind.Close)
+	flow := &engine.Flow{ID: "f", Tasks: []engine.Task{{ID: "t", Type: apicall.Name, Properties: value.MapOf(pairs...), Hooks: hooks}}}
+	prog, problems := kind.Prepare(flow, &flow.Tasks[0])
+	if wrong := engine.Refused(problems); wrong != nil {
+		t.Fatal(wrong.Message)
+	}
+	in := engine.NewTaskInput(flow, &flow.Tasks[0], nil, nil)
+	in.Key.Run = "01M84BFBV1N8Q6D2T4XW9B7C5E"
+	return prog.Execute(t.Context(), in)
+}
+
+// TestHooks_AreToldWhatTheyMayKnow: meta is JSON with everything that the page says,
+// and without secrets that the flow does not name.
+func TestHooks_AreToldWhatTheyMayKnow(t *testing.T) {
+	s, _ := recorder(t)
+	var metas []map[string]any
+	cfg := hooked(apicall.Config{Credentials: credential("shop", "custom", "token", secret, "key", "signing-key-1")}, func(c *apicall.HookCall) apicall.HookAnswer {
+		m := map[string]any{}
+		if err := json.Unmarshal(c.Meta, &m); err != nil {
+			t.Errorf("%s: %v", c.Meta, err)
+		}
+		metas = append(metas, m)
+		return apicall.HookAnswer{Lines: []apicall.HookLine{{Level: slog.LevelInfo, Text: "said"}}}
+	})
+	hooks := value.MapOf("transform_request", value.MapOf("file", "a.wasm", "secrets", []any{"shop.key"}, "config", value.MapOf("q", `a"b`)), "validate", "b.wasm")
+	out := hookTask(t, cfg, hooks, "url", s.URL+"/x?token="+secret, "operation", "post", "auth_type", "bearer", "credential_id", "shop", "body", value.MapOf("a", int64(1)))
+	if out.Err != nil || len(metas) != 2 {
+		t.Fatalf("%v, %d calls", out.Err, len(metas))
+	}
+	request, response := metas[0], metas[1]
+	for k, want := range map[string]any{"v": 1.0, "hook": "transform", "phase": "request", "flow": "f", "task": "t", "run_id": "01M84BFBV1N8Q6D2T4XW9B7C5E", "attempt": 1.0} {
+		if request[k] != want {
+			t.Errorf("%s is %v, want %v", k, request[k], want)
+		}
+	}
+	if s, _ := request["secrets"].(map[string]any); s["shop.key"] != "signing-key-1" || len(s) != 1 {
+		t.Errorf("secrets: %v", request["secrets"])
+	}
+	if c, _ := request["config"].(map[string]any); c["q"] != `a"b` {
+		t.Errorf("config: %v", request["config"])
+	}
+	text, _ := json.Marshal(response)
+	if response["hook"] != "validate" || response["secrets"] != nil || strings.Contains(string(text), secret) || strings.Contains(string(text), "signing-key") {
+		t.Errorf("the response hook is told %s", text)
+	}
+	if r, _ := response["response"].(map[string]any); r["status"] != 200.0 {
+		t.Errorf("response: %v", response["response"])
+	}
+}
+
+// TestHooks_WhatTheyAnswer goes through the answers and what becomes of them.
+func TestHooks_WhatTheyAnswer(t *testing.T) {
+	trap := &apicall.HookError{Class: "hook_trap", Message: "it trapped: " + secret}
+	for name, c := range map[string]struct {
+		point     string
+		answer    apicall.HookAnswer
+		more      []any
+		err, sent string
+		value     string
+		verdict   string
+		retry     bool
+	}{
+		"unchanged":      {"transform_request", apicall.HookAnswer{}, nil, "", `{"a":1}`, `{}`, "unchanged", false},
+		"a new request":  {"transform_request", apicall.HookAnswer{Changed: true, Body: []byte("new")}, nil, "", "new", `{}`, "changed", false},
+		"an empty one":   {"transform_request", apicall.HookAnswer{Changed: true, Body: []byte{}}, nil, "", "", `{}`, "changed", false},
+		"a new response": {"transform_response", apicall.HookAnswer{Changed: true, Body: []byte(`{"b":2}`)}, nil, "", `{"a":1}`, `{"b":2}`, "changed", false},
+		"valid":          {"validate", apicall.HookAnswer{}, nil, "", `{"a":1}`, `{}`, "valid", false},
+		"invalid":        {"validate", apicall.HookAnswer{Violations: []string{"/a: wrong", "/b: too"}}, nil, "200 OK, 2 checks failed: /a: wrong", `{"a":1}`, `{}`, "invalid", false},
+		"try again":      {"validate", apicall.HookAnswer{Violations: []string{"/a: wrong"}, Retry: true}, nil, "200 OK, 1 check failed: /a: wrong", `{"a":1}`, `{}`, "invalid", true},
+		"a trap before":  {"transform_request", apicall.HookAnswer{Err: trap}, nil, "hook h.wasm: it trapped: ***", "", "", "failed", false},
+		"a trap after":   {"validate", apicall.HookAnswer{Err: trap}, nil, "hook h.wasm: it trapped: ***", `{"a":1}`, `{}`, "failed", false},
+		"skipped":        {"validate", apicall.HookAnswer{Err: trap}, []any{"on_failure", "skip"}, "", `{"a":1}`, `{}`, "skipped", false},
+		"busy":           {"transform_request", apicall.HookAnswer{Err: &apicall.HookError{Class: "hook_busy", Message: "none is free", Retry: true}}, nil, "hook h.wasm: none is free", "", "", "failed", true},
+		"busy after a POST": {"validate", apicall.HookAnswer{Err: &apicall.HookError{Class: "hook_busy", Message: "none is free", Retry: true}}, nil,
+			"hook h.wasm: none is free", `{"a":1}`, `{}`, "failed", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, got := recorder(t)
+			c.answer.Took = time.Millisecond
+			cfg := hooked(apicall.Config{Credentials: credential("c", "custom", "token", secret)}, func(*apicall.HookCall) apicall.HookAnswer { return c.answer })
+			hooks := value.MapOf(c.point, plus(value.MapOf("file", "h.wasm", "secrets", []any{"c.token"}), c.more...))
+			out := hookTask(t, cfg, hooks, "url", s.URL, "operation", "post", "retry_count", int64(1), "body", value.MapOf("a", int64(1)))
+			message := ""
+			if out.Err != nil {
+				message = out.Err.Message
+				if out.Err.Retryable != c.retry {
+					t.Errorf("retryable: %v", out.Err.Retryable)
+				}
+			}
+			if message != c.err || got.body != c.sent || string(out.Value) != c.value {
+				t.Errorf("got %q, sent %q, value %s\nwant %q, %q, %s", message, got.body, out.Value, c.err, c.sent, c.value)
+			}
+			if !strings.Contains(string(out.Details.Hooks), `"verdict":"`+c.verdict+`"`) || strings.Contains(string(out.Details.Hooks), secret) {
+				t.Errorf("the log says %s", out.Details.Hooks)
+			}
+		})
+	}
+}

@@ -1,0 +1,124 @@
+package kvstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/qarion/qarion/engine"
+)
+
+// BucketHooks is the object store of hook modules.
+const BucketHooks = "qarion_hooks"
+
+// Modules keeps hook modules in the object store: each under the hash of its
+// content, which never changes, and names that say which hash they stand for now.
+// It serves as the Store of wasmhooks.
+type Modules struct{ store jetstream.ObjectStore }
+
+const (
+	modulePrefix = "sha256/"
+	namePrefix   = "name/"
+)
+
+// maxModule bounds what is read of a module, in bytes.
+const maxModule = 32 << 20
+
+// OpenModules opens the object store.
+func OpenModules(ctx context.Context, conn *nats.Conn) (*Modules, error) {
+	js, err := jetstream.New(conn)
+	if err != nil {
+		return nil, err
+	}
+	store, err := js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
+		Bucket: BucketHooks, Description: "qarion: modules of hooks", Storage: jetstream.FileStorage, Replicas: 1,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open object store %s: %w", BucketHooks, err)
+	}
+	return &Modules{store}, nil
+}
+
+// Resolve is the hash that a name stands for. engine.ErrNotFound: nothing was
+// pushed under it.
+func (m *Modules) Resolve(ctx context.Context, name string) (string, error) {
+	hash, err := m.store.GetString(ctx, namePrefix+name)
+	if errors.Is(err, jetstream.ErrObjectNotFound) {
+		return "", fmt.Errorf("%w: no hook %q", engine.ErrNotFound, name)
+	}
+	return hash, unavailable(err)
+}
+
+// Module reads a module. engine.ErrNotFound: there is none of that hash.
+func (m *Modules) Module(ctx context.Context, hash string) ([]byte, error) {
+	info, err := m.store.GetInfo(ctx, modulePrefix+hash)
+	switch {
+	case errors.Is(err, jetstream.ErrObjectNotFound):
+		return nil, fmt.Errorf("%w: the module %.12s", engine.ErrNotFound, hash)
+	case err != nil:
+		return nil, unavailable(err)
+	case info.Size > maxModule:
+		return nil, fmt.Errorf("%w: the module %.12s has %d bytes", engine.ErrInvalid, hash, info.Size)
+	}
+	data, err := m.store.GetBytes(ctx, modulePrefix+hash)
+	return data, unavailable(err)
+}
+
+// Keep stores a module, unless it is there.
+func (m *Modules) Keep(ctx context.Context, hash string, module []byte) error {
+	if _, err := m.store.GetInfo(ctx, modulePrefix+hash); err == nil {
+		return nil
+	}
+	_, err := m.store.PutBytes(ctx, modulePrefix+hash, module)
+	return unavailable(err)
+}
+
+// Name makes a name stand for a module that is kept.
+func (m *Modules) Name(ctx context.Context, name, hash string) error {
+	_, err := m.store.PutString(ctx, namePrefix+name, hash)
+	return unavailable(err)
+}
+
+// NamedModule is a module that was pushed.
+type NamedModule struct {
+	Name     string `json:"name"`
+	SHA256   string `json:"sha256"`
+	Size     uint64 `json:"size"`
+	StoredAt string `json:"stored_at"`
+}
+
+// List returns what was pushed, by name.
+func (m *Modules) List(ctx context.Context) ([]NamedModule, error) {
+	all, err := m.store.List(ctx)
+	if errors.Is(err, jetstream.ErrNoObjectsFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	sizes := map[string]uint64{}
+	var out []NamedModule
+	for _, o := range all {
+		if hash, ok := strings.CutPrefix(o.Name, modulePrefix); ok {
+			sizes[hash] = o.Size
+		}
+	}
+	for _, o := range all {
+		name, ok := strings.CutPrefix(o.Name, namePrefix)
+		if !ok {
+			continue
+		}
+		hash, err := m.Resolve(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, NamedModule{name, hash, sizes[hash], engine.FormatTime(o.ModTime)})
+	}
+	slices.SortFunc(out, func(a, b NamedModule) int { return strings.Compare(a.Name, b.Name) })
+	return out, nil
+}
