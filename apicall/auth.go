@@ -220,6 +220,9 @@ func (a *attempt) refusedHint(status int, h http.Header) string {
 	if a.auth == nil || status != http.StatusUnauthorized && status != http.StatusForbidden {
 		return ""
 	}
+	if a.left {
+		return fmt.Sprintf("credential %s was not sent: a redirect has led to another origin; name that address in url if it is to get it", a.out.Details.Credential)
+	}
 	if d, ok := a.auth.(*digestAuth); ok && !d.answered {
 		asked := strings.Join(schemes(h), " or ")
 		return fmt.Sprintf("credential %s was not sent: the server asks for %s, not for a digest that can be made", a.out.Details.Credential, cmp.Or(asked, "nothing"))

@@ -205,7 +205,7 @@ func TestAuth_AKeyInTheQueryFollowsWithinItsOrigin(t *testing.T) {
 					case "/back":
 						http.Redirect(w, r, self.URL+"/home", http.StatusFound)
 					default:
-						w.WriteHeader(http.StatusTeapot)
+						w.WriteHeader(http.StatusForbidden)
 						fmt.Fprint(w, "you sent "+r.RequestURI)
 					}
 				}
@@ -217,6 +217,10 @@ func TestAuth_AKeyInTheQueryFollowsWithinItsOrigin(t *testing.T) {
 				props.Set("operation", "post")
 			}
 			out := once(t, cfg, props)
+			led := strings.HasPrefix(name, "another origin")
+			if hint := out.Details.Hint; strings.HasPrefix(hint, "credential c (api_key) was not sent: a redirect has led to another origin") != led {
+				t.Errorf("the hint is %q", hint)
+			}
 			if !slices.Equal(got, c.want) {
 				t.Errorf("got  %q\nwant %q", got, c.want)
 			}

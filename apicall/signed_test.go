@@ -100,6 +100,9 @@ func TestSigV4_WhatArrivesIsSigned(t *testing.T) {
 		"hive keys":    {[]any{"path", "/dt=2026-01-01/a:b+c(1)@x,y;z'*!$&~"}, "execute-api", "eu-west-1"},
 		"s3 hive keys": {[]any{"path", "/dt=2026-01-01/a:b+c(1)@x,y;z'*!$&~", "service", "s3"}, "s3", "eu-west-1"},
 		"s3 acl":       {[]any{"path", "/x?acl", "service", "s3"}, "s3", "eu-west-1"},
+		"another host": {[]any{"headers", value.MapOf("Host", "abc.execute-api.eu-west-1.amazonaws.com")}, "execute-api", "eu-west-1"},
+		"multipart": {[]any{"operation", "post", "body_format", "multipart", "body", value.MapOf("a", "ü", "f", value.MapOf("content", "\x00text", "filename", "x.bin"))},
+			"execute-api", "eu-west-1"},
 		"redirected":   {[]any{"params", value.MapOf("to", "/other%20path")}, "execute-api", "eu-west-1"},
 		"region given": {[]any{"region", "us-east-2", "service", "aoss"}, "aoss", "us-east-2"},
 	} {

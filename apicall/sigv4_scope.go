@@ -8,11 +8,11 @@ import (
 
 // The host names of AWS say what is signed for: service.region.amazonaws.com,
 // with more in front of it for some, and url-id.lambda-url.region.on.aws.
-// Between the two may stand that the host also has an IPv6 address, and in the
-// service's name that its cryptography is a certified one. Buckets in older
-// regions have s3-region too.
+// Between the two may stand that the host also has an IPv6 address, behind them
+// that it is an endpoint in a private network, and in the service's name that its
+// cryptography is a certified one. Buckets in older regions have s3-region too.
 var (
-	awsHost   = regexp.MustCompile(`(?:^|\.)([a-z0-9-]+?)(?:-fips)?(?:\.dualstack)?\.(` + awsRegion + `)\.(?:amazonaws\.com(?:\.cn)?|amazonaws\.eu|api\.aws|on\.aws)$`)
+	awsHost   = regexp.MustCompile(`(?:^|\.)([a-z0-9-]+?)(?:-fips)?(?:\.dualstack)?\.(` + awsRegion + `)\.(?:(?:vpce\.)?amazonaws\.com(?:\.cn)?|amazonaws\.eu|api\.aws|on\.aws)$`)
 	awsOldS3  = regexp.MustCompile(`(?:^|\.)(s3)-(` + awsRegion + `)\.amazonaws\.com$`)
 	awsTurned = regexp.MustCompile(`\.(` + awsRegion + `)\.(es|aoss|elasticbeanstalk)\.amazonaws\.com$`)
 	awsGlobal = regexp.MustCompile(`(?:^|\.)(iam|sts|s3|route53|cloudfront|organizations|budgets)\.amazonaws\.com$`)

@@ -1,6 +1,8 @@
 package apicall
 
 import (
+	"context"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -126,27 +128,29 @@ func TestSigV4_NothingOfTheQueryIsLost(t *testing.T) {
 // TestSigV4_TheHostSaysWhatIsSignedFor goes through the forms of host names.
 func TestSigV4_TheHostSaysWhatIsSignedFor(t *testing.T) {
 	for host, want := range map[string]string{
-		"dynamodb.eu-west-1.amazonaws.com":               "dynamodb eu-west-1",
-		"bucket.name.s3.eu-central-1.amazonaws.com":      "s3 eu-central-1",
-		"s3.amazonaws.com":                               "s3 us-east-1",
-		"abc123.execute-api.us-gov-west-1.amazonaws.com": "execute-api us-gov-west-1",
-		"sqs.cn-north-1.amazonaws.com.cn":                "sqs cn-north-1",
-		"xyz.lambda-url.ap-southeast-2.on.aws":           "lambda ap-southeast-2",
-		"search-logs-abc.eu-west-1.es.amazonaws.com":     "es eu-west-1",
-		"email.us-east-1.amazonaws.com":                  "ses us-east-1",
-		"iam.amazonaws.com":                              "iam us-east-1",
-		"b.s3.dualstack.us-west-2.amazonaws.com":         "s3 us-west-2",
-		"b.s3-fips.dualstack.us-west-2.amazonaws.com":    "s3 us-west-2",
-		"s3-eu-west-1.amazonaws.com":                     "s3 eu-west-1",
-		"p-123.s3-accesspoint.us-west-2.amazonaws.com":   "s3 us-west-2",
-		"kms-fips.us-east-1.amazonaws.com":               "kms us-east-1",
-		"bedrock-runtime.us-east-1.amazonaws.com":        "bedrock us-east-1",
-		"abc.appsync-api.eu-west-1.amazonaws.com":        "appsync eu-west-1",
-		"aps-workspaces.eu-west-1.amazonaws.com":         "aps eu-west-1",
-		"dynamodb.eusc-de-east-1.amazonaws.eu":           "dynamodb eusc-de-east-1",
-		"xyz.eu-west-1.aoss.amazonaws.com":               "aoss eu-west-1",
-		"api.example.com":                                " ",
-		"dynamodb.eu-west-1.amazonaws.com.evil.example":  " ",
+		"dynamodb.eu-west-1.amazonaws.com":                      "dynamodb eu-west-1",
+		"bucket.name.s3.eu-central-1.amazonaws.com":             "s3 eu-central-1",
+		"s3.amazonaws.com":                                      "s3 us-east-1",
+		"abc123.execute-api.us-gov-west-1.amazonaws.com":        "execute-api us-gov-west-1",
+		"sqs.cn-north-1.amazonaws.com.cn":                       "sqs cn-north-1",
+		"xyz.lambda-url.ap-southeast-2.on.aws":                  "lambda ap-southeast-2",
+		"search-logs-abc.eu-west-1.es.amazonaws.com":            "es eu-west-1",
+		"email.us-east-1.amazonaws.com":                         "ses us-east-1",
+		"iam.amazonaws.com":                                     "iam us-east-1",
+		"b.s3.dualstack.us-west-2.amazonaws.com":                "s3 us-west-2",
+		"b.s3-fips.dualstack.us-west-2.amazonaws.com":           "s3 us-west-2",
+		"s3-eu-west-1.amazonaws.com":                            "s3 eu-west-1",
+		"p-123.s3-accesspoint.us-west-2.amazonaws.com":          "s3 us-west-2",
+		"kms-fips.us-east-1.amazonaws.com":                      "kms us-east-1",
+		"bedrock-runtime.us-east-1.amazonaws.com":               "bedrock us-east-1",
+		"abc.appsync-api.eu-west-1.amazonaws.com":               "appsync eu-west-1",
+		"aps-workspaces.eu-west-1.amazonaws.com":                "aps eu-west-1",
+		"dynamodb.eusc-de-east-1.amazonaws.eu":                  "dynamodb eusc-de-east-1",
+		"xyz.eu-west-1.aoss.amazonaws.com":                      "aoss eu-west-1",
+		"vpce-0e4-brk.execute-api.us-east-1.vpce.amazonaws.com": "execute-api us-east-1",
+		"b.bucket.vpce-1a2-5e6.s3.us-east-1.vpce.amazonaws.com": "s3 us-east-1",
+		"api.example.com":                                       " ",
+		"dynamodb.eu-west-1.amazonaws.com.evil.example":         " ",
 	} {
 		s := &sigV4{}
 		service, region := s.scope(host)
@@ -161,5 +165,34 @@ func TestSigV4_TheHostSaysWhatIsSignedFor(t *testing.T) {
 	err := (&sigV4{id: "c"}).Authenticate(t.Context(), &http.Request{Method: "GET", URL: &url.URL{Scheme: "https", Host: "api.example.com"}, Header: http.Header{}})
 	if err == nil || !strings.Contains(err.Error(), "give region and service") {
 		t.Errorf("an unknown host: %v", err)
+	}
+}
+
+// TestSigV4_LargeBodiesAreReadOnce: S3 takes them unsigned over TLS; where there is
+// none, and for all other services, they are hashed before they are sent.
+func TestSigV4_LargeBodiesAreReadOnce(t *testing.T) {
+	for _, c := range []struct {
+		service, scheme, want string
+		reads                 int
+	}{
+		{"s3", "https", "UNSIGNED-PAYLOAD", 0},
+		{"s3", "http", "fb8e20fc2e4c3f248c60c39bd652f3c1347298bb977b8b4d5903b85055620603", 1},
+		{"aoss", "https", "fb8e20fc2e4c3f248c60c39bd652f3c1347298bb977b8b4d5903b85055620603", 1},
+		{"vpc-lattice-svcs", "https", "UNSIGNED-PAYLOAD", 0},
+		{"execute-api", "https", "", 1},
+	} {
+		reads := 0
+		body := &content{segments: []segment{{size: 2, what: "x", open: func(context.Context) (io.ReadCloser, error) {
+			reads++
+			return io.NopCloser(strings.NewReader("ab")), nil
+		}}}}
+		s := &sigV4{service: c.service, region: "us-east-1", now: time.Now, body: body}
+		req := &http.Request{Method: "PUT", URL: &url.URL{Scheme: c.scheme, Host: "h.example", Path: "/x"}, Header: http.Header{}, ContentLength: 2}
+		if err := s.Authenticate(t.Context(), req); err != nil {
+			t.Fatal(err)
+		}
+		if got := req.Header.Get("X-Amz-Content-Sha256"); got != c.want || reads != c.reads {
+			t.Errorf("%s over %s: %q, read %d times", c.service, c.scheme, got, reads)
+		}
 	}
 }
