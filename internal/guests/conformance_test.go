@@ -67,6 +67,7 @@ var table = []row{
 		config: `{"fields":{"skü":"string"}}`},
 	{name: "the last of equal names counts", hook: "check", body: `[{"a":1,"a":"x"}]`, config: `{"fields":{"a":"string"}}`},
 	{name: "a thousand unique elements", hook: "check", body: numbered(1000), config: `{"unique":"id","min_items":1000,"fields":{"id":"string"}}`},
+	{name: "half a megabyte", hook: "check", body: numbered(19_000), config: `{"unique":"id","fields":{"id":"string","qty":"integer"},"min_items":19000}`},
 	{name: "brackets and quotes within strings", hook: "check", body: `[{"a":"]}\"{[,:","b":1}]`, config: `{"fields":{"b":"integer"}}`},
 
 	{name: "not JSON: empty", hook: "check", body: "", verdict: notJSON("the text ends early", "0")},

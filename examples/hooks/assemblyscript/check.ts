@@ -20,10 +20,14 @@ function check(): void {
   configKeys(["items", "min_items", "fields", "unique", "count"]);
   let itemsAt = configText("items", ""), minItems = configCount("min_items", 0);
   let fields = config("fields"), unique = configText("unique", ""), countAt = configText("count", "");
+  let names: string[] = [], kinds: string[] = [];
   for (let it = new Entries(fields); it.next();) {
-    if (it.value.kind != Kind.Text || !KINDS.includes(it.value.text)) {
+    let kind = it.value;
+    names.push(it.key);
+    kinds.push(kind.text);
+    if (kind.kind != Kind.Text || !KINDS.includes(kind.text)) {
       fail("config", "config.fields." + it.key +
-        ": want any, string, number, integer, boolean, array or object, have " + it.value.text);
+        ": want any, string, number, integer, boolean, array or object, have " + kind.text);
     }
   }
   if (failed() || !checkJSON()) return;
@@ -42,7 +46,11 @@ function check(): void {
       problem(path(itemsAt, it.index), "wrong_kind", "want an object, have " + item.kindName);
       continue;
     }
-    checkFields(itemsAt, it.index, fields, item);
+    for (let i = 0; i < names.length; i++) {
+      let field = item.get(names[i]);
+      if (!field.exists) problem(path(itemsAt, it.index, names[i]), "missing", "the field is not there");
+      else if (!is(field, kinds[i])) problem(path(itemsAt, it.index, names[i]), "wrong_kind", `want ${kinds[i]}, have ${field.kindName}`);
+    }
     let field = unique == "" ? MISSING : item.get(unique);
     if (!field.exists) continue;
     let key = field.raw;
@@ -58,14 +66,6 @@ function check(): void {
 function path(itemsAt: string, index: i32, field: string | null = null): string {
   let at = `${itemsAt}/${index}`;
   return field === null ? at : at + "/" + pointerToken(field);
-}
-
-function checkFields(itemsAt: string, index: i32, fields: Value, item: Value): void {
-  for (let it = new Entries(fields); it.next();) {
-    let name = it.key, field = item.get(name), kind = it.value.text;
-    if (!field.exists) problem(path(itemsAt, index, name), "missing", "the field is not there");
-    else if (!is(field, kind)) problem(path(itemsAt, index, name), "wrong_kind", `want ${kind}, have ${field.kindName}`);
-  }
 }
 
 /** Says whether a field is of a kind, as fields in the configuration has it. */

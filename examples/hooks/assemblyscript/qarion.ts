@@ -112,20 +112,24 @@ export class Value {
   /** How many elements or members there are. */
   get length(): i32 {
     let n = 0;
-    for (let it = new Entries(this); it.next();) n++;
+    for (let it = cursor.over(this); it.next();) n++;
     return n;
   }
 
   /** A member of an object; of several with one name the last. */
   get(name: string): Value {
-    let found = MISSING;
-    if (this.kind != Kind.Object) return found;
-    for (let it = new Entries(this); it.next();) if (it.keyIs(name)) found = it.value;
-    return found;
+    if (this.kind != Kind.Object) return MISSING;
+    let p: usize = 0, n: u32 = 0;
+    for (let it = cursor.over(this); it.next();) {
+      if (!it.keyIs(name)) continue;
+      p = it.start;
+      n = it.size;
+    }
+    return n ? new Value(p, n) : MISSING;
   }
 
   index(i: i32): Value {
-    if (this.kind == Kind.Array) for (let it = new Entries(this); it.next();) if (it.index == i) return it.value;
+    if (this.kind == Kind.Array) for (let it = cursor.over(this); it.next();) if (it.index == i) return it.value;
     return MISSING;
   }
 
@@ -147,23 +151,29 @@ export const MISSING = new Value(0, 0);
 /** Goes through an array or an object:
  * for (let it = new Entries(v); it.next();) use(it.key, it.value) */
 export class Entries {
-  value: Value = MISSING;
   index: i32 = -1;
-  private i: usize;
-  private end: usize;
-  private object: bool;
+  private i: usize = 0;
+  private end: usize = 0;
+  private object: bool = false;
   private keyStart: usize = 0;
   private keyEnd: usize = 0;
+  private valueStart: usize = 0;
 
-  constructor(list: Value) {
+  constructor(list: Value) { this.over(list); }
+
+  /** Begins anew with another list. */
+  over(list: Value): this {
     let k = list.kind;
     this.object = k == Kind.Object;
-    this.i = list.p + 1;
+    this.i = this.valueStart = list.p + 1;
     this.end = this.object || k == Kind.Array ? list.p + list.n : 0;
+    this.index = -1;
+    return this;
   }
 
   next(): bool {
-    let i = skipSpace(this.i, this.end);
+    let i = this.index < 0 ? this.i : skipSpace(this.i, this.end) + 1; // behind the comma
+    i = skipSpace(i, this.end);
     if (i >= this.end) return false;
     let c = load<u8>(i);
     if (c == 0x5d || c == 0x7d) return false;
@@ -173,12 +183,17 @@ export class Entries {
       this.keyEnd = behind - 1;
       i = skipSpace(skipSpace(behind, this.end) + 1, this.end);
     }
-    let end = skip(i, this.end);
-    this.value = new Value(i, <u32>(end - i));
+    this.valueStart = i;
+    this.i = skip(i, this.end);
     this.index++;
-    this.i = skipSpace(end, this.end) + 1;
     return true;
   }
+
+  /** Where the value is, without making an object of it. */
+  get start(): usize { return this.valueStart; }
+  get size(): u32 { return <u32>(this.i - this.valueStart); }
+
+  get value(): Value { return new Value(this.start, this.size); }
 
   /** The name of the member. */
   get key(): string { return unquote(this.keyStart, this.keyEnd); }
@@ -188,6 +203,9 @@ export class Entries {
     return same < 0 ? this.key == name : same == 1;
   }
 }
+
+// What looks for one thing goes through a list with this and leaves no garbage.
+const cursor = new Entries(MISSING);
 
 /** Compares bytes with a text: 1 the same, 0 not, -1 for those that need more
  * than a comparison. */

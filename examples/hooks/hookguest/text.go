@@ -1,6 +1,7 @@
 package hookguest
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -21,10 +22,8 @@ func (q quoted) inner() []byte {
 // is compares without copying, unless something is escaped.
 func (q quoted) is(s string) bool {
 	in := q.inner()
-	for _, c := range in {
-		if c == '\\' {
-			return q.text() == s
-		}
+	if bytes.IndexByte(in, '\\') >= 0 {
+		return q.text() == s
 	}
 	return string(in) == s
 }
@@ -32,13 +31,7 @@ func (q quoted) is(s string) bool {
 // text undoes the escapes. Half of a surrogate pair becomes U+FFFD.
 func (q quoted) text() string {
 	in := q.inner()
-	first := -1
-	for i, c := range in {
-		if c == '\\' {
-			first = i
-			break
-		}
-	}
+	first := bytes.IndexByte(in, '\\')
 	if first < 0 {
 		return string(in)
 	}

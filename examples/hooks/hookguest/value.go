@@ -77,12 +77,36 @@ func (v Value) Get(names ...string) Value {
 }
 
 func (v Value) member(name string) (found Value) {
-	for key, val := range v.entries() {
-		if key.is(name) {
-			found = val
-		}
+	if v.Kind() != Object {
+		return found
 	}
-	return found
+	for i := 1; ; {
+		key, val, next := entryAt(v.raw, i)
+		if next == 0 {
+			return found
+		}
+		if key.is(name) {
+			found = Value{val}
+		}
+		i = next
+	}
+}
+
+// entryAt reads the member of an object that begins at i, and says where the next
+// one does; 0 when there is none.
+func entryAt(b []byte, i int) (key quoted, val []byte, next int) {
+	i = skipSpace(b, i)
+	if i >= len(b) || b[i] != '"' {
+		return nil, nil, 0
+	}
+	end := skipString(b, i)
+	key = quoted(b[i:end])
+	i = skipSpace(b, skipSpace(b, end)+1) // the colon
+	if i >= len(b) {
+		return nil, nil, 0
+	}
+	end = skip(b, i)
+	return key, b[i:end], skipSpace(b, end) + 1
 }
 
 // Index is the element i of an array.
@@ -170,23 +194,12 @@ func (v Value) entries() iter.Seq2[quoted, Value] {
 		if v.Kind() != Object {
 			return
 		}
-		b := v.raw
 		for i := 1; ; {
-			i = skipSpace(b, i)
-			if i >= len(b) || b[i] != '"' {
+			key, val, next := entryAt(v.raw, i)
+			if next == 0 || !yield(key, Value{val}) {
 				return
 			}
-			end := skip(b, i)
-			key := quoted(b[i:end])
-			i = skipSpace(b, skipSpace(b, end)+1) // the colon
-			if i >= len(b) {
-				return
-			}
-			end = skip(b, i)
-			if !yield(key, Value{b[i:end]}) {
-				return
-			}
-			i = skipSpace(b, end) + 1
+			i = next
 		}
 	}
 }

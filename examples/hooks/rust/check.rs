@@ -6,7 +6,7 @@
 mod qarion_hook;
 
 use qarion_hook::*;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 validate!(check);
 
@@ -36,7 +36,7 @@ fn check(r: &Call) -> Result<(), Error> {
     if n < min_items {
         v.add(&items_at, "too_few_items", &format!("need {min_items}, have {n}"));
     }
-    let mut seen = BTreeMap::new();
+    let mut seen = HashMap::new();
     for (i, item) in items.items().enumerate() {
         let path = |field: Option<&str>| match field {
             None => format!("{items_at}/{i}"),

@@ -53,7 +53,7 @@ func check(r *hookguest.Response) error {
 	if n < c.MinItems {
 		v.Add(c.Items, "too_few_items", "need "+strconv.Itoa(c.MinItems)+", have "+strconv.Itoa(n))
 	}
-	seen := map[string]int{}
+	seen := make(map[string]int, n)
 	for i, item := range items.Items() {
 		c.checkItem(&v, seen, i, item)
 	}
