@@ -21,15 +21,16 @@ type CredentialStore interface {
 
 // Config is what the task type works with. A zero field means its default.
 type Config struct {
-	Slots       int // connections per host that are kept: as many as the worker has slots
-	Credentials CredentialStore
-	Egress      Egress
-	Breakers    *Breakers  // nil: none
-	Tokens      TokenStore // nil: OAuth2 tokens last as long as the process
-	Hooks       Hooks      // nil: there is nothing that runs hooks
-	Select      Selector   // nil: select is applied in this process, where nothing bounds its memory
-	Version     string     // of the program, for User-Agent; "" for none
-	Log         *slog.Logger
+	Slots        int // connections per host that are kept: as many as the worker has slots
+	Credentials  CredentialStore
+	Egress       Egress
+	Breakers     *Breakers  // nil: none
+	Tokens       TokenStore // nil: OAuth2 tokens last as long as the process
+	Hooks        Hooks      // nil: there is nothing that runs hooks
+	PreviewHooks bool       // previews run the hooks of requests
+	Select       Selector   // nil: select is applied in this process, where nothing bounds its memory
+	Version      string     // of the program, for User-Agent; "" for none
+	Log          *slog.Logger
 
 	// Resolve looks up host names; nil means the system's resolver.
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)

@@ -18,7 +18,7 @@ import (
 // qarion-hook/1 (docs/hooks.md). Both are called by many goroutines at once.
 type Hooks interface {
 	// Prepare finds, loads and checks a module when a flow is loaded, and returns the
-	// hash of its content, to which runs are pinned. validate: it will be asked for a
+	// hash of its content, to which runs are pinned; "" where only a node can tell. validate: it will be asked for a
 	// verdict, else for a body. Errors are *HookError.
 	Prepare(ctx context.Context, ref HookRef, validate bool) (sha256 string, err error)
 	// Call asks a module that was prepared, once for each request and response. It
@@ -119,7 +119,9 @@ func (c *compiler) compileHooks(flow *engine.Flow, task *engine.Task) {
 		if !c.loadHook(r, h) {
 			continue
 		}
-		table.Set("sha256", h.ref.SHA256)
+		if h.ref.SHA256 != "" {
+			table.Set("sha256", h.ref.SHA256)
+		}
 		pinned.Set(point, table)
 		h.head = hookHead(h, flow.ID, task.ID)
 		if c.prog.hooks == nil {

@@ -24,6 +24,7 @@ type Preview struct {
 	URL     string          `json:"url"`
 	Headers []PreviewHeader `json:"headers"`
 	Body    string          `json:"body,omitempty"`
+	Hook    string          `json:"hook,omitempty"` // what a transform_request did, or that it was not run
 	Curl    string          `json:"curl"`
 	Policy  string          `json:"policy"` // timeout and retries in words
 }
@@ -106,6 +107,10 @@ func (p *program) Preview(ctx context.Context, in *engine.TaskInput) (*Preview, 
 	if err := a.build(ctx); err != nil {
 		return nil, errors.New(a.redactor().values(a.explain(ctx, err).Error()))
 	}
+	hookSaid, failed := a.previewHook(ctx)
+	if failed != nil {
+		return nil, failed
+	}
 	// The secrets are stand-ins, and name themselves. What was made of them is of
 	// no use, and what was given for a sensitive task is a secret.
 	a.vars.secrets = slices.DeleteFunc(a.vars.derived, standPattern.MatchString)
@@ -124,7 +129,7 @@ func (p *program) Preview(ctx context.Context, in *engine.TaskInput) (*Preview, 
 		}
 	}
 	note := shown.note
-	out := &Preview{Task: in.Key.Task, Method: req.Method, Policy: p.policy()}
+	out := &Preview{Task: in.Key.Task, Method: req.Method, Hook: hookSaid, Policy: p.policy()}
 	r := a.redactor()
 	out.URL = starred(r.url(req.URL))
 	if shown.header != "" {
@@ -152,6 +157,26 @@ func (p *program) Preview(ctx context.Context, in *engine.TaskInput) (*Preview, 
 	}
 	out.Curl = a.curl(req, shown)
 	return out, nil
+}
+
+// previewHook runs the hook of the request where previews do so, with stand-ins for
+// its secrets, and says what it did.
+func (a *attempt) previewHook(ctx context.Context) (said string, err error) {
+	h := a.prog.hooks["transform_request"]
+	if h == nil {
+		return "", nil
+	}
+	if !a.prog.t.cfg.PreviewHooks {
+		return "the hook " + h.name() + " was not run; --hooks runs it", nil
+	}
+	if err := a.transformRequest(ctx); err != nil {
+		return "", err
+	}
+	said = "the hook " + h.name() + ": " + a.hookNotes[0].Verdict
+	if len(h.secrets) > 0 {
+		said += ", with stand-ins for its secrets"
+	}
+	return said, nil
 }
 
 // previewHeaders are the names of the headers that are shown, in their order.

@@ -30,7 +30,7 @@ type renderFlags struct {
 	xcom              []string
 	vars              variableFlags
 	batch             int64
-	curl              bool
+	curl, hooks       bool
 	template, context string
 	native            bool
 }
@@ -67,6 +67,7 @@ With --template it renders that text alone, with the names of --context; --nativ
 	f.Int64Var(&r.batch, "batch-id", 1, "the batch id")
 	f.StringVar(&r.date, "execution-date", "", "RFC 3339 time (default: now)")
 	f.BoolVar(&r.curl, "curl", false, "the lines for curl alone")
+	f.BoolVar(&r.hooks, "hooks", false, "run the hooks of requests too")
 	f.StringVar(&r.template, "template", "", "a template to try; - reads standard input")
 	f.StringVar(&r.context, "context", "", "the template's names as a JSON object; - reads standard input")
 	f.BoolVar(&r.native, "native", false, "with --template: the typed value as JSON")
@@ -155,7 +156,9 @@ func (a *app) renderFlow(ctx context.Context, name string, r *renderFlags) error
 	if s != nil {
 		defer s.Close()
 	}
-	calls, err := apicall.New(apicall.Config{Credentials: standIns{s}})
+	hooks := node.NewHooks(node.HookConfig{Dir: a.cfg.Hooks.Dir})
+	defer hooks.Close()
+	calls, err := apicall.New(apicall.Config{Credentials: standIns{s}, Hooks: hooks, PreviewHooks: r.hooks})
 	if err != nil {
 		return err
 	}
@@ -385,6 +388,9 @@ func (a *app) printPreviews(list []*apicall.Preview, curl bool) error {
 		}
 		if p.Body != "" {
 			fmt.Fprintf(w, "\n%s\n", printable(p.Body))
+		}
+		if p.Hook != "" {
+			fmt.Fprintf(w, "\n%s\n", a.ui.paint(p.Hook, dim))
 		}
 		fmt.Fprintf(w, "\n%s\n\n%s\n", p.Curl, p.Policy)
 	}
