@@ -3,7 +3,7 @@ package flows
 
 import "embed"
 
-// Files are the flow files of this folder.
+// Files are the flow files of this folder, and in hooks/ the modules that they name.
 //
-//go:embed *.toml
+//go:embed *.toml hooks/*.wasm
 var Files embed.FS

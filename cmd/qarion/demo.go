@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -33,6 +34,7 @@ var demoFlows = []struct {
 	{"post_order", "POST with a JSON body", false},
 	{"order_chain", "values passed between tasks (XCom)", false},
 	{"checked_stock", "a response checked field by field", false},
+	{"hooked_stock", "unwrapped and checked by Wasm hooks", false},
 	{"fan_out", "20 calls in parallel, joined by one", false},
 	{"flaky_invoice", "503 twice, then 201; one idempotency key", false},
 	{"busy_reports", "429, then as long as Retry-After says", false},
@@ -68,7 +70,8 @@ func (a *app) demo(ctx context.Context, keep bool) error {
 	}
 	defer api.Close()
 	flowDir := filepath.Join(dir, "flows")
-	if err := writeFlows(flowDir, api.URL); err != nil {
+	hookDir := filepath.Join(dir, "hooks")
+	if err := errors.Join(writeFlows(flowDir, api.URL), writeHooks(hookDir)); err != nil {
 		return err
 	}
 	if !a.flags.quiet && !a.json() {
@@ -85,7 +88,7 @@ func (a *app) demo(ctx context.Context, keep bool) error {
 	if err != nil {
 		return err
 	}
-	nc.Listen, nc.Flows, nc.Key = listen, flowDir, kvstore.KeyConfig{}
+	nc.Listen, nc.Flows, nc.Hooks, nc.Key = listen, flowDir, hookDir, kvstore.KeyConfig{}
 	n, err := node.Open(ctx, nc)
 	if err != nil {
 		return err
@@ -115,6 +118,15 @@ func (a *app) demo(ctx context.Context, keep bool) error {
 		return a.keepDemo(ctx, n, dataDir, api.URL)
 	}
 	return nil
+}
+
+// writeHooks puts the modules of the example flows into a folder.
+func writeHooks(dir string) error {
+	modules, err := fs.Sub(flows.Files, "hooks")
+	if err != nil {
+		return err
+	}
+	return os.CopyFS(dir, modules)
 }
 
 // writeFlows puts the example flows into a folder, with the sample API's
