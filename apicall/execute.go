@@ -30,6 +30,7 @@ type attempt struct {
 	hookNotes []hookNote
 	left      bool // a redirect has led away from the origin that the credential is for
 	moved     bool // a redirect has turned the request into a GET: the first one was carried out
+	traced    traced
 }
 
 var errTimeout = errors.New("timeout")
@@ -48,6 +49,7 @@ func (p *program) Execute(ctx context.Context, in *engine.TaskInput) engine.Task
 		return postponed
 	}
 	out := a.call(ctx)
+	a.endSpan(&out)
 	done(learned(&out))
 	a.pause()
 	return out
@@ -129,10 +131,12 @@ func (a *attempt) send(ctx context.Context) (*http.Response, error) {
 // server while nobody used it; when not one byte of the request was written,
 // another connection is taken, which is no repeat.
 func (a *attempt) roundTrip(transport *http.Transport, req *http.Request) (*http.Response, error) {
+	a.beginSpan(req)
 	for range a.prog.t.cfg.Slots {
 		a.wire.begin()
 		resp, err := transport.RoundTrip(req)
 		if err == nil {
+			a.traced.status = resp.StatusCode
 			a.prog.client.note(transport, resp)
 			return resp, nil
 		}

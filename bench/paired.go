@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/qarion/qarion/bus"
 	"github.com/qarion/qarion/node"
+	"github.com/qarion/qarion/traces"
 	"github.com/qarion/qarion/web"
 )
 
@@ -88,6 +90,21 @@ func (b *bencher) metrics(ctx context.Context) (err error) {
 	with, without := b.cfg.Node, b.cfg.Node
 	with.HTTP, without.HTTP = &web.Config{Listen: "127.0.0.1:0"}, nil
 	b.MetricsRatio, b.MetricsCPU, err = b.paired(ctx, with, without, scrape)
+	return err
+}
+
+// traces measures what traces cost that go to a collector in this process.
+func (b *bencher) traces(ctx context.Context) (err error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	collector := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })}
+	go func() { _ = collector.Serve(l) }() // ends with Close
+	defer collector.Close()
+	with, without := b.cfg.Node, b.cfg.Node
+	with.Traces, without.Traces = &traces.Config{Collector: traces.Collector{Endpoint: "http://" + l.Addr().String()}}, nil
+	b.TracesRatio, b.TracesCPU, err = b.paired(ctx, with, without, nil)
 	return err
 }
 

@@ -21,6 +21,9 @@ type Client struct {
 	target string // for messages: address and where it came from
 	login  bool   // it may ask what is not for everybody
 	denied denials
+
+	// Trace is what the client's requests belong to; nil for nothing.
+	Trace *engine.TraceContext
 }
 
 // Dial connects to a node. target names the address and where it came from, as
@@ -79,7 +82,7 @@ func (c *Client) call(ctx context.Context, subject string, in, out any) error {
 		defer cancel()
 	}
 	asking, refused := c.denied.watch(asking, subject)
-	m, err := c.nc.RequestWithContext(asking, subject, data)
+	m, err := c.nc.RequestMsgWithContext(asking, c.request(subject, data))
 	if refused() {
 		return fmt.Errorf("%w: %s is not allowed without a login at %s", engine.ErrDenied, strings.TrimPrefix(subject, subjectAPI+"."), c.target)
 	}
@@ -117,6 +120,17 @@ func (c *Client) call(ctx context.Context, subject string, in, out any) error {
 		return fmt.Errorf("read the answer of %s: %w", c.target, err)
 	}
 	return nil
+}
+
+func (c *Client) request(subject string, data []byte) *nats.Msg {
+	m := &nats.Msg{Subject: subject, Data: data}
+	if c.Trace != nil {
+		m.Header = nats.Header{engine.HeaderTraceParent: {c.Trace.Parent}}
+		if c.Trace.State != "" {
+			m.Header[engine.HeaderTraceState] = []string{c.Trace.State}
+		}
+	}
+	return m
 }
 
 // unanswered says in words why there was no answer.

@@ -189,7 +189,7 @@ func readTrigger(subject string, header nats.Header, data []byte) engine.Trigger
 		rec.Payload = bytes.Clone(data)
 	}
 	for name := range header {
-		if name == engine.HeaderMsgID || strings.HasPrefix(strings.ToLower(name), "qarion-") {
+		if name == engine.HeaderMsgID || engine.IsTraceHeader(name) || strings.HasPrefix(strings.ToLower(name), "qarion-") {
 			if rec.Headers == nil {
 				rec.Headers = make(map[string]string, 2)
 			}

@@ -218,6 +218,9 @@ func (s *Service) begin() bool {
 // accept hands a request to a goroutine of its own, while there are places.
 func (s *Service) accept(req micro.Request, e *Endpoint, who engine.Caller) {
 	reply, data := req.Reply(), req.Data()
+	if h := req.Headers(); h != nil {
+		who.Trace = engine.TraceOf(h.Get)
+	}
 	if !isInbox(reply) {
 		return
 	}

@@ -66,6 +66,7 @@ func (s *Service) start(ctx context.Context, req engine.StartRequest, wait time.
 			return nil, err
 		}
 	}
+	req.Trace = s.callOf(ctx).who.Trace
 	doc, err := s.cfg.Runner.Start(ctx, req)
 	if err != nil {
 		return nil, err

@@ -68,7 +68,11 @@ func SubmitOf(t *TriggerRecord, id RunID) (*SubmitRecord, error) {
 		return nil, fmt.Errorf("payload of %d bytes is larger than %d", t.Size, MaxTriggerPayload)
 	}
 	s.Variables = t.Payload
+	s.Trace = TraceOf(func(name string) string { return t.Headers[name] })
 	for _, name := range slices.Sorted(maps.Keys(t.Headers)) { // sorted: the same reason on every replay
+		if IsTraceHeader(name) {
+			continue // a wrong one is no reason to refuse
+		}
 		if err := s.setHeader(name, t.Headers[name]); err != nil {
 			return nil, err
 		}

@@ -53,8 +53,9 @@ type Caller struct {
 	Name  string // in words, for messages and the audit: "token ci", "no login"
 	From  string // the address that the request came from; "" within the process
 	Role  Role
-	Flows []FlowID // that a trigger may start; empty: all
-	Login bool     // who it is was shown, by password or token
+	Flows []FlowID      // that a trigger may start; empty: all
+	Login bool          // who it is was shown, by password or token
+	Trace *TraceContext // that the request belongs to; nil for none
 }
 
 // Anonymous is a caller on the same machine who has shown no login: what it may

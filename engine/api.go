@@ -10,8 +10,9 @@ type StartRequest struct {
 	ExecutionDate time.Time
 	TriggerType   string // cli, api, schedule, webhook
 	TriggerID     string
-	DedupeID      string // the caller's own key: the same within 24 h starts nothing new
-	AdHoc         *Flow  // run this compiled flow instead of the newest version of Flow
+	DedupeID      string        // the caller's own key: the same within 24 h starts nothing new
+	Trace         *TraceContext // that the trigger belongs to; nil for none
+	AdHoc         *Flow         // run this compiled flow instead of the newest version of Flow
 }
 
 // FlowInfo is a flow as lists show it.

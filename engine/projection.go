@@ -61,6 +61,8 @@ type Change struct {
 
 	BatchID    int64          // AttemptDone, TaskReady, TaskClosed
 	Attempt    *AttemptRecord // AttemptDone
+	Trace      *TraceContext  // RunStarted, RunDone, AttemptDone, TaskClosed: of the run
+	Began      Micros         // AttemptDone, TaskClosed, where it ends the task: its first attempt; 0: it does not, or there was none
 	Superseded bool           // AttemptDone: it came too late and changed nothing
 	Doc        *RunDoc        // RunStarted, RunDone, RunChanged
 	Status     Status         // TaskClosed: what the task is now

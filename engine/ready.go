@@ -6,16 +6,17 @@ import "context"
 // waits for a projection.
 type ReadyTask struct {
 	AttemptKey
-	Flow          FlowID       `cbor:"7,keyasint"`
-	Version       string       `cbor:"8,keyasint"` // hash of the flow version
-	BatchID       int64        `cbor:"9,keyasint,omitempty"`
-	ExecutionDate Micros       `cbor:"10,keyasint,omitempty"`
-	Variables     []byte       `cbor:"11,keyasint,omitempty"` // what the trigger gave, JSON object
-	VariablesAt   Pos          `cbor:"12,keyasint,omitempty"` // instead, when large
-	Inputs        []ReadyInput `cbor:"13,keyasint,omitempty"`
-	Again         bool         `cbor:"14,keyasint,omitempty"` // may have been sent before a crash
-	Waited        Micros       `cbor:"15,keyasint,omitempty"` // since when it is being postponed
-	Jar           []Pos        `cbor:"16,keyasint,omitempty"` // of the records that hold its cookie jar
+	Flow          FlowID        `cbor:"7,keyasint"`
+	Version       string        `cbor:"8,keyasint"` // hash of the flow version
+	BatchID       int64         `cbor:"9,keyasint,omitempty"`
+	ExecutionDate Micros        `cbor:"10,keyasint,omitempty"`
+	Variables     []byte        `cbor:"11,keyasint,omitempty"` // what the trigger gave, JSON object
+	VariablesAt   Pos           `cbor:"12,keyasint,omitempty"` // instead, when large
+	Inputs        []ReadyInput  `cbor:"13,keyasint,omitempty"`
+	Again         bool          `cbor:"14,keyasint,omitempty"` // may have been sent before a crash
+	Waited        Micros        `cbor:"15,keyasint,omitempty"` // since when it is being postponed
+	Trace         *TraceContext `cbor:"17,keyasint,omitempty"` // of the run
+	Jar           []Pos         `cbor:"16,keyasint,omitempty"` // of the records that hold its cookie jar
 }
 
 // ReadyInput is the XCom value of one upstream task, or where it stands.

@@ -99,6 +99,8 @@ type SubmitRecord struct {
 	TriggerID     string `cbor:"9,keyasint,omitempty"`
 	DedupeID      string `cbor:"10,keyasint,omitempty"`
 
+	Trace *TraceContext `cbor:"14,keyasint,omitempty"` // that the trigger belongs to
+
 	// Of a trigger that a client published; zero otherwise.
 	From    TriggerPlace `cbor:"11,keyasint,omitempty"`
 	Stored  Micros       `cbor:"12,keyasint,omitempty"` // when that was

@@ -95,8 +95,11 @@ type TaskInput struct {
 	WaitingSince  time.Time // when it was first postponed; zero if it never was
 	Started       time.Time // of the attempt, as its record has it; zero where there is none: the present
 
-	values  inputValues
-	sending Sending
+	values   inputValues
+	sending  Sending
+	trace    *TraceContext // of the run; nil: its trigger brought none
+	spans    Spans         // nil: requests have none
+	requests int           // that have one
 }
 
 // Sending hears that a request is about to leave. what describes it, for those

@@ -28,6 +28,7 @@ import (
 	"github.com/qarion/qarion/internal/jq"
 	"github.com/qarion/qarion/kvstore"
 	"github.com/qarion/qarion/metadata"
+	"github.com/qarion/qarion/traces"
 	"github.com/qarion/qarion/web"
 )
 
@@ -47,11 +48,12 @@ type Config struct {
 	Allow        []string          // what data may lead to: hosts, host:port, CIDR
 	Breaker      apicall.BreakerConfig
 	Keep         Retention
-	Memory       int64       // soft limit of the process, in bytes; 0 leaves it to the runtime
-	Tables       string      // where the SQL tables are: TablesSQLite (also ""), TablesOff, or the URL of a PostgreSQL database
-	Version      string      // of the program
-	HTTP         *web.Config // the HTTP door; nil opens none
-	HTTPOptional bool        // go on without it where its port is taken
+	Memory       int64          // soft limit of the process, in bytes; 0 leaves it to the runtime
+	Tables       string         // where the SQL tables are: TablesSQLite (also ""), TablesOff, or the URL of a PostgreSQL database
+	Version      string         // of the program
+	HTTP         *web.Config    // the HTTP door; nil opens none
+	Traces       *traces.Config // make spans, as the OTEL_ variables say
+	HTTPOptional bool           // go on without it where its port is taken
 
 	AcceptLoss bool // go on without ledger entries that are lost
 
@@ -98,7 +100,8 @@ type Node struct {
 	web         *web.Server  // nil where there is no HTTP door
 	metrics     *web.Metrics // as web
 	closing     atomic.Bool
-	conns       []*nats.Conn // of the views and the store, closed with the node
+	traces      *traces.Traces // nil where there are none
+	conns       []*nats.Conn   // of the views and the store, closed with the node
 	swept       sync.WaitGroup
 	stop        context.CancelFunc // of the engine and the sweeper
 	done        chan struct{}      // closed when the engine has stopped
@@ -173,6 +176,13 @@ func (n *Node) openViews(ctx context.Context) (err error) {
 	if n.events, err = bus.OpenEvents(ctx, bus.EventsConfig{Conn: conns[2], Retention: n.cfg.Keep.Events}); err != nil {
 		return err
 	}
+	if n.cfg.Traces != nil && !n.cfg.NoViews {
+		cfg := *n.cfg.Traces
+		cfg.Version, cfg.Log = n.cfg.Version, n.log
+		if n.traces, err = traces.Open(ctx, cfg); err != nil {
+			return err
+		}
+	}
 	return n.openTables()
 }
 
@@ -216,6 +226,14 @@ func (n *Node) openEngine(ctx context.Context) (err error) {
 		n.metrics.From(last)
 		projections = append(projections, n.metrics)
 	}
+	if n.traces != nil {
+		last, err := n.ledger.Last(ctx)
+		if err != nil {
+			return err
+		}
+		n.traces.From(last)
+		projections = append(projections, n.traces)
+	}
 	projections = append(projections, n.events) // last: they tell of the end
 	if n.cfg.NoViews {
 		projections = []engine.Projection{n.runs}
@@ -235,6 +253,9 @@ func (n *Node) openEngine(ctx context.Context) (err error) {
 	}
 	if n.triggers != nil {
 		cfg.Triggers = n.triggers
+	}
+	if n.traces != nil {
+		cfg.Spans = n.traces
 	}
 	n.Engine, err = runtime.New(cfg)
 	return err
@@ -363,6 +384,9 @@ func (n *Node) Close() error {
 func (n *Node) closeParts() {
 	if n.web != nil { // it has told until now that the node is stopping
 		n.web.Close()
+	}
+	if n.traces != nil {
+		n.traces.Close()
 	}
 	if n.calls != nil {
 		n.calls.Close()

@@ -74,6 +74,7 @@ func (s *Server) serveAPI(rt *route) http.HandlerFunc {
 			refuse(w, err)
 			return
 		}
+		who.Trace = engine.TraceOf(r.Header.Get)
 		err = s.answer(w, &request{r, rt, orDefault(s.cfg.bodyTime, bodyTime), map[string]json.RawMessage{}}, who)
 		s.audit(r, rt, who, err)
 		if err != nil {

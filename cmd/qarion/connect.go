@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/qarion/qarion/bus"
@@ -48,6 +49,7 @@ func (a *app) connect() (c *bus.Client, found bool, err error) {
 		if err != nil {
 			return nil, false, nobody(err, "start one: qarion serve")
 		}
+		c.Trace = traceOfEnvironment()
 		return c, true, nil
 	}
 	path := node.AccessFile(a.cfg.DataDir)
@@ -63,6 +65,7 @@ func (a *app) connect() (c *bus.Client, found bool, err error) {
 	if err != nil {
 		return nil, false, nil // left behind by a crash: the lock decides
 	}
+	c.Trace = traceOfEnvironment()
 	return c, true, nil
 }
 
@@ -136,6 +139,9 @@ func (a *app) openOwn(ctx context.Context, waiting func(error)) (*session, error
 		return nil, err
 	}
 	cfg.OnlyOwn, cfg.Wait, cfg.Holder, cfg.Waiting = true, 200*time.Millisecond, a.path, waiting
+	if strings.HasSuffix(a.path, " run") { // the only one that makes calls
+		cfg.Traces = a.traces()
+	}
 	n, err := node.Open(ctx, cfg)
 	if err != nil {
 		return nil, err
@@ -145,7 +151,14 @@ func (a *app) openOwn(ctx context.Context, waiting func(error)) (*session, error
 		_ = n.Close()
 		return nil, err
 	}
+	c.Trace = traceOfEnvironment()
 	return &session{Client: c, own: n}, nil
+}
+
+// traceOfEnvironment is the trace that the command belongs to, as whatever has
+// started it says: a pipeline, a scheduler.
+func traceOfEnvironment() *engine.TraceContext {
+	return engine.ParseTrace(os.Getenv("TRACEPARENT"), os.Getenv("TRACESTATE"))
 }
 
 // quietLogger shows only what a person must see while a command runs.

@@ -78,6 +78,7 @@ func (a *app) serve(ctx context.Context, acceptLoss bool) error {
 	}
 	cfg.Listen, cfg.Flows, cfg.Wait, cfg.AcceptLoss = a.cfg.NATS.Listen, a.cfg.Flows.Dir, lockWait, acceptLoss
 	cfg.Holder, cfg.Waiting = a.path, a.waiting
+	cfg.Traces = a.traces()
 	if cfg.HTTP, cfg.HTTPOptional = a.cfg.door(); cfg.HTTP != nil {
 		if err := cfg.HTTP.Check(); err != nil {
 			return fail(err)

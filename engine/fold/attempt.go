@@ -44,12 +44,15 @@ func (s *step) finished(r *Run, i int, rec *engine.AttemptRecord) {
 		s.note(r, t, rec)
 	}
 	s.showAttempt(r, rec, false)
-	s.effects[len(s.effects)-1].Change.Given = t.Given != nil
+	told := s.effects[len(s.effects)-1].Change
+	told.Given = t.Given != nil
 	t.Given = nil
 	r.jar(r.Graph.Flow.Tasks[i].Jar, rec, s.pos)
 	if r.Ending != "" {
 		s.closeTask(r, i, engine.Cancelled, r.endReason)
-		if rec.Outcome != engine.OutcomeCancelled {
+		if rec.Outcome == engine.OutcomeCancelled {
+			told.Began = t.Begin
+		} else {
 			s.showClosed(r, i)
 		}
 		s.finish(r)
@@ -57,6 +60,7 @@ func (s *step) finished(r *Run, i int, rec *engine.AttemptRecord) {
 	}
 	switch rec.Outcome {
 	case engine.OutcomeSuccess:
+		told.Began = t.Begin
 		t.at, t.hasValue = s.pos, len(rec.Value) > 0 || rec.Blob != nil
 		if len(rec.Cookies) == 0 { // else all of it is read back
 			t.keep(rec.Value, rec.Response)
@@ -75,6 +79,7 @@ func (s *step) finished(r *Run, i int, rec *engine.AttemptRecord) {
 	case engine.OutcomeInterrupted:
 		s.interrupt(r, i, rec.Error, rec)
 	default: // failed, and whatever a stranger may have written
+		told.Began = t.Begin
 		s.fail(r, i, rec)
 	}
 	s.finish(r)
@@ -116,7 +121,7 @@ func (s *step) note(r *Run, t *TaskState, rec *engine.AttemptRecord) {
 }
 
 func (s *step) showAttempt(r *Run, rec *engine.AttemptRecord, superseded bool) {
-	s.show(&engine.Change{Kind: engine.AttemptDone, Run: rec.Run, Flow: rec.Flow, Task: rec.Task, BatchID: r.Batch, Attempt: rec, Superseded: superseded})
+	s.show(&engine.Change{Kind: engine.AttemptDone, Run: rec.Run, Flow: rec.Flow, Task: rec.Task, BatchID: r.Batch, Trace: r.trace, Attempt: rec, Superseded: superseded})
 }
 
 // showReady tells that a task may start, or start again.
@@ -130,7 +135,7 @@ func (s *step) showClosed(r *Run, i int) {
 	t := &r.Tasks[i]
 	s.show(&engine.Change{
 		Kind: engine.TaskClosed, Run: r.ID, Flow: r.Graph.Flow.ID, Task: r.Graph.Flow.Tasks[i].ID, BatchID: r.Batch,
-		Status: t.Status, Reason: t.reason,
+		Status: t.Status, Reason: t.reason, Trace: r.trace, Began: t.Begin,
 	})
 }
 
@@ -200,7 +205,7 @@ func (s *step) finish(r *Run) {
 		return
 	}
 	status := r.finalStatus()
-	s.show(&engine.Change{Kind: engine.RunDone, Run: r.ID, Flow: r.Graph.Flow.ID, Doc: r.Doc(status, s.at, true)})
+	s.show(&engine.Change{Kind: engine.RunDone, Run: r.ID, Flow: r.Graph.Flow.ID, Trace: r.trace, Doc: r.Doc(status, s.at, true)})
 	delete(s.runs, r.ID)
 	s.tally.ended(s.at, status)
 	s.giveBack(r)

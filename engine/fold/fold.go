@@ -333,7 +333,7 @@ func (s *step) open(rec *engine.SubmitRecord, v *version, fs *flowState) *Run {
 	r := &Run{
 		ID: rec.Run, Graph: g, Status: engine.Pending, accepted: cmp.Or(rec.Stored, s.at), Seq: s.pos.Seq, gen: s.gen,
 		Batch: rec.BatchID, execution: rec.ExecutionDate,
-		triggerType: rec.TriggerType, triggerID: rec.TriggerID,
+		triggerType: rec.TriggerType, triggerID: rec.TriggerID, trace: rec.Trace,
 		Tasks: make([]TaskState, len(g.Flow.Tasks)), open: len(g.Flow.Tasks),
 	}
 	if !rec.HasBatchID {
@@ -360,7 +360,7 @@ func (s *step) start(r *Run, fs *flowState) {
 	fs.active.add(r)
 	r.Status = engine.Running
 	r.Deadline = s.at + engine.Micros(r.Graph.Flow.Timeout/time.Microsecond)
-	s.show(&engine.Change{Kind: engine.RunStarted, Run: r.ID, Flow: r.Graph.Flow.ID, Doc: r.Doc(engine.Running, 0, false)})
+	s.show(&engine.Change{Kind: engine.RunStarted, Run: r.ID, Flow: r.Graph.Flow.ID, Trace: r.trace, Doc: r.Doc(engine.Running, 0, false)})
 	r.roots(func(i int) { s.release(r, i) })
 	s.effects = append(s.effects, Effect{Kind: Emit, Run: r.ID, Task: -1, Open: r}) // sets the run's timer
 }

@@ -9,7 +9,7 @@ func (r *Run) ReadyTask(i int) engine.ReadyTask {
 	rt := engine.ReadyTask{
 		AttemptKey: r.Key(i), Flow: r.Graph.Flow.ID, Version: r.Graph.Hash, BatchID: r.Batch,
 		ExecutionDate: r.execution, Variables: r.variables, VariablesAt: r.variablesAt,
-		Again: t.Again, Waited: t.waited,
+		Again: t.Again, Waited: t.waited, Trace: r.trace,
 	}
 	task := &r.Graph.Flow.Tasks[i]
 	rt.Jar = r.jars[task.Jar]

@@ -27,6 +27,7 @@ type Run struct {
 	Deadline  engine.Micros // when its time is up; 0 while queued
 
 	triggerType, triggerID string
+	trace                  *engine.TraceContext
 	variables              []byte     // JSON object, or nil
 	variablesAt            engine.Pos // where they stand, when larger than keepVariables
 	Seq                    uint64     // ledger sequence that opened it

@@ -20,7 +20,7 @@ import (
 func (e *Engine) Start(ctx context.Context, req engine.StartRequest) (*engine.RunDoc, error) {
 	rec := &engine.SubmitRecord{
 		Run: e.cfg.NewID(e.cfg.Now()), Flow: req.Flow, Variables: req.Variables, ExecutionDate: engine.At(req.ExecutionDate),
-		TriggerType: cmp.Or(req.TriggerType, "api"), TriggerID: req.TriggerID, DedupeID: req.DedupeID,
+		TriggerType: cmp.Or(req.TriggerType, "api"), TriggerID: req.TriggerID, DedupeID: req.DedupeID, Trace: req.Trace,
 	}
 	if len(req.Variables) > engine.MaxTriggerPayload {
 		return nil, fmt.Errorf("%w: variables of %d bytes are larger than %d", engine.ErrInvalid, len(req.Variables), engine.MaxTriggerPayload)

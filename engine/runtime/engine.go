@@ -40,6 +40,7 @@ type Config struct {
 	ViewQueue       int           // changes that stay in memory for views that lag
 	ViewQueueBytes  int           // and how much they may take
 	MaxOpenRuns     int           // clients' triggers wait in their stream while so many runs are open
+	Spans           engine.Spans  // of the requests that programs send; nil: they have none
 	OnlyOwn         bool          // execute only runs that this engine starts
 
 	Now   func() time.Time                 // for what gets recorded

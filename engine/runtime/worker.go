@@ -364,6 +364,7 @@ func (w *worker) prepare(ctx context.Context, rt *engine.ReadyTask) (*engine.Tas
 		}
 	}
 	in.SetValues(variables, rt.Inputs, w)
+	in.Tracing(rt.Trace, w.cfg.Spans)
 	in.SetJar(rt.Jar)
 	return in, prog, nil
 }

@@ -35,6 +35,7 @@ var floors = map[string]int{
 	"wasmhooks":          4,
 	"metadata":           4,
 	"web":                4,
+	"traces":             4,
 	"flows":              4,
 	"internal/sampleapi": 5, // a server that speaks apicall's names; only the demo starts it
 	"node":               5,
