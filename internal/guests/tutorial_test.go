@@ -7,6 +7,9 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/qarion/qarion/internal/sampleapi"
+	"github.com/qarion/qarion/internal/testkit"
 )
 
 // toolOf says what a part of the tutorial needs besides Go, by the word that
@@ -25,7 +28,15 @@ func TestTutorial_WorksWhenPasted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	api, err := sampleapi.Start(false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer api.Close()
 	dir := t.TempDir()
+	if err := os.Symlink(testkit.Binary(t), filepath.Join(dir, "qarion")); err != nil {
+		t.Fatal(err)
+	}
 	modules := 0
 	for _, part := range strings.Split(string(page), "\n## ")[1:] {
 		title, text, _ := strings.Cut(part, "\n")
@@ -36,7 +47,7 @@ func TestTutorial_WorksWhenPasted(t *testing.T) {
 					t.Skipf("%s", why)
 				}
 			}
-			if paste(t, dir, text) {
+			if paste(t, dir, strings.ReplaceAll(text, sampleapi.Base, api.URL)) {
 				modules++
 			}
 		})
@@ -49,16 +60,22 @@ func TestTutorial_WorksWhenPasted(t *testing.T) {
 // block is a block of the page, with the language it is in.
 var block = regexp.MustCompile("(?ms)^```(\\w+)\n(.*?)^```$")
 
-// paste does what a part of the page says, and calls the module that it leaves.
+// paste does what a part of the page says, and calls the module that it leaves. A
+// file is written where its first line says, below the folder dir; that is where
+// the page's folders are, too.
 func paste(t *testing.T, dir, text string) bool {
 	script := "set -euo pipefail\ncd " + filepath.Dir(filepath.Dir(Root())) + "\nexport HOOKS=\"$PWD/examples/hooks\"\n"
 	folder := ""
 	for _, b := range block.FindAllStringSubmatch(text, -1) {
-		switch b[1] {
-		case "sh":
+		name, _, _ := strings.Cut(strings.TrimLeft(b[2], "/# "), "\n")
+		switch {
+		case b[1] == "sh" && strings.HasPrefix(b[2], "qarion demo"): // it runs in a second terminal
+		case b[1] == "sh":
 			script += b[2]
-		case "go", "c", "rust", "ts":
-			name, _, _ := strings.Cut(strings.TrimPrefix(b[2], "// "), "\n")
+		case b[1] == "toml" && !strings.HasSuffix(name, ".toml"), b[1] == "json": // a part of something
+		case b[1] == "toml":
+			script += "mkdir -p " + filepath.Dir(name) + "\ncat > " + name + " <<'END_OF_FILE'\n" + b[2] + "END_OF_FILE\n"
+		default:
 			folder = filepath.Dir(name)
 			script += "cat > " + filepath.Base(name) + " <<'END_OF_FILE'\n" + b[2] + "END_OF_FILE\n"
 		}
@@ -66,20 +83,26 @@ func paste(t *testing.T, dir, text string) bool {
 	if folder == "" {
 		return false
 	}
-	// Folders beside the sources are folders in dir.
 	script = regexp.MustCompile(`mkdir -p (?:\.\./)?(\w+) && cd (?:\.\./)?(\w+)`).ReplaceAllString(script, "mkdir -p "+dir+"/$1 && cd "+dir+"/$1")
 	cmd := exec.Command("bash", "-c", script)
-	cmd.Env = append(os.Environ(), "PATH="+searchPath(), "GOFLAGS=", "GOWORK=off")
-	if text, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%s\n%v\n%s", script, err, text)
+	cmd.Env = append(os.Environ(), "PATH="+dir+string(os.PathListSeparator)+searchPath(), "GOFLAGS=", "GOWORK=off", "NO_COLOR=1", "QARION_HTTP_LISTEN=")
+	said, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s\n%v\n%s", script, err, said)
+	}
+	if !strings.Contains(string(said), "1 check failed: /data/items: need 49, have 48") {
+		t.Errorf("the flow did not say what the page says:\n%s", said)
+	}
+	if folder == "plenty" && !strings.Contains(string(said), "success: stock") {
+		t.Errorf("the flow did not end well with 48:\n%s", said)
 	}
 	module, err := os.ReadFile(filepath.Join(dir, folder, "plenty.wasm"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := start(t, "compiler", module)
+	h := start(t, "compiler", module)
 	for _, r := range plenty {
-		t.Run(r.name, func(t *testing.T) { r.check(t, in, "compiler") })
+		t.Run(r.name, func(t *testing.T) { r.check(t, h, "compiler") })
 	}
 	return true
 }

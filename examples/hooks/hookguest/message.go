@@ -97,11 +97,11 @@ func (m *Message) Run() string { return m.meta.Get("run_id").String() }
 // Task is the id of the task.
 func (m *Message) Task() string { return m.meta.Get("task").String() }
 
-// Item is the place of this call among the items that the task is done for;
-// false when it is done once.
-func (m *Message) Item() (int, bool) {
-	n, ok := m.meta.Get("map_index").Int()
-	return int(n), ok
+// Item is the place of this call among the items that the task is done for; 0
+// when it is done once.
+func (m *Message) Item() int {
+	n, _ := m.meta.Get("map_index").Int()
+	return int(n)
 }
 
 // Attempt counts the attempts of the task, from 1.
@@ -115,6 +115,10 @@ func (m *Message) Method() string { return m.request.Get("method").String() }
 
 // URL is the address of the request.
 func (m *Message) URL() string { return m.request.Get("url").String() }
+
+// ContentType is the media type of the body as it was given, such as
+// "application/json; charset=utf-8".
+func (m *Message) ContentType() string { return m.meta.Get("body", "content_type").String() }
 
 // Meta is the whole meta document, for members that have no method here.
 func (m *Message) Meta() Value { return m.meta }
@@ -157,36 +161,18 @@ func (m *Message) Secret(name string) (string, error) {
 		": name it in the hook's list secrets")
 }
 
-// Header is the first value of a header of the request; the name is in lower
-// case, as in "content-type".
-func (r *Request) Header(name string) string { return firstHeader(r.request, name) }
-
-// Headers goes through the headers of the request and all their values.
-func (r *Request) Headers() iter.Seq2[string, string] { return headers(r.request) }
-
 // Header is the first value of a header of the response; the name is in lower
 // case, as in "content-type". Headers that carry secrets are not there unless
 // the flow exposes them.
-func (r *Response) Header(name string) string { return firstHeader(r.response, name) }
-
-// Headers goes through the headers of the response and all their values.
-func (r *Response) Headers() iter.Seq2[string, string] { return headers(r.response) }
-
-// DurationMS is how long the server took, in milliseconds. (Package time would
-// make every hook 240 KB larger.)
-func (r *Response) DurationMS() float64 {
-	ms, _ := r.response.Get("duration_ms").Float()
-	return ms
-}
-
-func firstHeader(of Value, name string) string {
-	s, _ := of.Get("headers", name).Index(0).Text()
+func (r *Response) Header(name string) string {
+	s, _ := r.response.Get("headers", name).Index(0).Text()
 	return s
 }
 
-func headers(of Value) iter.Seq2[string, string] {
+// Headers goes through the headers of the response and all their values.
+func (r *Response) Headers() iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
-		for name, values := range of.Get("headers").Members() {
+		for name, values := range r.response.Get("headers").Members() {
 			for _, v := range values.Items() {
 				if !yield(name, v.String()) {
 					return
@@ -194,4 +180,11 @@ func headers(of Value) iter.Seq2[string, string] {
 			}
 		}
 	}
+}
+
+// DurationMS is how long the server took, in milliseconds. (Package time would
+// make every hook 240 KB larger.)
+func (r *Response) DurationMS() float64 {
+	ms, _ := r.response.Get("duration_ms").Float()
+	return ms
 }

@@ -15,7 +15,12 @@ import (
 
 func init() {
 	validate.Response(func(r *hookguest.Response) error { return trouble(&r.Message) })
-	transform.Request(func(r *hookguest.Request) ([]byte, error) { return r.Body, trouble(&r.Message) })
+	transform.Request(func(r *hookguest.Request) ([]byte, error) {
+		if n, ok := r.Config.Get("give").Int(); ok {
+			return make([]byte, n), nil
+		}
+		return r.Body, trouble(&r.Message)
+	})
 	transform.Response(func(r *hookguest.Response) ([]byte, error) { return r.Body, trouble(&r.Message) })
 }
 
@@ -83,6 +88,8 @@ func trouble(m *hookguest.Message) error {
 			fmt.Fprintln(os.Stderr, "step", i)
 		}
 		panic(config.Say)
+	case "tell in the log", "tell in a panic", "tell in a failure", "tell in the verdict", "tell standard error":
+		return tell(m, config.Do)
 	case "look around":
 		return lookAround()
 	default:
@@ -113,4 +120,26 @@ func lookAround() error {
 		}
 	}
 	return fmt.Errorf("seen: %q", seen)
+}
+
+// tell gives a secret away.
+func tell(m *hookguest.Message, how string) error {
+	key, err := m.Secret("shop.key")
+	if err != nil {
+		return err
+	}
+	switch how {
+	case "tell in the log":
+		hookguest.Error("the key is " + key)
+	case "tell in a panic":
+		panic("the key is " + key)
+	case "tell in a failure":
+		return hookguest.Fail("code_"+key, "the key is "+key)
+	case "tell in the verdict":
+		return hookguest.Problem{Code: key, Message: "the key is " + key, Path: "/" + key}
+	case "tell standard error":
+		fmt.Fprintln(os.Stderr, "panic: the key is", key)
+		os.Exit(1)
+	}
+	return nil
 }
