@@ -36,7 +36,7 @@ type Config struct {
 // Parts are the parts, in the order in which they run. The last four take room
 // on the disk, and time.
 func Parts() []string {
-	return []string{"single", "tables", "metrics", "traces", "breaker", "chain", "fanout", "triggers", "serve", "growth", "burst", "object", "memory", "store"}
+	return []string{"single", "tables", "metrics", "traces", "hooks", "breaker", "chain", "fanout", "triggers", "serve", "growth", "burst", "object", "memory", "store"}
 }
 
 // What the bench does.
@@ -61,6 +61,8 @@ type Figures struct {
 	MetricsCPU       float64 `json:"metrics_cpu_us_per_task,omitempty"`
 	TracesRatio      float64 `json:"traces_ratio,omitempty"` // with traces, to a collector that throws them away, of without
 	TracesCPU        float64 `json:"traces_cpu_us_per_task,omitempty"`
+	HooksRatio       float64 `json:"hooks_ratio,omitempty"` // with a hook in C that checks every response of 1 KB, of without
+	HooksCPU         float64 `json:"hooks_cpu_us_per_task,omitempty"`
 	BreakerCost      float64 `json:"breaker_cost_percent,omitempty"`
 	ChainP50         float64 `json:"chain_transition_p50_us,omitempty"`
 	ChainNoSyncP50   float64 `json:"chain_transition_nosync_p50_us,omitempty"`
@@ -104,7 +106,7 @@ func Run(ctx context.Context, cfg Config) (*Figures, error) {
 	defer stop()
 	b := &bencher{cfg: cfg, target: target, length: cfg.Length}
 	steps := map[string]func(context.Context) error{
-		"single": b.single, "tables": b.tables, "metrics": b.metrics, "traces": b.traces, "breaker": b.breaker, "chain": b.chains, "fanout": b.fanout, "triggers": b.triggers,
+		"single": b.single, "tables": b.tables, "metrics": b.metrics, "traces": b.traces, "hooks": b.hooks, "breaker": b.breaker, "chain": b.chains, "fanout": b.fanout, "triggers": b.triggers,
 		"serve": b.serve, "growth": b.growth, "burst": b.burst, "object": b.object, "memory": b.memory, "store": b.store,
 	}
 	for _, name := range Parts() {

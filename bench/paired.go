@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/qarion/qarion/bus"
+	"github.com/qarion/qarion/flows"
 	"github.com/qarion/qarion/node"
 	"github.com/qarion/qarion/traces"
 	"github.com/qarion/qarion/web"
@@ -30,9 +32,15 @@ func (b *bencher) paired(ctx context.Context, with, without node.Config, beside 
 	}
 	defer os.RemoveAll(dir)
 	flows := map[string]string{"single": b.task("call", "")}
+	return b.pairedFlows(ctx, dir, with, without, flows, flows, beside)
+}
+
+// pairedFlows is paired with flows that may differ; both have one that is called
+// single.
+func (b *bencher) pairedFlows(ctx context.Context, dir string, with, without node.Config, flowsWith, flowsWithout map[string]string, beside func(context.Context, *node.Node)) (ratio, cpu float64, err error) {
 	with.DataDir, without.DataDir = filepath.Join(dir, "with"), filepath.Join(dir, "without")
-	err = b.with(ctx, with, flows, func(n *node.Node, on *bus.Client) error {
-		return b.with(ctx, without, flows, func(_ *node.Node, off *bus.Client) error {
+	err = b.with(ctx, with, flowsWith, func(n *node.Node, on *bus.Client) error {
+		return b.with(ctx, without, flowsWithout, func(_ *node.Node, off *bus.Client) error {
 			life, stop := context.WithCancel(ctx)
 			done := make(chan struct{})
 			go func() {
@@ -126,4 +134,26 @@ func scrape(ctx context.Context, n *node.Node) {
 			res.Body.Close()
 		}
 	}
+}
+
+// hooks measures what a hook in C costs that checks every response of 1 KB.
+func (b *bencher) hooks(ctx context.Context) error {
+	dir, err := os.MkdirTemp("", "qarion-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	module, err := flows.Files.ReadFile("hooks/check.wasm")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "check.wasm"), module, 0o600); err != nil {
+		return err
+	}
+	with, without := b.cfg.Node, b.cfg.Node
+	with.Hooks = dir
+	plain := fmt.Sprintf("[[tasks]]\nid = \"call\"\ntype = \"api_call\"\nproperties = { url = %q }\n", b.target+"list")
+	hooked := plain + "[tasks.hooks]\nvalidate = { file = \"check.wasm\", config = { items = \"/items\", min_items = 1 } }\n"
+	b.HooksRatio, b.HooksCPU, err = b.pairedFlows(ctx, dir, with, without, map[string]string{"single": hooked}, map[string]string{"single": plain}, nil)
+	return err
 }

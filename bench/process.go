@@ -179,6 +179,9 @@ const storeIdle = time.Minute
 // benchBody is the target's answer: 200 bytes of JSON.
 var benchBody = []byte(`{"id":8817,"customer":7,"status":"confirmed","total":129.9,"currency":"EUR","note":"` + strings.Repeat("x", 113) + `"}`)
 
+// benchList is its answer where a list is asked for: 1 KB of JSON.
+var benchList = []byte(`{"items":[` + strings.Repeat(`{"id":8817,"sku":"A-17","qty":41},`, 29) + `{"id":1,"sku":"B-2","qty":7}]}`)
+
 // TargetCommand is the hidden command of this program that serves the target.
 const TargetCommand = "bench-target"
 
@@ -198,6 +201,10 @@ func ServeTarget(in io.Reader, out io.Writer) error {
 		switch r.URL.Path {
 		case "/object":
 			serveObject(w, r)
+			return
+		case "/list":
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = w.Write(benchList)
 			return
 		case "/silent":
 			<-r.Context().Done()
