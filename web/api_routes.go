@@ -106,6 +106,7 @@ func apiRoutes() []route {
 			method: "POST", path: "/breakers/{breaker}/reset", endpoint: "breaker.reset", summary: "Close a breaker",
 			more: "The breaker's key is one word of the path: https:%2F%2Fapi.example.com:443.", answer: breakerKey{}, hint: "qarion breakers list",
 		},
+		{method: "GET", path: "/hooks", endpoint: "hook.list", summary: "List the hooks that were pushed", answer: hookList{}},
 		{method: "GET", path: "/credentials", endpoint: "credential.list", summary: "List credentials, without their secrets", answer: credentialList{}},
 		{method: "GET", path: "/tokens", endpoint: "token.list", summary: "List tokens, without their secrets", answer: tokenList{}},
 		{method: "GET", path: "/node", endpoint: "node.status", summary: "How the node is", answer: nodeDoc{}},

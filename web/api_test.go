@@ -54,6 +54,7 @@ func TestAPI_WhatTheNodeIsAsked(t *testing.T) {
 		{"GET /problems", "", "flow.problems", `{}`, nil},
 		{"GET /breakers", "", "breaker.list", `{}`, nil},
 		{"POST /breakers/https:%2F%2Fapi.example.com:443/reset", "", "breaker.reset", `{"key":"https://api.example.com:443"}`, nil},
+		{"GET /hooks", "", "hook.list", `{}`, nil},
 		{"GET /credentials", "", "credential.list", `{}`, nil},
 		{"GET /tokens", "", "token.list", `{}`, nil},
 		{"GET /node", "", "node.status", `{}`, nil},

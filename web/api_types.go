@@ -95,6 +95,17 @@ type breakerKey struct {
 	Key string `json:"key"`
 }
 
+type hook struct {
+	Name     string `json:"name"`
+	SHA256   string `json:"sha256"`
+	Size     uint64 `json:"size" doc:"bytes"`
+	StoredAt string `json:"stored_at"`
+}
+
+type hookList struct {
+	Hooks []hook `json:"hooks"`
+}
+
 type credential struct {
 	ID       string         `json:"credential_id"`
 	Type     string         `json:"type"`

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"encoding/json"
 	"maps"
 	"os"
 	"regexp"
@@ -109,5 +110,57 @@ func TestDocs_API(t *testing.T) {
 		if !row.Match(doc) {
 			t.Errorf("docs/http.md does not list %d %s", p.Status, p.Type)
 		}
+	}
+}
+
+// TestDocs_DashboardAndAlerts: every metric that they name is there, with the
+// labels by which they choose, and with the values of what is closed.
+func TestDocs_DashboardAndAlerts(t *testing.T) {
+	known := families(t)
+	values := map[string][]string{
+		"status": {"success", "failed", "cancelled", "damaged", "skipped"}, "for": {"host", "node"}, "state": {"closed", "half_open", "open"},
+	}
+	for _, path := range []string{"../docs/grafana-dashboard.json", "../docs/prometheus-alerts.yaml"} {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		plain := strings.ReplaceAll(string(text), `\"`, `"`)
+		found := regexp.MustCompile(`\b((?:qarion|process|go)_[a-z_]+)(?:\{([^}]*)\})?`).FindAllStringSubmatch(plain, -1)
+		if len(found) < 10 {
+			t.Errorf("%s names %d metrics", path, len(found))
+		}
+		for _, m := range found {
+			name, selector := m[1], m[2]
+			if !strings.HasPrefix(name, "qarion_") {
+				continue // of the process: as the client library has them
+			}
+			is, ok := known[name]
+			for _, suffix := range []string{"_bucket", "_sum", "_count"} {
+				if base, cut := strings.CutSuffix(name, suffix); cut && strings.HasPrefix(known[base], "histogram ") {
+					is, ok = known[base], true
+				}
+			}
+			if !ok {
+				t.Errorf("%s: there is no metric %s", path, name)
+			}
+			_, labels, _ := strings.Cut(is, " ")
+			for _, l := range regexp.MustCompile(`(\w+)(?:=~|!=|!~|=)"([^"]*)"`).FindAllStringSubmatch(selector, -1) {
+				if l[1] != "instance" && l[1] != "job" && !slices.Contains(strings.Split(labels, ","), l[1]) {
+					t.Errorf("%s: %s has no label %s", path, name, l[1])
+				}
+				if list := values[l[1]]; list != nil && !strings.HasPrefix(l[2], "$") && !slices.Contains(list, l[2]) {
+					t.Errorf("%s: %s is never %q", path, l[1], l[2])
+				}
+			}
+		}
+	}
+	var dashboard struct{ Panels []struct{ Title string } }
+	text, err := os.ReadFile("../docs/grafana-dashboard.json")
+	if err == nil {
+		err = json.Unmarshal(text, &dashboard)
+	}
+	if err != nil || len(dashboard.Panels) < 20 {
+		t.Errorf("%d panels, %v", len(dashboard.Panels), err)
 	}
 }
