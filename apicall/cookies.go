@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/net/publicsuffix"
-
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/internal/value"
 )
@@ -27,8 +25,14 @@ type cookies struct {
 	jar  *cookiejar.Jar  // nil: there are none
 	own  string          // the Cookie header of the flow; "" once its origin was left
 	held []engine.Cookie // what the run's jar held when the attempt began
-	set  []engine.Cookie // by servers, in this attempt
+	set  []given         // by servers, in this attempt
 	sent []string        // names of those that were sent
+}
+
+// given is a cookie that a server has set.
+type given struct {
+	engine.Cookie
+	refused string // why it went into no jar; "" when it did
 }
 
 // kept makes room for cookies.
@@ -37,11 +41,6 @@ func (a *attempt) kept() *cookies {
 		a.cookies = &cookies{}
 	}
 	return a.cookies
-}
-
-func newJar() *cookiejar.Jar {
-	jar, _ := cookiejar.New(&cookiejar.Options{PublicSuffixList: publicsuffix.List}) // never fails
-	return jar
 }
 
 // openJar takes the cookies of the run's jar.
@@ -55,34 +54,45 @@ func (a *attempt) openJar(ctx context.Context) error {
 	}
 	a.kept().held, a.cookies.jar = held, newJar()
 	for _, c := range held {
-		from, err := url.Parse(c.From)
-		if err != nil {
-			continue
-		}
-		again := &http.Cookie{Name: c.Name, Value: c.Value, Domain: c.Domain, Path: c.Path, Secure: c.Secure}
-		if c.Expires != 0 {
-			again.Expires = time.Unix(c.Expires, 0)
-		}
-		a.cookies.jar.SetCookies(from, []*http.Cookie{again})
-		a.hideCookie(c.Value)
+		a.cookies.put(&c)
+		a.hideCookie(&c)
 	}
 	return nil
 }
 
+// put gives a cookie to the jar of the attempt.
+func (k *cookies) put(c *engine.Cookie) {
+	from, err := url.Parse(c.From)
+	if err != nil {
+		return
+	}
+	again := &http.Cookie{Name: c.Name, Value: c.Bytes(), Domain: c.Domain, Path: c.Path, Secure: c.Secure}
+	if c.Expires != 0 {
+		again.Expires = time.Unix(c.Expires, 0)
+	}
+	k.jar.SetCookies(from, []*http.Cookie{again})
+}
+
 // keepCookies takes the cookies of an answer. They are as good as passwords, so
-// they are hidden where they come back.
+// they are hidden where they come back, also those that no jar takes.
 func (a *attempt) keepCookies(resp *http.Response) {
-	set := resp.Cookies()
-	if len(set) == 0 {
+	lines := resp.Header["Set-Cookie"]
+	if len(lines) == 0 {
 		return
 	}
 	if a.kept().jar == nil {
 		a.cookies.jar = newJar()
 	}
-	a.cookies.jar.SetCookies(resp.Request.URL, set)
-	for _, c := range set {
-		a.hideCookie(c.Value)
-		a.cookies.set = append(a.cookies.set, keptCookie(resp.Request.URL, c, time.Now()))
+	for _, line := range lines {
+		c, refused, ok := setCookie(line, resp.Request.URL, time.Now())
+		if !ok || len(a.cookies.set) == maxCookies {
+			continue
+		}
+		a.hideCookie(&c)
+		a.cookies.set = append(a.cookies.set, given{c, refused})
+		if refused == "" {
+			a.cookies.put(&c)
+		}
 	}
 	a.fillJar()
 }
@@ -93,27 +103,6 @@ func (a *attempt) keepLastCookies(resp *http.Response) {
 	if a.props().cookieJar != "" || a.prog.answered {
 		a.keepCookies(resp)
 	}
-	a.describeJar()
-}
-
-// keptCookie is a cookie with the time at which it ends, rather than how long it
-// lives from now.
-func keptCookie(from *url.URL, c *http.Cookie, now time.Time) engine.Cookie {
-	out := engine.Cookie{
-		From: from.Scheme + "://" + from.Host + from.EscapedPath(), Name: c.Name, Value: c.Value, Domain: c.Domain, Path: c.Path, Secure: c.Secure,
-	}
-	switch {
-	case c.MaxAge < 0:
-		out.Expires = 1
-	case c.MaxAge > 0:
-		out.Expires = now.Unix() + int64(c.MaxAge)
-	case !c.Expires.IsZero():
-		out.Expires = max(1, c.Expires.Unix())
-	}
-	if out.Expires == 1 {
-		out.Value = "" // it is taken back
-	}
-	return out
 }
 
 // fillJar says what the attempt leaves in the run's jar: what is new in it. A
@@ -123,9 +112,19 @@ func (a *attempt) fillJar() {
 		return
 	}
 	a.out.Cookies = &engine.SetCookies{}
+	last := map[string]engine.Cookie{}
 	for _, c := range a.cookies.set {
-		if !slices.ContainsFunc(a.cookies.held, func(h engine.Cookie) bool { h.Set = engine.Pos{}; return h == c }) {
-			a.out.Cookies.Jar = append(a.out.Cookies.Jar, c)
+		if c.refused == "" {
+			last[c.ID()] = c.Cookie
+		}
+	}
+	for _, c := range a.cookies.set {
+		if c.refused != "" || last[c.ID()] != c.Cookie {
+			continue
+		}
+		delete(last, c.ID())
+		if !slices.ContainsFunc(a.cookies.held, func(h engine.Cookie) bool { h.Set = engine.Pos{}; return h == c.Cookie }) {
+			a.out.Cookies.Jar = append(a.out.Cookies.Jar, c.Cookie)
 		}
 	}
 }
@@ -133,43 +132,71 @@ func (a *attempt) fillJar() {
 // describeJar names the cookies that were used, for people.
 func (a *attempt) describeJar() {
 	name := a.props().cookieJar
-	if name == "" {
+	if name == "" || a.cookies == nil {
 		return
 	}
-	var set []string
+	said := map[string][]string{"sent": a.cookies.sent}
+	say := func(what, text string) {
+		if !slices.Contains(said[what], text) {
+			said[what] = append(said[what], text)
+		}
+	}
 	for _, c := range a.cookies.set {
-		if !slices.Contains(set, c.Name) {
-			set = append(set, c.Name)
+		switch {
+		case c.refused != "":
+			say("refused", fmt.Sprintf("%s (%s)", cut(c.Name, maxShownName), c.refused))
+		case c.Expires == 1:
+			say("taken back", cut(c.Name, maxShownName))
+		default:
+			say("set", cut(c.Name, maxShownName))
 		}
 	}
 	var parts []string
-	if len(a.cookies.sent) > 0 {
-		parts = append(parts, "sent: "+strings.Join(a.cookies.sent, ", "))
-	}
-	if len(set) > 0 {
-		parts = append(parts, "set: "+strings.Join(set, ", "))
+	for _, what := range []string{"sent", "set", "taken back", "refused"} {
+		if len(said[what]) > 0 {
+			parts = append(parts, what+": "+strings.Join(said[what], ", "))
+		}
 	}
 	if parts == nil {
-		parts = []string{"empty"}
+		parts = []string{"nothing in it for this address"}
+		if len(a.cookies.held) == 0 {
+			parts[0] = "empty"
+		}
 	}
 	if a.in.Task.Sensitive {
 		parts = []string{"what was in it is not shown: the task is sensitive"}
 	}
-	a.out.Details.CookieJar = cut(fmt.Sprintf("%s (%s)", name, strings.Join(parts, "; ")), maxShownHeader)
+	a.out.Details.CookieJar = cut(a.redactor().values(fmt.Sprintf("%s (%s)", name, strings.Join(parts, "; "))), maxShownHeader)
 }
 
+// maxShownName bounds a cookie's name in the operation log, in bytes.
+const maxShownName = 64
+
 // giveCookies hands on what the attempt's answers have set, by name, for
-// resp_<task>.
+// resp_<task>, as far as there is room.
 func (a *attempt) giveCookies() {
 	if a.cookies == nil || len(a.cookies.set) == 0 {
 		return
 	}
-	m := value.NewMap(len(a.cookies.set))
+	m, size := value.NewMap(len(a.cookies.set)), 0
 	for _, c := range a.cookies.set {
-		m.Set(c.Name, c.Value)
+		n := len(c.Name) + len(c.Value)
+		switch {
+		case c.Expires == 1:
+			m.Delete(c.Name)
+		case n > maxCookie || size+n > engine.MaxResponseHeaders:
+			name := cut(c.Name, maxShownName)
+			if a.in.Task.Sensitive {
+				name = hidden
+			}
+			a.note(fmt.Sprintf("the cookie %s is too large for resp_%s.cookies", name, a.in.Task.ID.TemplateName()))
+		default:
+			size += n // others may fit
+			m.Set(c.Name, c.Value)
+		}
 	}
 	text, err := value.JSON(m)
-	if err != nil || len(text) > engine.MaxResponseHeaders {
+	if err != nil {
 		return
 	}
 	if a.out.Cookies == nil {
@@ -178,9 +205,17 @@ func (a *attempt) giveCookies() {
 	a.out.Cookies.Values = text
 }
 
-func (a *attempt) hideCookie(v string) {
-	if len(v) >= minSecret && !slices.Contains(a.vars.secrets, v) {
-		a.vars.secrets = append(a.vars.secrets, v)
+// hideCookie makes a cookie's value a secret of the attempt, and of one that is
+// JSON what is long in it: that may come back quoted anew.
+func (a *attempt) hideCookie(c *engine.Cookie) {
+	forms := []string{c.Value, strings.Trim(c.Value, `"`), c.Bytes()}
+	if strings.ContainsAny(c.Value, `"\`) {
+		forms = append(forms, cores(c.Value)...)
+	}
+	for _, v := range forms {
+		if len(v) >= minSecret && !slices.Contains(a.vars.secrets, v) {
+			a.vars.secrets = append(a.vars.secrets, v)
+		}
 	}
 }
 
@@ -213,7 +248,7 @@ func cookieHeader(own string, set []*http.Cookie) string {
 		}
 	}
 	for _, c := range set {
-		parts = append(parts, c.String())
+		parts = append(parts, c.Name+"="+c.Value) // as it came: what encodes it changes it
 	}
 	return strings.Join(parts, "; ")
 }

@@ -152,10 +152,11 @@ func (a *attempt) roundTrip(transport *http.Transport, req *http.Request) (*http
 func (a *attempt) failed(ctx context.Context, f failure, err error) engine.TaskOutput {
 	p, d := a.prog, &a.out.Details
 	a.describe()
+	a.describeJar()
 	if what := ownShortage(err); what != "" && !f.sent && ctx.Err() == nil {
 		return a.postponedByNode(what)
 	}
-	message := a.redactor().values(a.message(ctx, f, err))
+	message := a.redactor().message(a.message(ctx, f, err))
 	e := &engine.TaskError{Class: f.class, Message: cut(message, engine.MaxErrorText), Retryable: p.props.retryable(f)}
 	// The run or the node ended the call: whether it arrived is not known.
 	e.Unknown = f.sent && ctx.Err() != nil && !errors.Is(context.Cause(ctx), errTimeout)

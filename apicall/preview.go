@@ -105,7 +105,7 @@ func (p *program) Preview(ctx context.Context, in *engine.TaskInput) (*Preview, 
 	a := &attempt{prog: p, in: in, vars: &vars{TaskInput: in, prog: p}, start: time.Now()}
 	a.out.Details.Method = p.props.method
 	if err := a.build(ctx); err != nil {
-		return nil, errors.New(a.redactor().values(a.explain(ctx, err).Error()))
+		return nil, errors.New(a.redactor().message(a.explain(ctx, err).Error()))
 	}
 	hookSaid, failed := a.previewHook(ctx)
 	if failed != nil {

@@ -29,6 +29,7 @@ type redactor struct {
 	any      bool
 	secrets  []string // for which it was made
 	used     []string
+	forms    []string                 // of all secrets
 	named    func(name string) string // what stands for a secret of that name; nil: stars
 }
 
@@ -70,6 +71,9 @@ func redactorAs(named func(name string) string, secrets []string, used ...string
 		}
 	}
 	r.any, r.used = len(pairs) > 0, used
+	for i := 0; i < len(pairs); i += 2 {
+		r.forms = append(r.forms, pairs[i])
+	}
 	if r.any {
 		r.replacer = strings.NewReplacer(pairs...)
 	}
@@ -161,6 +165,47 @@ func (r *redactor) values(s string) string {
 		return r.replacer.Replace(s)
 	}
 	return s
+}
+
+// message hides secrets in our own words about a value, which may have been cut
+// in the middle of one before: "abc..." shows a part of it.
+func (r *redactor) message(s string) string {
+	if !r.any {
+		return s
+	}
+	s = r.values(s)
+	for from := 0; ; {
+		dots := strings.Index(s[from:], "...")
+		if dots < 0 {
+			return s
+		}
+		end := from + dots
+		if begin := r.beginning(strings.TrimSuffix(s[:end], " ")); begin >= 0 {
+			s = s[:begin] + r.as("secret") + s[end:]
+			end = begin + len(r.as("secret"))
+		}
+		from = end + len("...")
+	}
+}
+
+// minShown is how much of a secret may stand in a message, in bytes.
+const minShown = 3
+
+// beginning is where the longest beginning of a secret starts that a text ends
+// with; -1 when it ends with none.
+func (r *redactor) beginning(s string) int {
+	at := -1
+	for _, form := range r.forms {
+		for n := min(len(form), len(s)); n > minShown; n-- {
+			if strings.HasSuffix(s, form[:n]) {
+				if at < 0 || len(s)-n < at {
+					at = len(s) - n
+				}
+				break
+			}
+		}
+	}
+	return at
 }
 
 // text hides secrets in free text, such as an excerpt of a body, by value and

@@ -57,3 +57,26 @@ func TestRedactor_HidesByValueInEveryForm(t *testing.T) {
 		t.Errorf("a secret of five letters hides %q", got)
 	}
 }
+
+// TestRedactor_HalfASecretIsHidden: a message may quote a value that was cut in
+// the middle of a secret.
+func TestRedactor_HalfASecretIsHidden(t *testing.T) {
+	r := newRedactor([]string{"abcdefghijklmnop", `quoted"secret"value`})
+	for in, want := range map[string]string{
+		`"x abcdefgh... does not match`:           `"x ***... does not match`,
+		`"x abcdefghijklmnop... does not match`:   `"x ***... does not match`,
+		`string ("private=abcdefghi ...")`:        `string ("private=***...")`,
+		`{"a":"quoted\"sec... and abcdefg... too`: `{"a":"***... and ***... too`,
+		`... ....... abc... x`:                    `... ....... abc... x`,
+		`nothing to hide... here`:                 `nothing to hide... here`,
+		`abcd...`:                                 `***...`,
+		`abcdefgh without dots`:                   `abcdefgh without dots`,
+	} {
+		if got := r.message(in); got != want {
+			t.Errorf("%s\nis   %s\nwant %s", in, got, want)
+		}
+	}
+	if got := newRedactor(nil).message("abcd..."); got != "abcd..." {
+		t.Errorf("without secrets: %s", got)
+	}
+}

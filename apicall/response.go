@@ -53,6 +53,7 @@ func (a *attempt) succeeded(resp *http.Response) engine.TaskOutput {
 	d := &a.out.Details
 	d.URL, d.Redirects = a.shownURL(), a.shownRedirects()
 	d.Repeated = a.in.Again
+	a.describeJar()
 	return a.out
 }
 
@@ -139,7 +140,7 @@ const maxViolation = 300
 func (a *attempt) breaches(doc *document) []string {
 	bad := a.props().rules.violations(doc, a.hides())
 	for i, v := range bad {
-		bad[i] = cut(a.redactor().values(v), maxViolation)
+		bad[i] = cut(a.redactor().message(v), maxViolation)
 	}
 	a.out.Details.Validation = bad
 	return bad

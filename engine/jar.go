@@ -1,12 +1,14 @@
 package engine
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // Cookie is what a server has set, as a jar keeps it (RFC 6265, 5.3). Whoever
@@ -14,7 +16,8 @@ import (
 type Cookie struct {
 	From    string `json:"f"`           // scheme, host and path of the request
 	Name    string `json:"n"`           // as sent
-	Value   string `json:"v"`           // a secret
+	Value   string `json:"v"`           // a secret; always valid UTF-8, see SetBytes
+	Latin1  bool   `json:"l,omitempty"` // each character of Value stands for one byte
 	Domain  string `json:"d,omitempty"` // attribute; "" when there was none
 	Path    string `json:"p,omitempty"` // attribute; "" when there was none
 	Expires int64  `json:"e,omitempty"` // seconds since 1970; 0: with the run. In the past: it was taken back
@@ -22,8 +25,33 @@ type Cookie struct {
 	Set     Pos    `json:"t,omitzero"` // of the record that set it; zero: the one that it stands in
 }
 
-// id is what makes two cookies the same one: the later replaces the earlier.
-func (c *Cookie) id() string {
+// SetBytes sets the value to what a server has sent, byte by byte. Bytes that
+// are not UTF-8 are read as ISO 8859-1, so that they survive being stored.
+func (c *Cookie) SetBytes(v string) {
+	c.Value, c.Latin1 = v, !utf8.ValidString(v)
+	if c.Latin1 {
+		runes := make([]rune, len(v))
+		for i := range len(v) {
+			runes[i] = rune(v[i])
+		}
+		c.Value = string(runes)
+	}
+}
+
+// Bytes are the value as it was sent and goes back.
+func (c *Cookie) Bytes() string {
+	if !c.Latin1 {
+		return c.Value
+	}
+	out := make([]byte, 0, len(c.Value))
+	for _, r := range c.Value {
+		out = append(out, byte(r))
+	}
+	return string(out)
+}
+
+// ID is what makes two cookies the same one: the later replaces the earlier.
+func (c *Cookie) ID() string {
 	_, rest, _ := strings.Cut(c.From, "://")
 	host, path, _ := strings.Cut(rest, "/")
 	domain := strings.ToLower(strings.TrimPrefix(cmp.Or(c.Domain, host), "."))
@@ -44,10 +72,10 @@ func MergeCookies(parts ...[]Cookie) []Cookie {
 	var out []Cookie
 	for _, part := range parts {
 		for _, c := range part {
-			i, known := at[c.id()]
+			i, known := at[c.ID()]
 			switch {
 			case !known:
-				at[c.id()] = len(out)
+				at[c.ID()] = len(out)
 				out = append(out, c)
 			case out[i].Set.Compare(c.Set) <= 0:
 				out[i] = c
@@ -73,25 +101,30 @@ func readJar(text []byte, at Pos) ([]Cookie, error) {
 }
 
 // JarText is the jar of a record: what was in it before, and what was set. What
-// was set has no place yet: the record's own.
-func JarText(before, set []Cookie) []byte {
-	var out []Cookie
+// was set has no place yet: the record's own. dropped are the names of cookies
+// for which there was no room, the oldest first.
+func JarText(before, set []Cookie) (text []byte, dropped []string) {
+	var all []Cookie
 	for _, c := range before {
-		if !slices.ContainsFunc(set, func(s Cookie) bool { return s.id() == c.id() }) {
-			out = append(out, c)
+		if !slices.ContainsFunc(set, func(s Cookie) bool { return s.ID() == c.ID() }) {
+			all = append(all, c)
 		}
 	}
-	out = append(out, set...)
-	for {
-		text, err := json.Marshal(out)
-		if err != nil {
-			return nil // never: it holds texts and numbers
+	all = append(all, set...)
+	var parts [][]byte // the newest first
+	size := 1
+	for i := len(all) - 1; i >= 0; i-- {
+		part, err := json.Marshal(all[i])
+		if size += len(part) + 1; err != nil || size > maxJar { // never an error: it holds texts and numbers
+			for _, c := range all[:i+1] {
+				dropped = append(dropped, c.Name)
+			}
+			break
 		}
-		if len(text) <= maxJar {
-			return text
-		}
-		out = out[1:]
+		parts = append(parts, part)
 	}
+	slices.Reverse(parts)
+	return slices.Concat([]byte("["), bytes.Join(parts, []byte(",")), []byte("]")), dropped
 }
 
 // Cookies are what the task's jar holds, oldest first, as the records say that

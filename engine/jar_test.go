@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 // TestMergeCookies_TheNewestCounts: records that were written beside each other
@@ -34,7 +35,7 @@ func TestCookie_Identity(t *testing.T) {
 		{{From: "https://a.example/x/y", Name: "n", Path: "/"}, {From: "https://a.example/", Name: "n"}},
 	}
 	for _, p := range same {
-		if p[0].id() != p[1].id() {
+		if p[0].ID() != p[1].ID() {
 			t.Errorf("%+v and %+v are two", p[0], p[1])
 		}
 	}
@@ -45,7 +46,7 @@ func TestCookie_Identity(t *testing.T) {
 		{{From: "https://w.a.example/", Name: "n"}, {From: "https://w.a.example/", Name: "n", Domain: "a.example"}},
 	}
 	for _, p := range other {
-		if p[0].id() == p[1].id() {
+		if p[0].ID() == p[1].ID() {
 			t.Errorf("%+v and %+v are one", p[0], p[1])
 		}
 	}
@@ -57,16 +58,34 @@ func TestJarText_HasRoomForTheNewest(t *testing.T) {
 	for i := range 30 {
 		before = append(before, Cookie{From: "https://a.example/", Name: fmt.Sprint("c", i), Value: strings.Repeat("v", 1000), Set: Pos{Seq: uint64(i + 1)}})
 	}
-	text := JarText(before, []Cookie{{From: "https://a.example/", Name: "new", Value: "1"}, {From: "https://a.example/", Name: "c29", Value: "2"}})
+	text, dropped := JarText(before, []Cookie{{From: "https://a.example/", Name: "new", Value: "1"}, {From: "https://a.example/", Name: "c29", Value: "2"}})
 	jar, err := readJar(text, Pos{Seq: 40})
 	if err != nil || len(text) > maxJar {
 		t.Fatalf("%v, %d bytes", err, len(text))
 	}
 	last := jar[len(jar)-2:]
-	if len(jar) < 10 || jar[0].Name == "c0" || last[0].Name != "new" || last[1].Value != "2" || last[1].Set.Seq != 40 || jar[len(jar)-3].Name != "c28" {
+	if len(jar) < 10 || jar[0].Name == "c0" || last[0].Name != "new" || last[1].Value != "2" || last[1].Set.Seq != 40 || jar[len(jar)-3].Name != "c28" ||
+		len(dropped)+len(jar) != 31 || dropped[0] != "c0" {
 		t.Errorf("%d cookies, first %s, last %+v", len(jar), jar[0].Name, last)
+	}
+	if text, dropped := JarText(nil, nil); string(text) != "[]" || dropped != nil {
+		t.Errorf("an empty jar is %s", text)
 	}
 	if _, err := readJar([]byte("{"), Pos{}); err == nil {
 		t.Error("a damaged jar is read")
+	}
+}
+
+// TestCookie_BytesThatAreNoTextSurvive: a value is kept byte by byte, whatever
+// it is.
+func TestCookie_BytesThatAreNoTextSurvive(t *testing.T) {
+	for _, v := range []string{"", "abc", `{"a":"b c"}`, "caf\xe9", "caf\u00e9", "\xff\xfe\x80"} {
+		c := Cookie{From: "https://a.example/", Name: "n"}
+		c.SetBytes(v)
+		text, _ := JarText(nil, []Cookie{c})
+		jar, err := readJar(text, Pos{Seq: 1})
+		if err != nil || len(jar) != 1 || jar[0].Bytes() != v || !utf8.ValidString(jar[0].Value) {
+			t.Errorf("%q came back as %+v, %v", v, jar, err)
+		}
 	}
 }

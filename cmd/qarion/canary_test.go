@@ -88,7 +88,7 @@ func (c *canaries) of(where string) string {
 func forms(where, secret string) map[string]string {
 	quoted, _ := json.Marshal(secret)
 	return map[string]string{
-		"raw": secret, "query": url.QueryEscape(secret), "path": url.PathEscape(secret), "json": strings.Trim(string(quoted), `"`),
+		"raw": secret, "half": secret[:len(secret)/2], "query": url.QueryEscape(secret), "path": url.PathEscape(secret), "json": strings.Trim(string(quoted), `"`),
 		"hex": hex.EncodeToString([]byte(secret)), "base64": base64.StdEncoding.EncodeToString([]byte(secret)),
 		"basic":  base64.StdEncoding.EncodeToString([]byte("user-" + where + ":" + secret)),
 		"client": base64.StdEncoding.EncodeToString([]byte("id:" + url.QueryEscape(secret))),
@@ -148,6 +148,12 @@ func (c *canaries) serve(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("X-Left", c.of("left header"))
 		fmt.Fprintf(w, `{"token":%q,"deep":[{"key":%q}],"text":%q}`, c.of("left token"), c.of("left key"), "<&>\""+c.of("left text"))
+	case "setcookie": // a session, by the rest of the path; in a redirect, too
+		name := strings.Split(r.URL.Path, "/")[2]
+		w.Header().Add("Set-Cookie", name+"="+c.of("cookie "+name)+"; Path=/")
+		if name == "moved" {
+			http.Redirect(w, r, "/setcookie/arrived", http.StatusFound)
+		}
 	case "leftbytes":
 		w.Header().Set("Content-Type", "application/x-thing")
 		fmt.Fprint(w, strings.Repeat("\x00\xff"+c.of("left bytes"), 5000))
@@ -279,6 +285,26 @@ func TestCanaries_SecretsAreSeenByTheServerAlone(t *testing.T) {
 				i, outcome, srv.URL+"/"+outcome, use, extra)
 		}
 	}
+	for _, where := range []string{"shared", "private", "moved", "arrived", "value"} {
+		c.make("cookie " + where)
+	}
+	cookie := func(id, deps, path, props string) {
+		fmt.Fprintf(&flow, "[[tasks]]\nid = %q\ntype = \"api_call\"\n%sproperties = { url = %q, breaker = false, %s }\n", id, deps, srv.URL+path, props)
+	}
+	cookie("cookie_shared", "", "/setcookie/shared", `cookie_jar = "shop"`)
+	cookie("cookie_moved", after("cookie_shared"), "/setcookie/moved", `cookie_jar = "shop"`)
+	cookie("cookie_private", "sensitive = true\n", "/setcookie/private", `cookie_jar = "private"`)
+	cookie("cookie_value", "", "/setcookie/value", "")
+	for _, outcome := range []string{"ok", "unauthorized", "server", "teapot", "drop", "redirect", "check"} {
+		extra := ""
+		if outcome == "check" {
+			extra = `, response_validation = { field_checks = { id = { type = "int", pattern = "^x$" } } }`
+		}
+		cookie("cookie_shop_"+outcome, after("cookie_moved"), "/"+outcome, `cookie_jar = "shop", retry_count = 1, retry_delay = 0.01`+extra)
+		cookie("cookie_private_"+outcome, after("cookie_private"), "/"+outcome, `cookie_jar = "private"`+extra)
+		cookie("cookie_sent_"+outcome, "", "/"+outcome, `operation = "post", headers = { X-C = "{{ resp_cookie_value.cookies.value }}" }, params = { q = "{{ resp_cookie_value.cookies.value }}" }, `+
+			`body = { t = "a {{ resp_cookie_value.cookies.value }} b", h = "{{ resp_cookie_private.cookies.private | b64encode }}" }`+extra)
+	}
 	fmt.Fprintf(&flow, "[[tasks]]\nid = \"left_path\"\ntype = \"api_call\"\nproperties = { url = \"%s/teapot/{{ xcom_login.token }}/{{ xcom_login.missing }}\", breaker = false }\n", srv.URL)
 	fmt.Fprintf(&flow, "[[tasks]]\nid = \"left_path2\"\ntype = \"api_call\"\nproperties = { url = \"%s/teapot/{{ xcom_login.token }}\", breaker = false }\n", srv.URL)
 	fmt.Fprintf(&flow, "[[tasks]]\nid = \"left_key\"\ntype = \"api_call\"\nproperties = { url = \"%s/teapot\", breaker = false, idempotency_key = \"{{ xcom_login.token }}\" }\n", srv.URL)
@@ -308,6 +334,10 @@ func TestCanaries_SecretsAreSeenByTheServerAlone(t *testing.T) {
 		{"render", "canary", "--task", "service_ok"}, {"credentials", "show", "service"}, {"credentials", "show", "aws", "--output", "json"},
 		{"runs", "show", "last", "--task", "digest_unauthorized", "--body"}, {"runs", "show", "last", "--task", "aws_teapot", "--body"},
 		{"runs", "show", "last", "--task", "signed_check", "--body"}, {"runs", "show", "last", "--task", "service_ok"}, {"runs", "show", "last", "--task", "keyjwt_ok", "--output", "json"},
+		{"runs", "show", "last", "--task", "cookie_shared"}, {"runs", "show", "last", "--task", "cookie_shop_unauthorized", "--body"}, {"runs", "show", "last", "--task", "cookie_shop_redirect", "--output", "json"},
+		{"runs", "show", "last", "--task", "cookie_private_check", "--body"}, {"runs", "show", "last", "--task", "cookie_sent_server", "--body"}, {"xcom", "get", "last", "cookie_shop_check", "--attempt", "1"},
+		{"render", "canary", "--task", "cookie_shop_ok", "--run", "last"}, {"render", "canary", "--task", "cookie_sent_ok", "--run", "last"}, {"render", "canary", "--task", "cookie_sent_ok", "--run", "last", "--curl"},
+		{"query", "SELECT * FROM xt_operation_logs"},
 		{"credentials", "rekey"}, {"credentials", "delete", "key"},
 	} {
 		qarion("", args...)

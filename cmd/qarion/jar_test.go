@@ -61,10 +61,11 @@ func jarFlows(u *testkit.Upstream) map[string]string {
 // where cookies may go, is taken back from, belongs to one run, and lies nowhere
 // in the clear.
 func TestCookieJar_OfARun(t *testing.T) {
-	const sid, csrf = "the-session-cookie-value", "the-csrf-cookie-value"
+	const sid, csrf, odd = "the-session-cookie-value", "the-csrf-cookie-value", "\"a, b\" {\"c\":caf\xe9-and-more}"
 	u := testkit.NewUpstream(t)
 	u.Handle("/login", testkit.Do(func(w http.ResponseWriter, c *testkit.Call) {
 		http.SetCookie(w, &http.Cookie{Name: "sid", Value: sid, Path: "/", HttpOnly: true})
+		w.Header().Add("Set-Cookie", "odd="+odd+"; Path=/; Expires=Thu, 31-Dec-60 23:59:59 GMT")
 		http.SetCookie(w, &http.Cookie{Name: "only", Value: "for-the-admin-path", Path: "/admin"})
 		w.Header().Set("Location", "/welcome")
 		w.WriteHeader(http.StatusSeeOther)
@@ -109,8 +110,9 @@ func TestCookieJar_OfARun(t *testing.T) {
 		return strings.Join(all[len(all)-1].Header["Cookie"], " ")
 	}
 	for path, want := range map[string]string{
-		"/welcome": "sid=" + sid, "/shaky": "sid=" + sid + "; csrf=" + csrf, "/admin/x": "only=for-the-admin-path; sid=" + sid + "; csrf=" + csrf,
-		"/other": "", "/none": "", "/one": "", "/gone": "csrf=" + csrf,
+		"/welcome": "sid=" + sid + "; odd=" + odd, "/shaky": "sid=" + sid + "; odd=" + odd + "; csrf=" + csrf,
+		"/admin/x": "only=for-the-admin-path; sid=" + sid + "; odd=" + odd + "; csrf=" + csrf,
+		"/other":   "", "/none": "", "/one": "", "/gone": "odd=" + odd + "; csrf=" + csrf,
 	} {
 		if got := sent(path); got != want {
 			t.Errorf("%s got the cookies %q, want %q", path, got, want)
@@ -129,11 +131,11 @@ func TestCookieJar_OfARun(t *testing.T) {
 		}
 		return nil
 	})
-	if err != nil || !strings.Contains(used, `"cookie_jar":"shop (sent: only, sid, csrf)"`) {
+	if err != nil || !strings.Contains(used, `"cookie_jar":"shop (sent: only, sid, odd, csrf)"`) {
 		t.Errorf("%v; the log says %s", err, used)
 	}
 	p.Stop()
-	nowhere(t, filepath.Join(dir, "data"), sid, csrf)
+	nowhere(t, filepath.Join(dir, "data"), sid, csrf, "and-more", "for-the-admin-path")
 }
 
 // nowhere looks for secrets in every file of a folder.

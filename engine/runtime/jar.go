@@ -3,6 +3,7 @@ package runtime
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/qarion/qarion/engine"
 )
@@ -48,13 +49,26 @@ func (w *worker) sealCookies(ctx context.Context, rec *engine.AttemptRecord, out
 	if err != nil {
 		return err
 	}
-	if rec.Jar, err = w.cfg.Sealer.Seal(ctx, place(engine.PartJar), engine.JarText(before, set.Jar)); err != nil {
+	text, dropped := engine.JarText(before, set.Jar)
+	if len(dropped) > 0 {
+		names := cut(strings.Join(dropped, ", "), 200)
+		if in.Task.Sensitive {
+			names = fmt.Sprintf("%d cookies", len(dropped))
+		}
+		noteOf(out, fmt.Sprintf("the cookie jar %s is full, it lost: %s", in.Task.Jar, names))
+	}
+	if rec.Jar, err = w.cfg.Sealer.Seal(ctx, place(engine.PartJar), text); err != nil {
 		return err
 	}
 	if len(read) > 0 {
 		rec.JarRead = read[len(read)-1]
 	}
 	return nil
+}
+
+// noteOf adds to what was noticed about a call.
+func noteOf(out *engine.TaskOutput, text string) {
+	out.Details.Note = strings.TrimPrefix(out.Details.Note+"; "+text, "; ")
 }
 
 // Jar implements engine.ValueStore.

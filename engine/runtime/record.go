@@ -38,7 +38,7 @@ func (w *worker) fill(ctx context.Context, rec *engine.AttemptRecord, out *engin
 	}
 	if err := w.sealCookies(ctx, rec, out, in); err != nil {
 		w.log.Warn("cookies could not be kept", engine.LogRun, rec.Run, engine.LogTask, rec.Task, engine.LogErr, err)
-		out.Details.Note = strings.TrimPrefix(out.Details.Note+"; its cookies could not be kept", "; ")
+		noteOf(out, "its cookies could not be kept")
 	}
 	details, err := json.Marshal(&out.Details)
 	if err != nil {
