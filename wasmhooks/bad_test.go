@@ -146,11 +146,7 @@ func TestBadModules(t *testing.T) {
 				if name == "a body too large for it" {
 					body = strings.Repeat("x", 70<<10)
 				}
-				began := time.Now()
 				a := ask(h, c.module, Validate, body)
-				if took := time.Since(began); took > 20*time.Second {
-					t.Errorf("it took %s", took)
-				}
 				if name == "recursion" { // on wazero's stack, or by its fuel
 					if a.Err == nil || a.Err.Class != ClassTimeout && !strings.Contains(a.Err.Message, "stack overflow") {
 						t.Errorf("got %+v", a.Err)
