@@ -16,36 +16,7 @@ import (
 	"github.com/qarion/qarion/internal/value"
 )
 
-// Preview is a request as it would be sent, for people: secrets are *** in
-// what is shown, and variables of the shell in Curl.
-type Preview struct {
-	Task    engine.TaskID   `json:"task_id"`
-	Method  string          `json:"method"`
-	URL     string          `json:"url"`
-	Headers []PreviewHeader `json:"headers"`
-	Body    string          `json:"body,omitempty"`
-	Hook    string          `json:"hook,omitempty"` // what a transform_request did, or that it was not run
-	Curl    string          `json:"curl"`
-	Policy  string          `json:"policy"` // timeout and retries in words
-}
-
-// PreviewHeader is one header of a Preview.
-type PreviewHeader struct {
-	Name  string `json:"name"`
-	Value string `json:"value"`
-	Note  string `json:"note,omitempty"` // where it comes from
-}
-
-// Previewer is a program whose request can be shown without sending it. Every
-// program of this task type is one.
-type Previewer interface {
-	Preview(ctx context.Context, in *engine.TaskInput) (*Preview, error)
-	// Worst is how long all attempts take together at most, with their waits,
-	// but for waits that a server asks for and those at a circuit breaker.
-	Worst() time.Duration
-}
-
-var _ Previewer = (*program)(nil)
+var _ engine.Previewer = (*program)(nil)
 
 // stand makes what stands for a secret while a request is built: a name that
 // no encoding changes.
@@ -101,7 +72,7 @@ func (p *program) standIn(ctx context.Context) engine.Credential {
 
 // Preview builds the request of a first attempt. Nothing is sent, and no token
 // is fetched. Errors are those that an attempt would end with.
-func (p *program) Preview(ctx context.Context, in *engine.TaskInput) (*Preview, error) {
+func (p *program) Preview(ctx context.Context, in *engine.TaskInput) (*engine.Preview, error) {
 	a := &attempt{prog: p, in: in, vars: &vars{TaskInput: in, prog: p}, start: time.Now()}
 	a.out.Details.Method = p.props.method
 	if err := a.build(ctx); err != nil {
@@ -129,15 +100,15 @@ func (p *program) Preview(ctx context.Context, in *engine.TaskInput) (*Preview, 
 		}
 	}
 	note := shown.note
-	out := &Preview{Task: in.Key.Task, Method: req.Method, Hook: hookSaid, Policy: p.policy()}
+	out := &engine.Preview{Task: in.Key.Task, Method: req.Method, Headers: []engine.PreviewHeader{}, Hook: hookSaid, Policy: p.policy()}
 	r := a.redactor()
 	out.URL = starred(r.url(req.URL))
 	if shown.header != "" {
-		out.Headers = append(out.Headers, PreviewHeader{"Authorization", shown.header + " " + hidden, note})
+		out.Headers = append(out.Headers, engine.PreviewHeader{Name: "Authorization", Value: shown.header + " " + hidden, Note: note})
 	}
 	for _, name := range previewHeaders(req.Header) {
 		v := strings.Join(req.Header[name], ", ")
-		h := PreviewHeader{Name: name, Value: starred(r.header(name, v))}
+		h := engine.PreviewHeader{Name: name, Value: starred(r.header(name, v))}
 		switch {
 		case strings.Contains(v, "QARION-SECRET-") && note != "":
 			h.Note = note
@@ -147,10 +118,10 @@ func (p *program) Preview(ctx context.Context, in *engine.TaskInput) (*Preview, 
 		out.Headers = append(out.Headers, h)
 	}
 	if jar := p.props.cookieJar; jar != "" {
-		out.Headers = append(out.Headers, PreviewHeader{Name: "Cookie", Value: hidden, Note: "cookie jar " + jar + ", as the run has filled it"})
+		out.Headers = append(out.Headers, engine.PreviewHeader{Name: "Cookie", Value: hidden, Note: "cookie jar " + jar + ", as the run has filled it"})
 	}
 	if req.Host != "" && req.Host != req.URL.Host {
-		out.Headers = append(out.Headers, PreviewHeader{Name: "Host", Value: req.Host})
+		out.Headers = append(out.Headers, engine.PreviewHeader{Name: "Host", Value: req.Host})
 	}
 	if a.body != nil {
 		out.Body = starred(a.shownBody(engine.MaxExcerpt))
@@ -236,7 +207,7 @@ func (p *program) previewAuth(ctx context.Context, req *http.Request) (shownAuth
 // starred shows stand-ins as ***.
 func starred(s string) string { return standPattern.ReplaceAllString(s, hidden) }
 
-// Worst implements Previewer.
+// Worst implements engine.Previewer.
 func (p *program) Worst() time.Duration {
 	worst := p.props.timeout
 	for i := 1; i <= p.props.retry.Count; i++ {

@@ -402,7 +402,7 @@ func TestPreview_CurlSignsItself(t *testing.T) {
 }
 
 // preview is what render shows of a task: its credentials are stand-ins.
-func preview(t *testing.T, creds stored, pairs ...any) *apicall.Preview {
+func preview(t *testing.T, creds stored, pairs ...any) *engine.Preview {
 	t.Helper()
 	for id, cred := range creds {
 		creds[id] = apicall.StandIn(cred)
@@ -417,7 +417,7 @@ func preview(t *testing.T, creds stored, pairs ...any) *apicall.Preview {
 	if engine.Refused(problems) != nil {
 		t.Fatal(problems)
 	}
-	shown, err := prog.(apicall.Previewer).Preview(t.Context(), engine.NewTaskInput(flow, &flow.Tasks[0], nil, nil))
+	shown, err := prog.(engine.Previewer).Preview(t.Context(), engine.NewTaskInput(flow, &flow.Tasks[0], nil, nil))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -123,6 +123,16 @@ func (c *compilation) task(i int) {
 	if _, uses := kind.(HookUser); t.Hooks.Len() > 0 && !uses {
 		c.add(Problem{Path: []string{"hooks"}, Code: "unused", Message: fmt.Sprintf("a task of type %s has no hooks", t.Type)})
 	}
+	if _, uses := kind.(DatabaseUser); t.Database != "" && !uses {
+		c.add(Problem{Path: []string{"database"}, Code: "unused", Message: fmt.Sprintf("a task of type %s works on no database", t.Type)})
+	}
+	if in, includes := kind.(Includer); includes {
+		files, problems := in.Include(c.flow, t)
+		t.Files = files
+		for _, p := range problems {
+			c.add(p)
+		}
+	}
 	prog, problems := kind.Prepare(c.flow, t)
 	for _, p := range problems {
 		c.add(p)
@@ -131,7 +141,7 @@ func (c *compilation) task(i int) {
 		return
 	}
 	needs := prog.Needs()
-	t.Subtype, t.Unrepeatable, t.OnInterrupted, t.Jar = needs.Subtype, needs.Unrepeatable, needs.OnInterrupted, needs.Jar
+	t.Subtype, t.Target, t.Unrepeatable, t.OnInterrupted, t.Jar = needs.Subtype, needs.Target, needs.Unrepeatable, needs.OnInterrupted, needs.Jar
 	t.MaxAttempts = needs.Retry.Count + 1
 	c.noValue[i] = needs.NoValue
 	c.named = append(c.named, needs.Origins...)

@@ -45,6 +45,9 @@ func (d *RunDoc) append(dst []byte, full bool) ([]byte, error) {
 	o.fraction("duration_ms", d.DurationMS)
 	o.counts(d.Counts)
 	o.integer("calls", int64(d.Calls))
+	if d.Rows != 0 {
+		o.integer("rows_processed", d.Rows)
+	}
 	if full {
 		o.key("tasks")
 		o.b = append(o.b, '[')

@@ -45,6 +45,7 @@ type Flow struct {
 	Timeout       time.Duration `json:"timeout"`             // of a whole run
 	MaxActiveRuns int           `json:"max_active_runs,omitempty"`
 	OnOverlap     string        `json:"on_overlap,omitempty"`
+	Database      string        `json:"database,omitempty"` // of tasks that work on one and name none
 	Triggers      []TriggerSpec `json:"triggers,omitempty"`
 	Tasks         []Task        `json:"tasks"`
 
@@ -69,6 +70,7 @@ type Task struct {
 	Line        int        `json:"line,omitempty"` // in Flow.File
 	Properties  *value.Map `json:"properties,omitempty"`
 	Config      *value.Map `json:"config,omitempty"`
+	Database    string     `json:"database,omitempty"`
 	Hooks       *value.Map `json:"hooks,omitempty"`     // modules by their place; pinned to their hashes when the flow is loaded
 	Sensitive   bool       `json:"sensitive,omitempty"` // what it leaves is sealed, and shown nowhere
 
@@ -78,15 +80,26 @@ type Task struct {
 
 	// The rest is filled by Compile from what the task type says, so that the
 	// fold can plan without knowing any task type.
-	Pulls         []TaskID `json:"pulls,omitempty"`     // tasks whose XCom value it reads
-	Responses     []TaskID `json:"responses,omitempty"` // tasks whose resp_ document it reads
-	Secrets       []TaskID `json:"secrets,omitempty"`   // those of them that are sensitive
-	Subtype       string   `json:"subtype,omitempty"`   // operation subtype, such as "get"
-	Unrepeatable  bool     `json:"unrepeatable,omitempty"`
-	OnInterrupted string   `json:"on_interrupted,omitempty"`
-	Jar           string   `json:"jar,omitempty"`          // name of the run's cookie jar that it uses
-	MaxAttempts   int      `json:"max_attempts,omitempty"` // first try included
-	Answers       bool     `json:"-"`                      // some task reads its resp_ document
+	Pulls         []TaskID          `json:"pulls,omitempty"`     // tasks whose XCom value it reads
+	Responses     []TaskID          `json:"responses,omitempty"` // tasks whose resp_ document it reads
+	Secrets       []TaskID          `json:"secrets,omitempty"`   // those of them that are sensitive
+	Files         map[string]string `json:"files,omitempty"`     // texts of the files that it names, by name
+	Subtype       string            `json:"subtype,omitempty"`   // operation subtype, such as "get"
+	Target        string            `json:"target,omitempty"`    // what it talks to, where no property says it
+	Unrepeatable  bool              `json:"unrepeatable,omitempty"`
+	OnInterrupted string            `json:"on_interrupted,omitempty"`
+	Jar           string            `json:"jar,omitempty"`          // name of the run's cookie jar that it uses
+	MaxAttempts   int               `json:"max_attempts,omitempty"` // first try included
+	Answers       bool              `json:"-"`                      // some task reads its resp_ document
+}
+
+// TalksTo is what the task talks to, for people: a URL as it is written, or a
+// database.
+func (t *Task) TalksTo() string {
+	if url, ok := t.Properties.Get("url"); ok && t.Target == "" {
+		return fmt.Sprint(url)
+	}
+	return t.Target
 }
 
 // TemplateName is the task's id as it stands in template names: xcom_<name>.

@@ -34,6 +34,17 @@ type Details struct {
 	Note            string            `json:"note,omitempty"` // what was noticed about an answer that was taken all the same
 	Hint            string            `json:"hint,omitempty"` // a way out for a person, one line
 	Hooks           json.RawMessage   `json:"hooks,omitempty"`
+	Database        string            `json:"database,omitempty"`       // where statements ran: "warehouse (sqlite)"
+	Statements      []Statement       `json:"statements,omitempty"`     // that ran, in order; the last may have failed
+	RowsProcessed   int64             `json:"rows_processed,omitempty"` // read and written
+}
+
+// Statement is one statement that a task ran, as its flow has it: what was
+// bound to its parameters is not shown.
+type Statement struct {
+	SQL        string  `json:"sql"`  // cut
+	Rows       int64   `json:"rows"` // read or written
+	DurationMS float64 `json:"duration_ms"`
 }
 
 // Operation is the operation-log document: one per attempt, on the subject

@@ -162,6 +162,7 @@ type AttemptRecord struct {
 	JarRead   Pos      `cbor:"30,keyasint,omitzero"`  // of the last record that is in it
 	Cookies   []byte   `cbor:"31,keyasint,omitempty"` // what the answer set, by name, for resp_<task>, sealed
 	Note      string   `cbor:"28,keyasint,omitempty"` // what was noticed about an answer that was taken
+	Rows      int64    `cbor:"32,keyasint,omitempty"` // read or written
 }
 
 // ControlKind is what a ControlRecord asks for.

@@ -24,10 +24,11 @@ type RunDoc struct {
 	StartTime     string         `json:"start_time"`
 	EndTime       string         `json:"end_time,omitempty"`
 	DurationMS    float64        `json:"duration_ms"`
-	Counts        map[Status]int `json:"task_counts"`       // status -> tasks
-	Calls         int            `json:"calls"`             // attempts made
-	Tasks         []TaskDoc      `json:"tasks"`             // past MaxRunDocTasks only those that did not simply succeed
-	Waiting       *TaskDoc       `json:"waiting,omitempty"` // of an open run that calls nothing now: the task that goes on first
+	Counts        map[Status]int `json:"task_counts"`              // status -> tasks
+	Calls         int            `json:"calls"`                    // attempts made
+	Rows          int64          `json:"rows_processed,omitempty"` // by tasks that read or write rows
+	Tasks         []TaskDoc      `json:"tasks"`                    // past MaxRunDocTasks only those that did not simply succeed
+	Waiting       *TaskDoc       `json:"waiting,omitempty"`        // of an open run that calls nothing now: the task that goes on first
 	Error         *RunError      `json:"error,omitempty"`
 	XCom          map[TaskID]any `json:"xcom,omitempty"`     // only where asked for
 	Warnings      []string       `json:"warnings,omitempty"` // only in the answer to the start of a run

@@ -27,6 +27,17 @@ type PropertyNamer interface {
 // HookUser is a TaskType whose tasks may have hooks.
 type HookUser interface{ UsesHooks() }
 
+// DatabaseUser is a TaskType whose tasks may name a database.
+type DatabaseUser interface{ UsesDatabase() }
+
+// Includer is a TaskType whose tasks name files that lie beside the flow's.
+// Include is called when the flow is loaded, before Prepare, and returns their
+// texts by name: they become part of the flow version (Task.Files), so that a
+// run has them as they were.
+type Includer interface {
+	Include(flow *Flow, task *Task) (files map[string]string, problems []Problem)
+}
+
 // Refused returns the first problem because of which a flow must not run; nil:
 // there is none.
 func Refused(problems []Problem) *Problem {
@@ -51,6 +62,7 @@ type Program interface {
 // Needs is what a program tells the engine when its flow is loaded.
 type Needs struct {
 	Subtype       string      // operation subtype in the operation log: "get"
+	Target        string      // what it talks to, for people, where no property "url" says it: a database
 	Names         []NameUse   // every free name that its templates read
 	Pulls         []NameUse   // task ids it pulls explicitly (xcom_pull)
 	Credentials   []NameUse   // ids of credentials it will ask for
@@ -133,6 +145,7 @@ type TaskOutput struct {
 	Response []byte
 	// Cookies are what servers have set in the attempt; nil when nobody needs them.
 	Cookies *SetCookies
+	Rows    int64 // that it has read or written
 	Details Details
 	Err     *TaskError
 }

@@ -93,6 +93,12 @@ func putFlows(ctx context.Context, tx pgx.Tx, b *batch) error {
 	column(&c, n, "boolean", func(i int) *bool { return succeeded(string(doc(i).Status), doc(i).Final) })
 	column(&c, n, "text", func(i int) *string { return optional(clean(errorText(doc(i)))) })
 	column(&c, n, "jsonb", func(i int) *string { return optional(jsonb(variablesText(doc(i)))) })
+	column(&c, n, "bigint", func(i int) *int64 {
+		if rows := doc(i).Rows; rows != 0 {
+			return &rows
+		}
+		return nil
+	})
 	return c.insert(ctx, tx, tableFlows, flowColumns, flowConflict)
 }
 

@@ -93,7 +93,7 @@ const metaTable = `CREATE TABLE IF NOT EXISTS qarion_metadata (
 
 // The columns that are written, in the order of the rows that batch makes.
 const (
-	flowColumns = "execution_id, flow_id, flow_version, batch_id, execution_date, trigger_type, trigger_id, start_time, end_time, status, success, error_message, variables"
+	flowColumns = "execution_id, flow_id, flow_version, batch_id, execution_date, trigger_type, trigger_id, start_time, end_time, status, success, error_message, variables, rows_processed"
 	taskColumns = "execution_id, flow_id, task_id, item_index, batch_id, status, success, attempts, start_time, end_time, duration_ms, error_message"
 	opColumns   = "ledger_pos, operation_id, operation_type, operation_subtype, execution_id, flow_id, task_id, item_index, attempt, batch_id, status, success, superseded, start_time, end_time, duration_ms, error_message, operation_details, worker"
 )
@@ -101,7 +101,7 @@ const (
 // flowConflict makes a run's row say what the newest document says.
 const flowConflict = ` ON CONFLICT (execution_id) DO UPDATE SET batch_id = excluded.batch_id, execution_date = excluded.execution_date,
 	start_time = excluded.start_time, end_time = excluded.end_time, status = excluded.status, success = excluded.success,
-	error_message = excluded.error_message, variables = excluded.variables`
+	error_message = excluded.error_message, variables = excluded.variables, rows_processed = excluded.rows_processed`
 
 // taskConflict adds what happened to a task since its row was written.
 const taskConflict = ` ON CONFLICT (execution_id, task_id, item_index) DO UPDATE SET batch_id = excluded.batch_id,

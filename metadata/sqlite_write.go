@@ -56,7 +56,7 @@ func (s *sqliteDB) put(ctx context.Context, b *batch) error {
 	for _, c := range b.flows {
 		d := c.Doc
 		s.flows.add(string(d.RunID), string(d.FlowID), d.FlowVersion, d.BatchID, text(d.ExecutionDate), d.TriggerType, text(d.TriggerID),
-			d.StartTime, text(d.EndTime), string(d.Status), success(string(d.Status), d.Final), text(clean(errorText(d))), text(clean(variablesText(d))))
+			d.StartTime, text(d.EndTime), string(d.Status), success(string(d.Status), d.Final), text(clean(errorText(d))), text(clean(variablesText(d))), rows(d))
 	}
 	if err := s.flows.flush(); err != nil {
 		return err
@@ -108,6 +108,14 @@ func (s *sqliteDB) putOperation(c *engine.Change) {
 	s.ops.add(ledgerPos(c.Pos), rec.OperationID(), rec.Type, text(rec.Subtype), string(rec.Run), string(rec.Flow), string(rec.Task), int64(rec.Item),
 		int64(rec.Attempt), rec.BatchID, string(rec.Outcome), rec.Outcome == engine.OutcomeSuccess, c.Superseded,
 		rec.Start.Format(), rec.End.Format(), rec.End.Since(rec.Start), text(clean(rec.Error)), clean(detailsText(rec)), rec.Worker)
+}
+
+// rows is how many rows a run has read and written, or NULL where no task did.
+func rows(d *engine.RunDoc) any {
+	if d.Rows == 0 {
+		return nil
+	}
+	return d.Rows
 }
 
 // text is a text, or NULL for none.

@@ -20,7 +20,7 @@ func suggest(text string) string {
 	}
 	known, name := []string{tableFlows, tableTasks, tableOps}, m[2]+m[4]
 	if m[1]+m[3] == "column" {
-		known = strings.Split(flowColumns+", "+taskColumns+", "+opColumns+", rows_loaded, rows_processed", ", ")
+		known = strings.Split(flowColumns+", "+taskColumns+", "+opColumns+", rows_loaded", ", ")
 		name = name[strings.LastIndexByte(name, '.')+1:]
 	}
 	if near := engine.Nearest(name, known); near != "" && near != name {

@@ -92,7 +92,7 @@ type Node struct {
 	runs        *kvstore.Runs
 	events      *bus.Events
 	tables      *metadata.Tables // nil where there are none
-	calls       *apicall.TaskType
+	types       *TaskTypes
 	breakers    *apicall.Breakers
 	selects     *jq.Pool
 	hooks       *Hooks
@@ -203,12 +203,12 @@ func (n *Node) openTypes(context.Context) (err error) {
 	if err := n.openHooks(); err != nil {
 		return err
 	}
-	n.calls, err = apicall.New(apicall.Config{
+	n.types, err = OpenTypes(TypeConfig{Calls: apicall.Config{
 		Slots: n.cfg.Slots, Egress: apicall.Egress{Allow: n.cfg.Allow}, Breakers: n.breakers,
 		Credentials: n.secrets, Tokens: n.secrets, Hooks: n.hooks, Select: n.selects, Version: n.cfg.Version, Log: n.log,
-	})
+	}})
 	if err == nil {
-		n.Types = Types(n.calls)
+		n.Types = n.types.ByName()
 	}
 	return err
 }
@@ -247,7 +247,7 @@ func (n *Node) openEngine(ctx context.Context) (err error) {
 	}
 	cfg := runtime.Config{
 		Ledger: n.ledger, Checkpoints: n.checkpoints, ReadyQueue: ready, Blobs: n.blobs, Sealer: n.secrets, Projections: projections,
-		TaskTypes: taskTypes(n.calls), Worker: "local", Version: n.cfg.Version, Slots: n.cfg.Slots,
+		TaskTypes: n.types.list, Worker: "local", Version: n.cfg.Version, Slots: n.cfg.Slots,
 		Retention: n.cfg.Keep.Runs, OnlyOwn: n.cfg.OnlyOwn, Log: n.log, AcceptLoss: n.cfg.AcceptLoss, Runs: n.runs,
 		ViewQueueBytes: n.viewQueueBytes(),
 	}
@@ -388,8 +388,8 @@ func (n *Node) closeParts() {
 	if n.traces != nil {
 		n.traces.Close()
 	}
-	if n.calls != nil {
-		n.calls.Close()
+	if n.types != nil {
+		n.types.Close()
 	}
 	if n.hooks != nil {
 		n.hooks.Close()

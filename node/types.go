@@ -1,19 +1,67 @@
 package node
 
 import (
+	"errors"
+	"slices"
+
 	"github.com/qarion/qarion/apicall"
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/engine/flowfile"
 )
 
-// taskTypes lists what tasks there are: a new type is a line here.
-func taskTypes(calls *apicall.TaskType) []engine.TaskType { return []engine.TaskType{calls} }
+// TypeConfig is what the task types work with.
+type TypeConfig struct {
+	Calls apicall.Config
+}
 
-// Types are the task types by the name that flow files have for them.
-func Types(calls *apicall.TaskType) flowfile.Types {
+// TaskTypes are the task types that flows may have.
+type TaskTypes struct {
+	list   []engine.TaskType
+	closes []func()
+}
+
+// OpenTypes opens the task types, for a node or for looking at flows: a new
+// type is a line here.
+func OpenTypes(cfg TypeConfig) (*TaskTypes, error) {
+	t := &TaskTypes{}
+	err := errors.Join(
+		openType(t, apicall.New, cfg.Calls),
+	)
+	if err != nil {
+		t.Close()
+		return nil, err
+	}
+	return t, nil
+}
+
+// openedType is a task type that holds something.
+type openedType interface {
+	engine.TaskType
+	Close()
+}
+
+func openType[C any, T openedType](t *TaskTypes, open func(C) (T, error), cfg C) error {
+	kind, err := open(cfg)
+	if err != nil {
+		return err
+	}
+	t.list, t.closes = append(t.list, kind), append(t.closes, kind.Close)
+	return nil
+}
+
+// ByName are the types by the names that flow files have for them.
+func (t *TaskTypes) ByName() flowfile.Types {
 	types := flowfile.Types{}
-	for _, t := range taskTypes(calls) {
-		types[t.Name()] = t
+	for _, kind := range t.list {
+		types[kind.Name()] = kind
 	}
 	return types
+}
+
+// Close frees what the types hold, the last one first.
+func (t *TaskTypes) Close() {
+	for _, closes := range slices.Backward(t.closes) {
+		closes()
+	}
+	t.closes = nil
 }

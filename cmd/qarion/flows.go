@@ -17,14 +17,22 @@ import (
 	"github.com/qarion/qarion/node"
 )
 
-// checkingTypes are the task types for checking files, without a node.
-func checkingTypes(hooksDir string) (types flowfile.Types, done func(), err error) {
-	hooks := node.NewHooks(node.HookConfig{Dir: hooksDir})
-	calls, err := apicall.New(apicall.Config{Hooks: hooks})
+// taskTypes are the task types for looking at flows, without a node. done frees
+// them.
+func (a *app) taskTypes() (types flowfile.Types, done func(), err error) {
+	return a.openTypes(apicall.Config{})
+}
+
+// openTypes is taskTypes with what calls work with.
+func (a *app) openTypes(calls apicall.Config) (types flowfile.Types, done func(), err error) {
+	hooks := node.NewHooks(node.HookConfig{Dir: a.cfg.Hooks.Dir})
+	calls.Hooks = hooks
+	open, err := node.OpenTypes(node.TypeConfig{Calls: calls})
 	if err != nil {
+		hooks.Close()
 		return nil, nil, err
 	}
-	return node.Types(calls), func() { calls.Close(); hooks.Close() }, nil
+	return open.ByName(), func() { open.Close(); hooks.Close() }, nil
 }
 
 func (a *app) flowsCommand() *cobra.Command {
@@ -50,7 +58,7 @@ func (a *app) flowsCommand() *cobra.Command {
 }
 
 func (a *app) validate(ctx context.Context, paths []string, strict, brief bool) error {
-	types, done, err := checkingTypes(a.cfg.Hooks.Dir)
+	types, done, err := a.taskTypes()
 	if err != nil {
 		return err
 	}
@@ -139,7 +147,7 @@ func (a *app) reportFound(all *flowfile.Dir, missing flowfile.Errors, strict, br
 
 // offlineFlows reads the flow folder when no node serves.
 func (a *app) offlineFlows() ([]*engine.Flow, error) {
-	types, done, err := checkingTypes(a.cfg.Hooks.Dir)
+	types, done, err := a.taskTypes()
 	if err != nil {
 		return nil, err
 	}
@@ -253,8 +261,7 @@ func (a *app) showFlow(ctx context.Context, id string) error {
 		for _, d := range task.Dependencies {
 			after = append(after, string(d))
 		}
-		url, _ := task.Properties.Get("url")
-		t.add(string(task.ID), strings.ToUpper(task.Subtype), strings.Join(after, ", "), fmt.Sprint(max(1, task.MaxAttempts)), fmt.Sprint(url))
+		t.add(string(task.ID), strings.ToUpper(task.Subtype), strings.Join(after, ", "), fmt.Sprint(max(1, task.MaxAttempts)), task.TalksTo())
 	}
 	a.ui.printTable(t)
 	return nil

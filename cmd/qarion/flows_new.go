@@ -99,7 +99,7 @@ func (a *app) newFlow(c *cobra.Command, name string, n *newFlow) error {
 
 // checkText holds a flow against the rules before it is written.
 func (a *app) checkText(path, text string) error {
-	types, done, err := checkingTypes(a.cfg.Hooks.Dir)
+	types, done, err := a.taskTypes()
 	if err != nil {
 		return err
 	}

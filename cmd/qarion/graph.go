@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/qarion/qarion/apicall"
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/engine/flowfile"
 )
@@ -41,16 +40,16 @@ type graphNode struct {
 }
 
 func (a *app) graph(name string) error {
-	calls, err := apicall.New(apicall.Config{})
+	types, done, err := a.taskTypes()
 	if err != nil {
 		return err
 	}
-	defer calls.Close()
-	flow, err := a.findFlow(name, flowfile.Types{calls.Name(): calls})
+	defer done()
+	flow, err := a.findFlow(name, types)
 	if err != nil {
 		return err
 	}
-	nodes, err := graphOf(flow, calls)
+	nodes, err := graphOf(flow, types)
 	if err != nil {
 		return err
 	}
@@ -71,7 +70,7 @@ func (a *app) graph(name string) error {
 }
 
 // graphOf finds where each task stands. Tasks come after those they depend on.
-func graphOf(flow *engine.Flow, calls *apicall.TaskType) ([]*graphNode, error) {
+func graphOf(flow *engine.Flow, types flowfile.Types) ([]*graphNode, error) {
 	byID, order := map[engine.TaskID]*graphNode{}, map[engine.TaskID]int{}
 	for i := range flow.Tasks {
 		order[flow.Tasks[i].ID] = i
@@ -79,15 +78,17 @@ func graphOf(flow *engine.Flow, calls *apicall.TaskType) ([]*graphNode, error) {
 	nodes := make([]*graphNode, len(flow.Tasks))
 	for i := range flow.Tasks {
 		task := &flow.Tasks[i]
-		program, problems := calls.Prepare(flow, task)
+		program, problems := types[task.Type].Prepare(flow, task)
 		if wrong := engine.Refused(problems); wrong != nil {
 			return nil, fail(fmt.Errorf("task %s: %s", task.ID, wrong.Message))
 		}
-		url, _ := task.Properties.Get("url")
 		slices.SortFunc(task.Dependencies, func(a, b engine.TaskID) int { return order[a] - order[b] }) // as in the file
 		nodes[i] = &graphNode{
-			ID: string(task.ID), Call: strings.ToUpper(task.Subtype), URL: fmt.Sprint(url), After: []string{},
-			Tries: max(1, task.MaxAttempts), task: task, worst: program.(apicall.Previewer).Worst(),
+			ID: string(task.ID), Call: strings.ToUpper(task.Subtype), URL: task.TalksTo(), After: []string{},
+			Tries: max(1, task.MaxAttempts), task: task,
+		}
+		if shows, ok := program.(engine.Previewer); ok {
+			nodes[i].worst = shows.Worst()
 		}
 		byID[task.ID] = nodes[i]
 	}

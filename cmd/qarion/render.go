@@ -156,14 +156,12 @@ func (a *app) renderFlow(ctx context.Context, name string, r *renderFlags) error
 	if s != nil {
 		defer s.Close()
 	}
-	hooks := node.NewHooks(node.HookConfig{Dir: a.cfg.Hooks.Dir})
-	defer hooks.Close()
-	calls, err := apicall.New(apicall.Config{Credentials: standIns{s}, Hooks: hooks, PreviewHooks: r.hooks})
+	types, done, err := a.openTypes(apicall.Config{Credentials: standIns{s}, PreviewHooks: r.hooks})
 	if err != nil {
 		return err
 	}
-	defer calls.Close()
-	flow, err := a.findFlow(name, flowfile.Types{calls.Name(): calls})
+	defer done()
+	flow, err := a.findFlow(name, types)
 	if err != nil {
 		return err
 	}
@@ -171,18 +169,22 @@ func (a *app) renderFlow(ctx context.Context, name string, r *renderFlags) error
 	if err != nil {
 		return err
 	}
-	shown := []*apicall.Preview{}
+	shown := []*engine.Preview{}
 	var failed []error
 	for i := range flow.Tasks {
 		task := &flow.Tasks[i]
 		if r.task != "" && string(task.ID) != r.task {
 			continue
 		}
-		program, problems := calls.Prepare(flow, task)
+		program, problems := types[task.Type].Prepare(flow, task)
 		if wrong := engine.Refused(problems); wrong != nil {
 			return fail(fmt.Errorf("task %s: %s", task.ID, wrong.Message))
 		}
-		p, err := program.(apicall.Previewer).Preview(ctx, input(task))
+		shows, ok := program.(engine.Previewer)
+		if !ok {
+			continue
+		}
+		p, err := shows.Preview(ctx, input(task))
 		if err != nil {
 			failed = append(failed, fmt.Errorf("task %s: %w%s", task.ID, err, xcomHint(err, task)))
 			continue
@@ -365,7 +367,7 @@ func (c standIns) Get(ctx context.Context, id string) (engine.Credential, error)
 	return apicall.StandIn(engine.Credential{ID: id, Type: info.Type, Data: info.Data}), nil
 }
 
-func (a *app) printPreviews(list []*apicall.Preview, curl bool) error {
+func (a *app) printPreviews(list []*engine.Preview, curl bool) error {
 	if a.json() {
 		return a.printJSON(list)
 	}

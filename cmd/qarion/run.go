@@ -35,7 +35,7 @@ func (a *app) run(c *cobra.Command, path string, start *startFlags) error {
 	if err := start.check(); err != nil {
 		return err
 	}
-	types, done, err := checkingTypes(a.cfg.Hooks.Dir)
+	types, done, err := a.taskTypes()
 	if err != nil {
 		return err
 	}

@@ -15,9 +15,9 @@ import (
 var (
 	flowKeys = []string{
 		"id", "name", "description", "namespace", "flow_type", "input", "variables", "defaults", "timeout",
-		"max_active_runs", "on_overlap", "triggers", "tasks",
+		"max_active_runs", "on_overlap", "database", "triggers", "tasks",
 	}
-	taskKeys = []string{"id", "name", "description", "type", "dependencies", "sensitive", "properties", "config", "hooks"}
+	taskKeys = []string{"id", "name", "description", "type", "dependencies", "sensitive", "database", "properties", "config", "hooks"}
 	overlaps = []string{engine.OverlapQueue, engine.OverlapSkip, engine.OverlapCancel}
 	// triggerKeys are the keys of a trigger, by its type; every type has the common ones.
 	triggerKeys   = map[string][]string{"cli": nil, "nats": {"subject"}}
@@ -33,7 +33,7 @@ func (f *file) build() {
 	flow := &engine.Flow{
 		File: f.name, Name: f.text(t, "name", ""), Description: f.text(t, "description", ""), Namespace: f.text(t, "namespace", ""),
 		Timeout:   f.span(t, "timeout", engine.DefaultRunTimeout),
-		OnOverlap: f.text(t, "on_overlap", ""),
+		OnOverlap: f.text(t, "on_overlap", ""), Database: f.text(t, "database", ""),
 	}
 	f.flow = flow
 	f.id(t)

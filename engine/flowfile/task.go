@@ -68,7 +68,7 @@ func (f *file) task(n *node) {
 	f.misplaced(t)
 	task := engine.Task{
 		ID: id, Name: f.text(t, "name", ""), Description: f.text(t, "description", ""), Type: f.text(t, "type", ""), Line: f.places.of(n.key.at).line,
-		Sensitive: f.flag(t, "sensitive", false),
+		Sensitive: f.flag(t, "sensitive", false), Database: f.text(t, "database", ""),
 	}
 	if task.Type == "" && f.judges(t, "type") {
 		f.add(n.placeOf("type"), Error{Key: "type", Code: "missing", Message: "type is missing (there are: " + strings.Join(typeNames(f.types), ", ") + ")"})

@@ -61,6 +61,7 @@ func (s *step) finished(r *Run, i int, rec *engine.AttemptRecord) {
 	switch rec.Outcome {
 	case engine.OutcomeSuccess:
 		told.Began = t.Begin
+		r.rows += rec.Rows
 		t.at, t.hasValue = s.pos, len(rec.Value) > 0 || rec.Blob != nil
 		if len(rec.Cookies) == 0 { // else all of it is read back
 			t.keep(rec.Value, rec.Response)

@@ -106,7 +106,7 @@ func (s *State) restoreRun(rs *runSnapshot) error {
 		ID: rs.ID, Graph: v.graph, Status: rs.Status, Batch: rs.Batch, execution: rs.Execution, accepted: rs.Accepted,
 		Deadline: rs.Deadline, triggerType: rs.TriggerType, triggerID: rs.TriggerID, variables: rs.Variables,
 		variablesAt: rs.VariablesAt, Seq: rs.Seq, Tasks: make([]TaskState, len(rs.Tasks)), paused: rs.Paused, calls: rs.Calls,
-		Ending: rs.Ending, endReason: rs.EndReason, endClass: rs.EndClass, firstError: rs.FirstError, jars: rs.Jars, trace: rs.Trace,
+		Ending: rs.Ending, endReason: rs.EndReason, endClass: rs.EndClass, firstError: rs.FirstError, jars: rs.Jars, trace: rs.Trace, rows: rs.Rows,
 	}
 	for i := range rs.Tasks {
 		t := &rs.Tasks[i]

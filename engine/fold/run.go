@@ -41,6 +41,7 @@ type Run struct {
 	paused      engine.Micros
 	failures    int
 	calls       int
+	rows        int64 // that its tasks have read and written
 
 	jars map[string][]engine.Pos // by name: of the records that hold a cookie jar; none is changed in place
 
@@ -124,7 +125,7 @@ func (r *Run) Doc(status engine.Status, end engine.Micros, full bool) *engine.Ru
 		BatchID: r.Batch, ExecutionDate: r.execution.Format(),
 		TriggerType: r.triggerType, TriggerID: r.triggerID,
 		StartTime: r.accepted.Format(), EndTime: end.Format(),
-		Calls: r.calls, Error: r.firstError,
+		Calls: r.calls, Rows: r.rows, Error: r.firstError,
 	}
 	if end != 0 {
 		d.DurationMS = end.Since(r.accepted)

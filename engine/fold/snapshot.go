@@ -75,6 +75,8 @@ type runSnapshot struct {
 	Jars map[string][]engine.Pos `cbor:"20,keyasint,omitempty"`
 
 	Trace *engine.TraceContext `cbor:"21,keyasint,omitempty"`
+
+	Rows int64 `cbor:"22,keyasint,omitempty"`
 }
 
 type taskSnapshot struct {
@@ -286,7 +288,7 @@ func (r *Run) snapshot() runSnapshot {
 	rs := runSnapshot{
 		r.ID, r.Graph.Hash, r.Status, r.Batch, r.execution, r.accepted, r.Deadline, r.triggerType, r.triggerID,
 		r.variables, r.variablesAt, r.Seq, make([]taskSnapshot, len(r.Tasks)), r.paused, r.calls,
-		r.Ending, r.endReason, r.endClass, r.firstError, maps.Clone(r.jars), r.trace,
+		r.Ending, r.endReason, r.endClass, r.firstError, maps.Clone(r.jars), r.trace, r.rows,
 	}
 	for i := range r.Tasks {
 		t := &r.Tasks[i]

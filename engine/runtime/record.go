@@ -24,7 +24,7 @@ func (w *worker) fill(ctx context.Context, rec *engine.AttemptRecord, out *engin
 	}
 	rec.Status = out.Details.StatusCode
 	if out.Err == nil {
-		rec.Outcome = engine.OutcomeSuccess
+		rec.Outcome, rec.Rows = engine.OutcomeSuccess, out.Rows
 		if err := keep(ctx, rec, out); err != nil {
 			out.Err = &engine.TaskError{Class: "store", Message: "store the value: " + err.Error(), Retryable: !task.Unrepeatable}
 			out.Value, out.Large = nil, nil
