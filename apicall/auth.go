@@ -215,9 +215,27 @@ func (a *attempt) proven(ctx context.Context, resp *http.Response) (*http.Respon
 	return a.send(ctx)
 }
 
+// schemeTypes are the values of auth_type by the schemes that servers ask for.
+var schemeTypes = map[string]string{"basic": "basic", "digest": "digest", "bearer": "bearer"}
+
+// askedHint says what a server asks for that was sent no credential.
+func askedHint(schemes []string) string {
+	for _, s := range schemes {
+		if kind := schemeTypes[strings.ToLower(s)]; kind != "" {
+			return fmt.Sprintf("no credential was sent, and the server asks for %s: auth_type = %q with a credential_id; store one: qarion credentials store --credential-id ID --type %s", s, kind, authKinds[kind].credential)
+		}
+	}
+	return ""
+}
+
 // refusedHint says what a person can do about a credential that was refused.
 func (a *attempt) refusedHint(status int, h http.Header) string {
-	if a.auth == nil || status != http.StatusUnauthorized && status != http.StatusForbidden {
+	switch {
+	case status != http.StatusUnauthorized && status != http.StatusForbidden:
+		return ""
+	case a.auth == nil && status == http.StatusUnauthorized && a.req.Header.Get("Authorization") == "":
+		return askedHint(schemes(h))
+	case a.auth == nil:
 		return ""
 	}
 	if a.left {

@@ -338,6 +338,27 @@ func TestDigest_AStaleNonceIsRenewed(t *testing.T) {
 	}
 }
 
+func TestUnauthorized_WithoutACredentialSaysWhatIsAskedFor(t *testing.T) {
+	for asked, want := range map[string]string{
+		`Digest realm="shop", nonce="n", qop="auth"`: `no credential was sent, and the server asks for Digest: auth_type = "digest" with a credential_id; store one: qarion credentials store --credential-id ID --type basic_auth`,
+		`Bearer realm="shop"`:                        `no credential was sent, and the server asks for Bearer: auth_type = "bearer" with a credential_id; store one: qarion credentials store --credential-id ID --type custom`,
+		`Negotiate`:                                  "",
+	} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("WWW-Authenticate", asked)
+			w.WriteHeader(http.StatusUnauthorized)
+		}))
+		defer s.Close()
+		if out := call(t, value.MapOf("url", s.URL)); out.Err == nil || out.Details.Hint != want {
+			t.Errorf("%s: %v, hint %q", asked, out.Err, out.Details.Hint)
+		}
+		own := value.MapOf("url", s.URL, "headers", value.MapOf("Authorization", "Bearer of-my-own"))
+		if out := call(t, own); out.Err == nil || out.Details.Hint != "" {
+			t.Errorf("%s, with a header of its own: hint %q", asked, out.Details.Hint)
+		}
+	}
+}
+
 func TestDigest_AWrongPasswordIsSaidAndHidden(t *testing.T) {
 	s := newDigestServer(t, `Digest realm="shop", nonce="NONCE", qop="auth"`)
 	s.password = "another"

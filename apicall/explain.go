@@ -15,7 +15,7 @@ import (
 // what, or what there is, or that the task returned no data at all.
 func (a *attempt) explain(ctx context.Context, err error) error {
 	var u *jinja.UndefinedError
-	if !errors.As(err, &u) {
+	if !errors.As(err, &u) || u.Short != "" {
 		return err
 	}
 	parent, dotted := strings.CutSuffix(u.Name, ".[...]") // a key that is not shown

@@ -75,5 +75,5 @@ func (a *attempt) leadsOn(from, to *url.URL, trusted bool) bool {
 
 // allowLine is what lets requests reach a host, to paste into qarion.toml.
 func allowLine(host, port string) string {
-	return "to allow it, in qarion.toml: [egress] allow = [\"" + net.JoinHostPort(host, port) + "\"]"
+	return "to allow it, in qarion.toml under [egress]: allow = [\"" + net.JoinHostPort(host, port) + "\"]"
 }

@@ -63,7 +63,7 @@ func TestOrigin_WhatTheFileNamesIsTrustedFromData(t *testing.T) {
 			if c.want == "" && out.Err != nil || c.want != "" && (out.Err == nil || !strings.HasPrefix(out.Err.Message, c.want)) {
 				t.Errorf("got %+v, want %q", out.Err, c.want)
 			}
-			if c.want != "" && out.Details.Hint != `nothing was sent; to allow it, in qarion.toml: [egress] allow = ["127.0.0.1:`+u.Port()+`"]` {
+			if c.want != "" && out.Details.Hint != `nothing was sent; to allow it, in qarion.toml under [egress]: allow = ["127.0.0.1:`+u.Port()+`"]` {
 				t.Errorf("hint: %s", out.Details.Hint)
 			}
 		})
@@ -88,7 +88,7 @@ func TestOrigin_ARedirectMayLeadToAnOwnOne(t *testing.T) {
 	}
 	out := lastOf(t, apicall.Config{}, nil, nil, task)
 	want := "redirect to " + target.URL + ": egress: 127.0.0.1 is not allowed (loopback, and the host comes from data); see [egress] in qarion.toml"
-	if out.Err == nil || out.Err.Message != want || out.Details.Hint != `to allow it, in qarion.toml: [egress] allow = ["`+strings.TrimPrefix(target.URL, "http://")+`"]` {
+	if out.Err == nil || out.Err.Message != want || out.Details.Hint != `to allow it, in qarion.toml under [egress]: allow = ["`+strings.TrimPrefix(target.URL, "http://")+`"]` {
 		t.Errorf("got  %+v, %s\nwant %s", out.Err, out.Details.Hint, want)
 	}
 }

@@ -301,8 +301,13 @@ func (r *reader) unknown(what string, known []string) {
 		if _, told := v.(unread); told || slices.Contains(known, key) {
 			continue
 		}
-		r.add(key, engine.Problem{
+		p := engine.Problem{
 			Code: "unknown-property", Message: fmt.Sprintf("unknown %s %s", what, value.Quoted(key)), Suggestion: engine.Meant(key, known, propertyWords),
-		})
+		}
+		if what == "property" && slices.Contains(ruleKeys, key) {
+			p.Message += fmt.Sprintf(": it belongs into response_validation = { %s = ... }", key)
+			p.Suggestion = ""
+		}
+		r.add(key, p)
 	}
 }

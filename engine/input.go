@@ -70,7 +70,7 @@ func (in *TaskInput) Lookup(ctx context.Context, name string) (jinja.Var, bool, 
 	case "batch_id":
 		return jinja.Var{Value: in.BatchID, Origin: value.Trigger}, true, nil
 	case "execution_date":
-		return jinja.Var{Value: in.ExecutionDate.UTC().Format("2006-01-02T15:04:05Z07:00"), Origin: value.Trigger}, true, nil
+		return jinja.Var{Value: FormatTime(in.ExecutionDate), Origin: value.Trigger}, true, nil
 	case "flow_id":
 		return jinja.Var{Value: string(in.Flow.ID), Origin: value.Engine}, true, nil
 	case "node_id":

@@ -162,7 +162,8 @@ func (a *app) runDemo(ctx context.Context, client *bus.Client) ([]*engine.RunDoc
 	defer func() { view.erase() }()
 	show := func() {
 		lines := demoRows(docs, a.ui.now(), a.ui.errColor)
-		view.show(append(lines, "", demoTally(docs, time.Since(began))))
+		lines = append(lines, "", demoTally(docs, time.Since(began)))
+		view.show(func() []string { return lines })
 	}
 	var wg sync.WaitGroup
 	for i, f := range demoFlows {

@@ -44,7 +44,7 @@ func (a *app) failureBlock(d *engine.RunDoc) string {
 	a.request(&b, &details)
 	a.attempts(&b, e.Attempts, &engine.TaskDoc{Status: engine.Failed}, &details)
 	for _, v := range details.Validation {
-		fmt.Fprintf(&b, "    %s\n", v)
+		a.ui.indented(&b, "    ", 0, v)
 	}
 	a.answer(&b, max(1, len(e.Attempts)), &details, false, fmt.Sprintf("qarion runs show %s --task %s --body", d.RunID, e.TaskID))
 	a.otherFailures(&b, d)
@@ -86,7 +86,8 @@ func (a *app) request(b *strings.Builder, d *engine.Details) {
 	if d.URL == "" {
 		return
 	}
-	fmt.Fprintf(b, "\n  %s %s\n", d.Method, d.URL)
+	b.WriteString("\n")
+	a.ui.indented(b, "  ", len(d.Method)+1, d.Method+" "+d.URL)
 	names := make([]string, 0, len(d.RequestHeaders))
 	for n := range d.RequestHeaders {
 		names = append(names, n)
@@ -106,7 +107,7 @@ func (a *app) request(b *strings.Builder, d *engine.Details) {
 		fmt.Fprintf(b, "    cookie jar %s\n", printable(d.CookieJar))
 	}
 	if d.RequestBody != "" {
-		fmt.Fprintf(b, "    %s\n", firstLines(d.RequestBody, false))
+		a.ui.indented(b, "    ", 0, firstLines(d.RequestBody, false))
 	}
 	if d.Note != "" {
 		fmt.Fprintf(b, "    %s\n", printable(d.Note))
@@ -118,7 +119,7 @@ func (a *app) attempts(b *strings.Builder, list []engine.AttemptDoc, task *engin
 	if len(list) == 0 {
 		return
 	}
-	t := newTable("ATTEMPT", "SENT", "ANSWER", "TOOK", "THEN")
+	t := newTable("ATTEMPT", "SENT", "ANSWER", "TOOK", "THEN").narrow(3, 1).shorten(2, 4)
 	for i := range list {
 		at := &list[i]
 		next := ""
@@ -137,7 +138,7 @@ func (a *app) attempts(b *strings.Builder, list []engine.AttemptDoc, task *engin
 		t.add(fmt.Sprint(at.Attempt), a.ui.clockMillis(at.StartTime, a.ui.outTerm), answerOf(at), duration(between(at.StartTime, at.EndTime)), next)
 	}
 	b.WriteString("\n")
-	for _, line := range t.lines(a.ui, a.ui.outTerm, 98) {
+	for _, line := range t.lines(a.ui.outTerm, a.ui.width()-2) {
 		b.WriteString("  " + line + "\n")
 	}
 }
@@ -187,9 +188,7 @@ func (a *app) answer(b *strings.Builder, attempt int, d *engine.Details, whole b
 	if !whole {
 		body = firstLines(body, true)
 	}
-	for line := range strings.Lines(body) {
-		b.WriteString("    " + strings.TrimRight(printable(line), "\n") + "\n")
-	}
+	a.ui.indented(b, "    ", 0, printable(body))
 	if shown := len(body); !whole && d.ResponseBytes > int64(shown) {
 		fmt.Fprintf(b, "    ... %s more: %s\n", bytesize(d.ResponseBytes-int64(shown)), more)
 	}

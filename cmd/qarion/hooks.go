@@ -78,7 +78,7 @@ func (a *app) listHooks(ctx context.Context) error {
 		}
 		t.add(h.Name, h.From, h.Hash[:min(12, len(h.Hash))], bytesize(int64(h.Size)), does)
 	}
-	for _, line := range t.lines(a.ui, a.ui.outTerm, a.ui.width()) {
+	for _, line := range t.lines(a.ui.outTerm, a.ui.width()) {
 		fmt.Fprintln(a.ui.out, line)
 	}
 	return nil

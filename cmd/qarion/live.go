@@ -16,8 +16,9 @@ type live struct {
 	progress *mpb.Progress
 	bars     []*mpb.Bar
 
-	mu    sync.Mutex
-	lines []string
+	mu     sync.Mutex
+	lines  []string        // as they are shown now
+	render func() []string // what there is to show, whenever it is repainted
 }
 
 // newLive starts a view of at most n lines; nil where nothing may repaint.
@@ -35,25 +36,31 @@ func (a *app) newLive(ctx context.Context, n int) *live {
 	return l
 }
 
+// line is one of the lines; with the first all are made anew, so that times go
+// on between two changes.
 func (l *live) line(i int) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if i == 0 && l.render != nil {
+		lines := l.render()
+		if extra := len(lines) - len(l.lines); extra > 0 {
+			lines = lines[extra:] // what does not fit is cut from the top, where things have ended
+		}
+		clear(l.lines)
+		copy(l.lines, lines)
+	}
 	return l.lines[i]
 }
 
-// show sets the lines; what does not fit is cut from the top, where things
-// have ended.
-func (l *live) show(lines []string) {
+// show says what the lines are from now on. render is called whenever the view
+// is repainted.
+func (l *live) show(render func() []string) {
 	if l == nil {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if extra := len(lines) - len(l.lines); extra > 0 {
-		lines = lines[extra:]
-	}
-	clear(l.lines)
-	copy(l.lines, lines)
+	l.render = render
 }
 
 // erase ends the view and takes its lines away.

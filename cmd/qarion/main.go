@@ -49,7 +49,7 @@ func (a *app) root() *cobra.Command {
   qarion run flows/orders.toml            # one flow, in front of you
   qarion serve                            # the node: flows, triggers, workers
   qarion trigger orders --var customer=7 --wait`,
-		SilenceErrors: true, SilenceUsage: true, Args: cobra.NoArgs,
+		SilenceErrors: true, SilenceUsage: true, Args: noSuchCommand,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetOut(a.ui.out)
@@ -63,15 +63,16 @@ func (a *app) root() *cobra.Command {
 	f.StringVar(&a.flags.jq, "jq", "", "a jq expression for the JSON output")
 	f.BoolVarP(&a.flags.quiet, "quiet", "q", false, "ids only, no progress")
 	f.StringVar(&a.flags.color, "color", "auto", "auto, always or never")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(err) })
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		a.path = c.CommandPath()
+		return usageError(flagError(c, err))
+	})
 	root.AddCommand(
 		a.demoCommand(), a.serveCommand(), a.runCommand(), a.triggerCommand(), a.flowsCommand(), a.runsCommand(),
 		a.renderCommand(), a.credentialsCommand(), a.tokensCommand(), a.hooksCommand(), a.xcomCommand(), a.logsCommand(), a.queryCommand(), a.statusCommand(), a.breakersCommand(), a.benchCommand(), a.configCommand(), a.versionCommand(),
 		a.benchTargetCommand(),
 	)
-	for _, c := range root.Commands() {
-		guardUsage(c)
-	}
+	a.guardUsage(root)
 	a.completions(root)
 	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
 		a.path = c.CommandPath()
@@ -81,24 +82,21 @@ func (a *app) root() *cobra.Command {
 }
 
 // guardUsage turns wrong arguments, on every command, into usage errors.
-func guardUsage(c *cobra.Command) {
+func (a *app) guardUsage(c *cobra.Command) {
 	if check := c.Args; check != nil {
-		c.Args = func(c *cobra.Command, args []string) error { return usageError(check(c, args)) }
-	}
-	if c.HasSubCommands() && c.RunE == nil {
-		c.Args = cobra.ArbitraryArgs
-		c.RunE = func(c *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return c.Help()
-			}
-			var names []string
-			for _, s := range c.Commands() {
-				names = append(names, s.Name())
-			}
-			return usageError(unknownCommand(c.CommandPath(), args[0], names))
+		c.Args = func(c *cobra.Command, args []string) error {
+			a.path = c.CommandPath()
+			return usageError(argsError(c, args, check(c, args)))
 		}
 	}
+	if c.HasSubCommands() && c.RunE == nil { // it does nothing but name what there is
+		c.Args = func(c *cobra.Command, args []string) error {
+			a.path = c.CommandPath()
+			return usageError(noSuchCommand(c, args))
+		}
+		c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+	}
 	for _, s := range c.Commands() {
-		guardUsage(s)
+		a.guardUsage(s)
 	}
 }

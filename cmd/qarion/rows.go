@@ -9,19 +9,31 @@ import (
 )
 
 // rows are the lines of a run's view: one per task, from a snapshot of the
-// run's state. It is pure: the same snapshot, width and time give the same
-// lines.
+// run's state, cut to a width where there is one. It is pure: the same snapshot,
+// width and time give the same lines.
 func rows(d *engine.RunDoc, width int, now time.Time, color bool) []string {
+	name := nameWidth(d)
+	if width > 0 {
+		name = min(name, max(8, width/3))
+	}
+	out := make([]string, 0, len(d.Tasks))
+	for i := range d.Tasks {
+		line := row(&d.Tasks[i], name, now, color)
+		if width > 0 {
+			line = clip(line, width)
+		}
+		out = append(out, line)
+	}
+	return out
+}
+
+// nameWidth is how long the longest name of a run's tasks is.
+func nameWidth(d *engine.RunDoc) int {
 	name := 4
 	for i := range d.Tasks {
 		name = max(name, len(d.Tasks[i].TaskID))
 	}
-	name = min(name, max(8, width/3))
-	out := make([]string, 0, len(d.Tasks))
-	for i := range d.Tasks {
-		out = append(out, clip(row(&d.Tasks[i], name, now, color), width))
-	}
-	return out
+	return name
 }
 
 func row(t *engine.TaskDoc, name int, now time.Time, color bool) string {
@@ -74,7 +86,7 @@ func since(rfc3339 string, now time.Time) string {
 // inFlight says since when a task's call is under way.
 func inFlight(t *engine.TaskDoc, now time.Time) string {
 	if d := since(t.StartTime, now); d != "" {
-		return "call in flight, " + d
+		return "call in flight for " + d
 	}
 	return "call in flight"
 }
@@ -88,11 +100,11 @@ func waitNote(t *engine.TaskDoc, now time.Time) string {
 	if err != nil {
 		return ""
 	}
-	in := fmt.Sprintf("in %.1fs", max(0, at.Sub(now).Seconds()))
+	in := duration(max(0, at.Sub(now)))
 	if n := max(t.Attempts-1, len(t.History)); n > 0 {
-		return fmt.Sprintf("retry %d %s (%s)", n, in, t.Reason)
+		return fmt.Sprintf("retry %d in %s: %s", n, in, t.Reason)
 	}
-	return in + " (" + t.Reason + ")"
+	return fmt.Sprintf("%s; again in %s", t.Reason, in)
 }
 
 func joinNotes(a, b string) string {

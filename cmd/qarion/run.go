@@ -99,7 +99,11 @@ func refused(err error) error {
 // a second one stops watching; else Ctrl-C ends only the watching.
 func (a *app) followRun(ctx context.Context, s *session, doc *engine.RunDoc, cancels bool) (*engine.RunDoc, error) {
 	if !a.flags.quiet && !a.json() {
-		fmt.Fprintln(a.ui.err, clip(heading(doc), a.ui.width()))
+		head := heading(doc)
+		if a.ui.errTerm {
+			head = clip(head, a.ui.width())
+		}
+		fmt.Fprintln(a.ui.err, head)
 	}
 	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -115,7 +119,9 @@ func (a *app) followRun(ctx context.Context, s *session, doc *engine.RunDoc, can
 			view = a.newLive(ctx, len(d.Tasks)+2)
 		}
 		if view != nil {
-			view.show(append(rows(d, a.ui.width()-1, a.ui.now(), a.ui.errColor), "", "  "+tally(d, a.ui.now())))
+			view.show(func() []string {
+				return append(rows(d, a.ui.width()-3, a.ui.now(), a.ui.errColor), "", "  "+tally(d, a.ui.now()))
+			})
 		} else if !a.flags.quiet && !a.json() {
 			a.plainProgress(d)
 		}
@@ -132,8 +138,7 @@ func (a *app) leave(d *engine.RunDoc, cancelled bool) error {
 	if d == nil || cancelled {
 		return &cliError{code: exitCtrlC, err: errors.New("stopped"), silent: true}
 	}
-	fmt.Fprintf(a.ui.err, "qarion: run %s goes on: %s\n", d.RunID, waitingFor(d, a.ui.now()))
-	return &cliError{code: exitCtrlC, err: errors.New("stopped watching"), silent: false,
+	return &cliError{code: exitCtrlC, err: fmt.Errorf("stopped watching; run %s goes on: %s", d.RunID, waitingFor(d, a.ui.now())),
 		hints: []string{"come back with: qarion runs watch " + string(d.RunID)}}
 }
 
@@ -162,7 +167,7 @@ func (a *app) plainProgress(d *engine.RunDoc) {
 		t := &d.Tasks[i]
 		if t.Status.Final() && a.told[t.TaskID] != t.Status {
 			a.told[t.TaskID] = t.Status
-			fmt.Fprintln(a.ui.err, row(t, len(t.TaskID), a.ui.now(), a.ui.errColor))
+			fmt.Fprintln(a.ui.err, row(t, nameWidth(d), a.ui.now(), a.ui.errColor))
 		}
 	}
 }
@@ -173,9 +178,9 @@ func waitingFor(d *engine.RunDoc, now time.Time) string {
 		t := &d.Tasks[i]
 		switch t.Status {
 		case engine.Ready:
-			return fmt.Sprintf("waiting for %s (%s)", t.TaskID, waitNote(t, now))
+			return fmt.Sprintf("waiting for %s: %s", t.TaskID, waitNote(t, now))
 		case engine.Running:
-			return fmt.Sprintf("waiting for %s (%s)", t.TaskID, inFlight(t, now))
+			return fmt.Sprintf("waiting for %s: %s", t.TaskID, inFlight(t, now))
 		case engine.Interrupted:
 			return fmt.Sprintf("%s is interrupted", t.TaskID)
 		}
@@ -186,7 +191,11 @@ func waitingFor(d *engine.RunDoc, now time.Time) string {
 // finalRows prints a line per task; where progress and result go to one place, only
 // those that were not told there.
 func (a *app) finalRows(d *engine.RunDoc) {
-	lines := rows(d, a.ui.width(), a.ui.now(), a.ui.color)
+	width := 0 // in a pipe nothing is cut
+	if a.ui.outTerm {
+		width = a.ui.width()
+	}
+	lines := rows(d, width, a.ui.now(), a.ui.color)
 	for i, line := range lines {
 		t := &d.Tasks[i]
 		if !a.ui.oneStream || a.told[t.TaskID] != t.Status {

@@ -140,7 +140,11 @@ func timeline(d *engine.RunDoc, u *ui) []string {
 			span = float64(u.now().Sub(start).Milliseconds())
 		}
 	}
-	t := newTable("TASK", "STATUS", "TRIES", "TIME", scale(span)).alignRight(2, 3)
+	head := ""
+	if chart {
+		head = scale(span)
+	}
+	t := newTable("TASK", "STATUS", "TRIES", "TIME", head).alignRight(2, 3).narrow(2, 3).shorten(4, 0)
 	var notes []string
 	for i := range d.Tasks {
 		task := &d.Tasks[i]
@@ -164,7 +168,7 @@ func timeline(d *engine.RunDoc, u *ui) []string {
 		status := shownStatus(task.Status)
 		t.add(string(task.TaskID), u.paint(status, statusStyle(status)), tries, took, last)
 	}
-	lines := t.lines(u, u.outTerm, u.width())
+	lines := t.lines(u.outTerm, u.width())
 	if len(notes) > 0 {
 		lines = append(append(lines, ""), notes...)
 	}

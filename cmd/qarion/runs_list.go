@@ -190,7 +190,8 @@ func (a *app) printRuns(l *runList, runs []*engine.RunDoc, head bool) error {
 		fmt.Fprintln(a.ui.err, "no runs"+l.note())
 		return nil
 	}
-	t := newTable("RUN", "FLOW", "STATUS", "STARTED", "TIME", "TASKS", "NOTE").alignRight(4, 5)
+	t := newTable("RUN", "FLOW", "STATUS", "STARTED", "TIME", "TASKS", "NOTE").alignRight(4, 5).narrow(6, 5, 4).shorten(6, 1)
+	t.ids = true
 	for _, d := range runs {
 		total, good := taskCount(d)
 		took := millis(d.DurationMS)
@@ -204,7 +205,7 @@ func (a *app) printRuns(l *runList, runs []*engine.RunDoc, head bool) error {
 		t.add(string(d.RunID), string(d.FlowID), a.ui.paint(status, statusStyle(status)),
 			a.ui.clock(d.StartTime, a.ui.outTerm), took, fmt.Sprintf("%d/%d", good, total), about)
 	}
-	lines := t.lines(a.ui, a.ui.outTerm, a.ui.width())
+	lines := t.lines(a.ui.outTerm, a.ui.width())
 	if !head {
 		lines = lines[1:]
 	}
@@ -263,7 +264,8 @@ func (a *app) listRejected(ctx context.Context, s *session, l *runList, since ti
 		fmt.Fprintln(a.ui.err, "no triggers were refused"+strings.TrimPrefix(l.note(), "; start one: qarion run FILE"))
 		return nil
 	}
-	t := newTable("RUN", "FLOW", "STATUS", "REFUSED", "REASON")
+	t := newTable("RUN", "FLOW", "STATUS", "REFUSED", "REASON").narrow().shorten(4, 1)
+	t.ids = true
 	for _, r := range list {
 		if a.flags.quiet {
 			fmt.Fprintln(a.ui.out, r.RunID)
@@ -310,6 +312,8 @@ func note(d *engine.RunDoc) string {
 		return fmt.Sprintf("%s: %s", d.Error.TaskID, d.Error.Message)
 	case d.Error != nil:
 		return d.Error.Message
+	case d.Counts[engine.Interrupted] > 0:
+		return plural(d.Counts[engine.Interrupted], "task") + " to resolve"
 	case !d.Final:
 		total, left := 0, 0
 		for s, n := range d.Counts {

@@ -162,7 +162,7 @@ func (a *app) taskBlock(v *taskView, whole bool) string {
 	a.request(&b, &v.details)
 	a.attempts(&b, attempts, &v.TaskDoc, &v.details)
 	for _, line := range v.details.Validation {
-		fmt.Fprintf(&b, "    %s\n", line)
+		a.ui.indented(&b, "    ", 0, line)
 	}
 	more := fmt.Sprintf("qarion runs show %s --task %s --body", v.ref, v.TaskID)
 	a.answer(&b, max(1, len(attempts)), &v.details, whole, more)
@@ -189,9 +189,7 @@ func (a *app) value(b *strings.Builder, v *taskView, whole bool) {
 	if !whole {
 		shown = firstLines(text, true)
 	}
-	for line := range strings.Lines(shown) {
-		b.WriteString("    " + strings.TrimRight(printable(line), "\n") + "\n")
-	}
+	a.ui.indented(b, "    ", 0, printable(shown))
 	if len(shown) < len(text) {
 		fmt.Fprintf(b, "    ... %s more: --body\n", bytesize(int64(len(text)-len(shown))))
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,13 +39,6 @@ func usageError(err error) error {
 	return &cliError{code: exitUsage, err: err}
 }
 
-func unknownCommand(path, got string, names []string) error {
-	if near := engine.Nearest(got, names); near != "" {
-		return fmt.Errorf("unknown command %q for %q (did you mean %q?)", got, path, near)
-	}
-	return fmt.Errorf("unknown command %q for %q (there are: %s)", got, path, strings.Join(names, ", "))
-}
-
 // fail is an error with exit code 1 and hints.
 func fail(err error, hints ...string) error {
 	return &cliError{code: exitFailed, err: err, hints: hints}
@@ -67,8 +61,6 @@ func (a *app) exit(ctx context.Context, err error) int {
 		switch {
 		case ctx.Err() != nil && errors.Is(err, context.Canceled):
 			c.code, c.silent = exitCtrlC, true
-		case strings.HasPrefix(err.Error(), "unknown command"):
-			c.code, c.err = exitUsage, errors.New(strings.ReplaceAll(strings.SplitN(err.Error(), "\n", 2)[0], `"qarion"`, `"qarion"; see qarion --help`))
 		case errors.Is(err, engine.ErrUnavailable):
 			c.code = exitNobody
 		}
@@ -78,7 +70,7 @@ func (a *app) exit(ctx context.Context, err error) int {
 	}
 	a.ui.problem("error", c.err)
 	if c.code == exitUsage {
-		fmt.Fprintln(a.ui.err, "qarion: hint: see the command's --help")
+		fmt.Fprintf(a.ui.err, "qarion: hint: how it is used: %s --help\n", cmp.Or(a.path, "qarion"))
 	}
 	for _, h := range c.hints {
 		fmt.Fprintln(a.ui.err, "qarion: hint: "+h)

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/itchyny/gojq"
-	"github.com/jedib0t/go-pretty/v6/text"
 	"golang.org/x/term"
 )
 
@@ -129,15 +128,7 @@ func paint(s string, st style, on bool) string {
 		return s
 	}
 	code := map[style]string{green: "32", red: "31", yellow: "33", dim: "2"}[st]
-	return "\x1b[" + code + "m" + s + "\x1b[0m"
-}
-
-// clip shortens a line to a width, so that a terminal never wraps it.
-func clip(s string, width int) string {
-	if text.StringWidthWithoutEscSequences(s) <= width {
-		return s
-	}
-	return text.Trim(s, width-1) + "…"
+	return "\x1b[" + code + "m" + s + resetColor
 }
 
 func checkOutput(o string, more []string) error {

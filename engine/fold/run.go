@@ -199,6 +199,9 @@ func (r *Run) taskDoc(i int) engine.TaskDoc {
 		TaskID: task.ID, Status: status, Operation: task.Subtype, StatusCode: t.code,
 		StartTime: t.Begin.Format(), EndTime: t.end.Format(), Reason: t.reason, Line: task.Line,
 	}
+	if g, ok := t.Given.(interface{ GivenAt() engine.Micros }); ok && t.Begin == 0 {
+		d.StartTime = g.GivenAt().Format()
+	}
 	if status == engine.Success {
 		d.Reason, d.Note = "", t.reason
 	}

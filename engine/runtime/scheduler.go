@@ -370,6 +370,9 @@ type emission struct {
 	seq  atomic.Uint64 // in the queue; 0 until stored
 }
 
+// GivenAt is when the attempt was given out.
+func (e *emission) GivenAt() engine.Micros { return engine.At(e.at) }
+
 func (s *scheduler) push(ctx context.Context, bundle []engine.ReadyTask, sent *emission) {
 	s.cfg.ReadyQueue.Push(ctx, bundle, func(seq uint64, err error) {
 		if err != nil {

@@ -192,7 +192,7 @@ func (s *state) fail(format string, args ...any) {
 
 // undefined fails because something is not there.
 func (s *state) undefined(u *undefined) {
-	panic(&failure{fmt.Errorf("%s: %w", s.tpl.field, &UndefinedError{Name: u.name, Available: u.available, Why: u.why})})
+	panic(&failure{fmt.Errorf("%s: %w", s.tpl.field, &UndefinedError{Name: u.name, Available: u.available, Why: u.why, Short: u.short})})
 }
 
 // lookup returns a variable of the context, undefined when it is not there.

@@ -1,6 +1,7 @@
 package jinja
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -163,15 +164,19 @@ func (s *state) item(written expr, x, k any, shown bool) any {
 	}
 	var v any
 	var found bool
+	short := ""
 	if text, ok := asText(x); ok {
 		s.scan(len(text))
-		v, found = charAt(text, at)
+		if v, found = charAt(text, at); !found {
+			short = "a text has no [" + s.short(k, shown) + "]"
+		}
 	} else if r, ok := x.(*span); ok {
 		if at < 0 {
 			at += r.n
 		}
 		v, found = r.at(at), at >= 0 && at < r.n
 	} else if items, ok := asItems(x); ok {
+		short = fmt.Sprintf("list of %d has no [%s]", len(items), s.short(k, shown))
 		if at < 0 {
 			at += int64(len(items))
 		}
@@ -180,7 +185,7 @@ func (s *state) item(written expr, x, k any, shown bool) any {
 		}
 	}
 	if !found {
-		return &undefined{name: path(written, s.short(k, shown))}
+		return &undefined{name: path(written, s.short(k, shown)), short: short}
 	}
 	return v
 }

@@ -40,11 +40,18 @@ type UndefinedError struct {
 	Name      string   // as written: "xcom_get_user.id"
 	Available []string // what there is instead
 	Why       string   // why it cannot be read, where that is known
+	Short     string   // of an index that is not there: "list of 9 has no [9]"
 }
 
 func (e *UndefinedError) Error() string {
 	if e.Why != "" {
 		return e.Name + " cannot be read: " + e.Why
+	}
+	if e.Short != "" {
+		if at := strings.LastIndexByte(e.Name, '.'); at > 0 {
+			return e.Name[:at] + ": " + e.Short
+		}
+		return e.Short
 	}
 	return e.Name + " is undefined"
 }

@@ -16,6 +16,7 @@ type (
 		why       string     // why what is there must not be read
 		empty     bool       // the value of an "if" without "else": prints as nothing
 		within    *value.Map // secrets that can be read one by one
+		short     string     // what has no such item: "list of 9 has no [9]"
 	}
 
 	tuple  []any  // (1, 2)
