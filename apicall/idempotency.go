@@ -24,7 +24,7 @@ func (a *attempt) key(ctx context.Context) error {
 	if !p.props.keyed {
 		return nil
 	}
-	key := engine.IdempotencyKey(a.in.Installation, a.in.Key.Run, a.in.Key.Task, a.in.Key.Item)
+	key := engine.IdempotencyKey(a.in.Installation, a.in.Key)
 	if p.key != nil {
 		r, err := p.key.Text(ctx, a.vars)
 		if err != nil {

@@ -93,6 +93,7 @@ type Upstream struct {
 	Blob     *BlobRef // instead of Value
 	Response []byte   // resp_<task>, JSON text
 	Cookies  []byte   // that the answer set, by name, as JSON text: sealed
+	Prev     Pos      // of the record with the part before this one
 }
 
 // ValueStore is how an input reads what did not travel with its task. The

@@ -108,6 +108,7 @@ func (o *object) task(t *TaskDoc) {
 	d.text("task_id", string(t.TaskID))
 	d.text("status", string(t.Status))
 	d.optional("operation", t.Operation)
+	d.optionalInteger("turns", t.Turns)
 	d.integer("attempts", int64(t.Attempts))
 	d.optionalInteger("status_code", t.StatusCode)
 	d.optional("start_time", t.StartTime)
@@ -133,6 +134,7 @@ func (o *object) attempts(key string, list []AttemptDoc) {
 			o.b = append(o.b, ',')
 		}
 		d := object{append(o.b, '{')}
+		d.optionalInteger("turn", a.Turn)
 		d.integer("attempt", int64(a.Attempt))
 		d.text("status", a.Status)
 		d.text("start_time", a.StartTime)
@@ -200,10 +202,11 @@ func (rec *AttemptRecord) AppendOperation(dst []byte, superseded bool) []byte {
 	o.text("flow_id", string(rec.Flow))
 	o.text("task_id", string(rec.Task))
 	o.integer("item_index", int64(rec.Item))
+	o.optionalInteger("turn", rec.Turn)
 	o.integer("attempt", int64(rec.Attempt))
 	o.integer("batch_id", rec.BatchID)
 	o.text("status", string(rec.Outcome))
-	o.boolean("success", rec.Outcome == OutcomeSuccess)
+	o.boolean("success", rec.Outcome.Good())
 	o.time("start_time", rec.Start)
 	o.time("end_time", rec.End)
 	o.fraction("duration_ms", rec.End.Since(rec.Start))
@@ -225,6 +228,9 @@ func (k *AttemptKey) appendOperationID(b []byte) []byte {
 	b = append(append(append(b, k.Run...), '.'), k.Task...)
 	for _, n := range [...]int{k.Item, k.Generation, k.Attempt, k.Dispatch} {
 		b = strconv.AppendInt(append(b, '.'), int64(n), 10)
+	}
+	if k.Turn > 0 {
+		b = strconv.AppendInt(append(b, ".t"...), int64(k.Turn), 10)
 	}
 	return b
 }

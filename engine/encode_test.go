@@ -25,7 +25,7 @@ func generic(t *testing.T, text []byte) any {
 func fullRunDoc() *RunDoc {
 	history := []AttemptDoc{
 		{Attempt: 1, Status: "retry", StartTime: "s", EndTime: "e", StatusCode: 503, Message: "a \"b\" <c>\n\u2028", RetryAt: "r", Reason: "Retry-After"},
-		{Attempt: 2, Status: "failed", StartTime: "s", EndTime: "e"},
+		{Turn: 1, Attempt: 2, Status: "failed", StartTime: "s", EndTime: "e"},
 	}
 	return &RunDoc{
 		RunID: "01M84BFBV1N8Q6D2T4XW9B7C5E", FlowID: "orders", FlowVersion: "abc", File: "flows/orders.toml",
@@ -34,7 +34,7 @@ func fullRunDoc() *RunDoc {
 		StartTime: "a", EndTime: "b", DurationMS: 12.345, Counts: map[Status]int{Success: 1, Failed: 1}, Calls: 3, Rows: 12,
 		Tasks: []TaskDoc{
 			{TaskID: "a", Status: Success, Operation: "get", Attempts: 1, StatusCode: 200, StartTime: "s", EndTime: "e", DurationMS: 0.5, Note: "POST became GET", Line: 3},
-			{TaskID: "b", Status: Failed, Attempts: 2, History: history, NotBefore: "n", Reason: "x"},
+			{TaskID: "b", Status: Failed, Turns: 2, Attempts: 2, History: history, NotBefore: "n", Reason: "x"},
 		},
 		Waiting: &TaskDoc{TaskID: "c", Status: Ready, Attempts: 2, NotBefore: "n", Reason: "y"},
 		Error: &RunError{
@@ -74,7 +74,7 @@ func TestRunDoc_AppendJSONWritesWhatItsTagsSay(t *testing.T) {
 func TestRunDoc_NoFieldIsForgotten(t *testing.T) {
 	for _, v := range []any{*fullRunDoc(), fullRunDoc().Tasks[0], *fullRunDoc().Error, AttemptDoc{}} {
 		typ := reflect.TypeOf(v)
-		want := map[string]int{"RunDoc": 22, "TaskDoc": 13, "RunError": 9, "AttemptDoc": 8}[typ.Name()]
+		want := map[string]int{"RunDoc": 22, "TaskDoc": 14, "RunError": 9, "AttemptDoc": 9}[typ.Name()]
 		if typ.NumField() != want {
 			t.Errorf("%s has %d fields, the encoder in encode.go was written for %d", typ.Name(), typ.NumField(), want)
 		}
@@ -99,13 +99,13 @@ func TestRunDoc_SummaryLeavesOutTasksAndAttempts(t *testing.T) {
 func TestAttemptRecord_AppendOperationWritesWhatItsTagsSay(t *testing.T) {
 	start := time.Date(2026, 1, 2, 3, 4, 5, 678_900_000, time.UTC)
 	rec := &AttemptRecord{
-		AttemptKey: AttemptKey{Run: "01M84BFBV1N8Q6D2T4XW9B7C5E", Task: "get-user", Generation: 1, Attempt: 2, Dispatch: 3},
+		AttemptKey: AttemptKey{Run: "01M84BFBV1N8Q6D2T4XW9B7C5E", Task: "get-user", Generation: 1, Attempt: 2, Dispatch: 3, Turn: 4},
 		Flow:       "orders", Outcome: OutcomeSuccess, Start: At(start), End: At(start.Add(1500 * time.Microsecond)),
 		Type: "api_call", Subtype: "get", Worker: "local", BatchID: 9, Details: []byte(`{"method":"GET","status_code":200}`),
 	}
 	want, err := json.Marshal(Operation{
 		OperationID: rec.OperationID(), OperationType: "api_call", OperationSubtype: "get", ExecutionID: rec.Run, FlowID: "orders",
-		TaskID: "get-user", Attempt: 2, BatchID: 9, Status: "success", Success: true, StartTime: "2026-01-02T03:04:05.678Z",
+		TaskID: "get-user", Turn: 4, Attempt: 2, BatchID: 9, Status: "success", Success: true, StartTime: "2026-01-02T03:04:05.678Z",
 		EndTime: "2026-01-02T03:04:05.680Z", DurationMS: 1.5, Details: rec.Details, Worker: "local", Superseded: true,
 	})
 	if err != nil {
@@ -115,7 +115,7 @@ func TestAttemptRecord_AppendOperationWritesWhatItsTagsSay(t *testing.T) {
 	if !reflect.DeepEqual(generic(t, got), generic(t, want)) {
 		t.Errorf("\n got %s\nwant %s", got, want)
 	}
-	if want := "01M84BFBV1N8Q6D2T4XW9B7C5E.get-user.0.1.2.3"; rec.OperationID() != want {
+	if want := "01M84BFBV1N8Q6D2T4XW9B7C5E.get-user.0.1.2.3.t4"; rec.OperationID() != want {
 		t.Errorf("operation id %s, want %s", rec.OperationID(), want)
 	}
 }

@@ -149,7 +149,11 @@ func base32(b []byte, n int) string {
 // IdempotencyKey is the key that every attempt of a task in a run carries: 26
 // characters derived from installation, run, task and item, so that it is the
 // same over retries, restarts and reruns.
-func IdempotencyKey(installation string, run RunID, task TaskID, item int) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%s\x00%d", installation, run, task, item))
+func IdempotencyKey(installation string, k AttemptKey) string {
+	text := fmt.Appendf(nil, "%s\x00%s\x00%s\x00%d", installation, k.Run, k.Task, k.Item)
+	if k.Turn > 0 {
+		text = fmt.Appendf(text, "\x00%d", k.Turn)
+	}
+	sum := sha256.Sum256(text)
 	return base32(sum[:16], 26)
 }

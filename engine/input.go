@@ -30,7 +30,8 @@ type inputValues struct {
 
 // rareValues are what few tasks have.
 type rareValues struct {
-	jar       []Pos    // of the records that hold the task's cookie jar
+	jar       []Pos // of the records that hold the task's cookie jar
+	turn      Turning
 	answerers []string // origins that have answered, and were trusted, of the resp_ documents that were read
 }
 

@@ -51,16 +51,17 @@ type Statement struct {
 // qarion.log.<flow>.<task> and as a row of xt_operation_logs. Times are
 // RFC 3339 in UTC with milliseconds.
 type Operation struct {
-	OperationID      string          `json:"operation_id"` // <run>.<task>.<item>.<generation>.<attempt>.<dispatch>
+	OperationID      string          `json:"operation_id"` // <run>.<task>.<item>.<generation>.<attempt>.<dispatch>, and .t<turn> where there is one
 	OperationType    string          `json:"operation_type"`
 	OperationSubtype string          `json:"operation_subtype,omitempty"`
 	ExecutionID      RunID           `json:"execution_id"`
 	FlowID           FlowID          `json:"flow_id"`
 	TaskID           TaskID          `json:"task_id"`
 	ItemIndex        int             `json:"item_index"`
+	Turn             int             `json:"turn,omitempty"` // of a task that takes several: 0 is the first
 	Attempt          int             `json:"attempt"`
 	BatchID          int64           `json:"batch_id"`
-	Status           string          `json:"status"` // success, failed, retry, deferred, interrupted, cancelled
+	Status           string          `json:"status"` // success, again, failed, retry, deferred, interrupted, cancelled
 	Success          bool            `json:"success"`
 	StartTime        string          `json:"start_time"`
 	EndTime          string          `json:"end_time"`

@@ -17,6 +17,9 @@ type ReadyTask struct {
 	Waited        Micros        `cbor:"15,keyasint,omitempty"` // since when it is being postponed
 	Trace         *TraceContext `cbor:"17,keyasint,omitempty"` // of the run
 	Jar           []Pos         `cbor:"16,keyasint,omitempty"` // of the records that hold its cookie jar
+	Carry         []byte        `cbor:"18,keyasint,omitempty"` // what the turn before has left for this one
+	CarryAt       Pos           `cbor:"19,keyasint,omitzero"`  // of the record that holds it, when it is not here
+	Prev          Pos           `cbor:"20,keyasint,omitzero"`  // of the record that holds the last part
 }
 
 // ReadyInput is the XCom value of one upstream task, or where it stands.

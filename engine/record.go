@@ -6,8 +6,8 @@ import "time"
 // records, bundles and checkpoints. A node that meets a newer one stops.
 //
 // 2: clients' triggers and the checkpoints left the ledger for streams of their
-// own. What 1 has written is read.
-const FormatVersion = 2
+// own. 3: tasks take turns. What 1 and 2 have written is read.
+const FormatVersion = 3
 
 // Size limits of what enters a record, in bytes. What was cut says so.
 const (
@@ -21,6 +21,7 @@ const (
 	MaxHeaderValue     = 8 << 10
 	MaxErrorText       = 2 << 10
 	MaxExcerpt         = 4 << 10
+	MaxCarry           = 16 << 10 // what a turn tells the next one
 )
 
 // Micros is a point in time as microseconds since 1970 in UTC; 0 is "none".
@@ -108,8 +109,10 @@ type SubmitRecord struct {
 }
 
 // AttemptKey names one attempt. Generation rises with a rerun or a resolve,
-// Attempt with each finished attempt, Dispatch with each postponement; the
-// fold accepts a record only if all three equal what it last gave out.
+// Turn with each part of the task's work that went well and is followed by
+// another (see Next), Attempt with each finished attempt, Dispatch with each
+// postponement; the fold accepts a record only if all four equal what it last
+// gave out. A new turn begins with attempt 1.
 type AttemptKey struct {
 	Run        RunID  `cbor:"1,keyasint"`
 	Task       TaskID `cbor:"2,keyasint"`
@@ -117,6 +120,7 @@ type AttemptKey struct {
 	Generation int    `cbor:"4,keyasint,omitempty"`
 	Attempt    int    `cbor:"5,keyasint"` // 1 is the first
 	Dispatch   int    `cbor:"6,keyasint,omitempty"`
+	Turn       int    `cbor:"25,keyasint,omitempty"` // 0 is the first; 7 to 24 are taken where the key is embedded
 }
 
 // OperationID names an attempt in the operation log.
@@ -128,6 +132,7 @@ type Outcome string
 // The outcomes.
 const (
 	OutcomeSuccess     Outcome = "success"
+	OutcomeAgain       Outcome = "again"       // this turn went well, another follows at NotBefore
 	OutcomeFailed      Outcome = "failed"      // final: no attempt follows
 	OutcomeRetry       Outcome = "retry"       // failed, another attempt follows at NotBefore
 	OutcomeDeferred    Outcome = "deferred"    // nothing was sent; the same attempt at NotBefore
@@ -163,6 +168,8 @@ type AttemptRecord struct {
 	Cookies   []byte   `cbor:"31,keyasint,omitempty"` // what the answer set, by name, for resp_<task>, sealed
 	Note      string   `cbor:"28,keyasint,omitempty"` // what was noticed about an answer that was taken
 	Rows      int64    `cbor:"32,keyasint,omitempty"` // read or written
+	Carry     []byte   `cbor:"26,keyasint,omitempty"` // again: for the next turn, which alone reads it
+	Prev      Pos      `cbor:"27,keyasint,omitzero"`  // of the record that holds the task's part before this one (see TaskInput.Parts)
 }
 
 // ControlKind is what a ControlRecord asks for.

@@ -41,8 +41,9 @@ const MaxRunDocTasks = 1000
 type TaskDoc struct {
 	TaskID     TaskID       `json:"task_id"`
 	Status     Status       `json:"status"`
-	Operation  string       `json:"operation,omitempty"` // "get"
-	Attempts   int          `json:"attempts"`
+	Operation  string       `json:"operation,omitempty"`   // "get"
+	Turns      int          `json:"turns,omitempty"`       // that the task has begun, when it takes more than one: pages, polls
+	Attempts   int          `json:"attempts"`              // of the last turn
 	StatusCode int          `json:"status_code,omitempty"` // of the last attempt
 	StartTime  string       `json:"start_time,omitempty"`  // of the first attempt
 	EndTime    string       `json:"end_time,omitempty"`
@@ -56,6 +57,7 @@ type TaskDoc struct {
 
 // AttemptDoc is one attempt of a task, in short.
 type AttemptDoc struct {
+	Turn       int    `json:"turn,omitempty"` // 0 is the first
 	Attempt    int    `json:"attempt"`
 	Status     string `json:"status"`
 	StartTime  string `json:"start_time"`

@@ -36,6 +36,7 @@ const (
 	PartResponse = "response"
 	PartCookies  = "cookies"
 	PartJar      = "jar"
+	PartCarry    = "carry"
 )
 
 // SealPlace names the place of a part of what a task leaves.

@@ -146,6 +146,9 @@ type TaskOutput struct {
 	// Cookies are what servers have set in the attempt; nil when nobody needs them.
 	Cookies *SetCookies
 	Rows    int64 // that it has read or written
+	// Next, when set, says that the task is not done: this turn went well, and
+	// another follows. The value of this turn is a part of what the task leaves.
+	Next    *Next
 	Details Details
 	Err     *TaskError
 }

@@ -110,6 +110,8 @@ func (t *taskRow) attempt(rec *engine.AttemptRecord) {
 	switch rec.Outcome {
 	case engine.OutcomeSuccess:
 		t.become(engine.Success, "")
+	case engine.OutcomeAgain:
+		t.become(engine.Ready, "")
 	case engine.OutcomeRetry, engine.OutcomeDeferred:
 		t.become(engine.Ready, rec.Error)
 	case engine.OutcomeInterrupted:
@@ -124,7 +126,7 @@ func (t *taskRow) attempt(rec *engine.AttemptRecord) {
 	}
 	if t.attempts == 0 {
 		t.began = rec.Start
-		if rec.Generation == 0 && rec.Attempt == 1 && rec.Dispatch == 0 {
+		if rec.Generation == 0 && rec.Turn == 0 && rec.Attempt == 1 && rec.Dispatch == 0 {
 			t.first, t.start = true, rec.Start
 		}
 	}

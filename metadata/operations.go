@@ -139,7 +139,7 @@ func (f *OperationFilter) conditions(moment func(time.Time) any) (where string, 
 	}
 	if f.Status != "" {
 		add("status = ?", f.Status)
-		if f.Status != string(engine.OutcomeSuccess) {
+		if !engine.Outcome(f.Status).Good() {
 			add("NOT success") // the index of those that failed is small
 		}
 	}

@@ -175,7 +175,7 @@ func putOperations(ctx context.Context, tx pgx.Tx, b *batch) error {
 		c := b.ops[i]
 		rec := c.Attempt
 		return append(row[:0], ledgerPos(c.Pos), rec.OperationID(), rec.Type, optional(rec.Subtype), string(rec.Run), string(rec.Flow), string(rec.Task), int64(rec.Item),
-			int64(rec.Attempt), rec.BatchID, string(rec.Outcome), rec.Outcome == engine.OutcomeSuccess, c.Superseded,
+			int64(rec.Attempt), rec.BatchID, string(rec.Outcome), rec.Outcome.Good(), c.Superseded,
 			moment(rec.Start), moment(rec.End), rec.End.Since(rec.Start), optional(clean(rec.Error)), jsonb(clean(detailsText(rec))), rec.Worker), nil
 	}))
 	return err

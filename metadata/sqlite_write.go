@@ -106,7 +106,7 @@ func (s *sqliteDB) putTask(ctx context.Context, t *taskRow) error {
 func (s *sqliteDB) putOperation(c *engine.Change) {
 	rec := c.Attempt
 	s.ops.add(ledgerPos(c.Pos), rec.OperationID(), rec.Type, text(rec.Subtype), string(rec.Run), string(rec.Flow), string(rec.Task), int64(rec.Item),
-		int64(rec.Attempt), rec.BatchID, string(rec.Outcome), rec.Outcome == engine.OutcomeSuccess, c.Superseded,
+		int64(rec.Attempt), rec.BatchID, string(rec.Outcome), rec.Outcome.Good(), c.Superseded,
 		rec.Start.Format(), rec.End.Format(), rec.End.Since(rec.Start), text(clean(rec.Error)), clean(detailsText(rec)), rec.Worker)
 }
 

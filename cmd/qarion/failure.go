@@ -167,7 +167,7 @@ func waited(at *engine.AttemptDoc, next string) string {
 // final says why no attempt followed.
 func final(at *engine.AttemptDoc, d *engine.Details) string {
 	switch {
-	case at.Status == string(engine.OutcomeSuccess):
+	case engine.Outcome(at.Status).Good():
 		return "done"
 	case at.Reason != "" && at.RetryAt == "":
 		return "final: " + at.Reason

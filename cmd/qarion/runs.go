@@ -209,7 +209,7 @@ func bar(t *engine.TaskDoc, start string, span float64, u *ui) string {
 	mark(t.StartTime, last.EndTime, idle)
 	for _, h := range t.History {
 		r := bad
-		if h.Status == string(engine.OutcomeSuccess) {
+		if engine.Outcome(h.Status).Good() {
 			r = good
 		}
 		mark(h.StartTime, h.EndTime, r)

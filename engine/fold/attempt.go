@@ -1,6 +1,9 @@
 package fold
 
 import (
+	"fmt"
+	"slices"
+
 	"github.com/qarion/qarion/engine"
 )
 
@@ -67,6 +70,8 @@ func (s *step) finished(r *Run, i int, rec *engine.AttemptRecord) {
 			t.keep(rec.Value, rec.Response)
 		}
 		s.succeed(r, i, rec.Note)
+	case engine.OutcomeAgain:
+		s.takeTurn(r, i, rec)
 	case engine.OutcomeRetry:
 		t.attempt, t.dispatch = t.attempt+1, 0
 		s.wait(r, i, rec)
@@ -83,7 +88,32 @@ func (s *step) finished(r *Run, i int, rec *engine.AttemptRecord) {
 		told.Began = t.Begin
 		s.fail(r, i, rec)
 	}
+	if r.calls >= engine.MaxRunAttempts && r.open > 0 {
+		s.end(r, engine.Failed, "run_attempts", fmt.Sprintf("%d attempts in one run and no end", r.calls))
+		return
+	}
 	s.finish(r)
+}
+
+// takeTurn gives a task its next turn, at the time that the record names.
+func (s *step) takeTurn(r *Run, i int, rec *engine.AttemptRecord) {
+	t := &r.Tasks[i]
+	if t.turn+1 >= engine.MaxTurns {
+		endless := *rec
+		endless.Class, endless.Error = "turns", fmt.Sprintf("%d turns and no end", engine.MaxTurns)
+		s.fail(r, i, &endless)
+		s.showClosed(r, i)
+		return
+	}
+	t.turn, t.attempt, t.dispatch, t.waited = t.turn+1, 1, 0, 0
+	if len(rec.Value) > 0 || rec.Blob != nil {
+		t.prev = s.pos
+	}
+	t.carry, t.carryAt = rec.Carry, engine.Pos{}
+	if len(rec.Carry) > keepCarry {
+		t.carry, t.carryAt = nil, s.pos
+	}
+	s.wait(r, i, rec)
 }
 
 // jar notes where a cookie jar stands that a record has. It holds what its worker
@@ -112,11 +142,14 @@ func (s *step) note(r *Run, t *TaskState, rec *engine.AttemptRecord) {
 	}
 	t.end, t.code = rec.End, rec.Status
 	r.calls++
-	if rec.Outcome == engine.OutcomeSuccess && len(t.history) == 0 {
+	if rec.Outcome == engine.OutcomeAgain || rec.Outcome == engine.OutcomeSuccess && len(t.history) == 0 {
 		return // the common case needs no history
 	}
+	if len(t.history) == 2*maxHistory {
+		t.history = slices.Clone(t.history[maxHistory:])
+	}
 	t.history = append(t.history, attemptNote{
-		Attempt: rec.Attempt, Outcome: rec.Outcome, Start: rec.Start, End: rec.End,
+		Turn: rec.Turn, Attempt: rec.Attempt, Outcome: rec.Outcome, Start: rec.Start, End: rec.End,
 		Status: rec.Status, Message: rec.Error, NotBefore: rec.NotBefore, Reason: rec.Reason,
 	})
 }

@@ -7,6 +7,10 @@
 // same state and the same effects on every node and every replay, and the
 // whole of it can be simulated with crashes and duplicates (sim_test.go).
 //
+// A task is done by a cell. A cell takes turns, and a turn has attempts: each one
+// is given out by a number and ended by the first record that bears it, so what
+// takes a thousand calls is planned, retried and resumed as one call is.
+//
 // Read in this order: fold.go (what each record does), plan.go (the graph, and
 // what one task means for the others), attempt.go and control.go (how tasks
 // and runs end), ready.go (what a worker is given), snapshot.go and restore.go

@@ -13,6 +13,7 @@ func (r *Run) ReadyTask(i int) engine.ReadyTask {
 	}
 	task := &r.Graph.Flow.Tasks[i]
 	rt.Jar = r.jars[task.Jar]
+	rt.Carry, rt.CarryAt, rt.Prev = t.carry, t.carryAt, t.prev
 	if len(task.Pulls) == 0 && len(task.Responses) == 0 {
 		return rt
 	}

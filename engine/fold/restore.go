@@ -111,10 +111,13 @@ func (s *State) restoreRun(rs *runSnapshot) error {
 	for i := range rs.Tasks {
 		t := &rs.Tasks[i]
 		r.Tasks[i] = TaskState{
-			Status: t.Status, waiting: t.Waiting, gen: t.Gen, attempt: t.Attempt, dispatch: t.Dispatch, Started: t.Started,
-			Again: t.Again, NotBefore: t.NotBefore, Parked: t.Parked, waited: t.Waited, Begin: t.Begin, end: t.End,
-			lastStart: t.LastStart, code: t.Code, value: t.Value, response: t.Response, at: t.At, hasValue: t.HasValue,
-			reading: t.Reading, reason: t.Reason, history: t.History, Sent: t.Sent, sent: t.What,
+			cell: cell{
+				Status: t.Status, gen: t.Gen, turn: t.Turn, attempt: t.Attempt, dispatch: t.Dispatch, Started: t.Started, Again: t.Again,
+				NotBefore: t.NotBefore, Parked: t.Parked, waited: t.Waited, Sent: t.Sent, sent: t.What, lastStart: t.LastStart,
+				carry: t.Carry, carryAt: t.CarryAt, prev: t.Prev,
+			},
+			waiting: t.Waiting, value: t.Value, response: t.Response, at: t.At, hasValue: t.HasValue, reading: t.Reading,
+			Begin: t.Begin, end: t.End, code: t.Code, reason: t.Reason, history: t.History,
 		}
 		switch t.Status {
 		case engine.Ready, engine.Running:

@@ -51,12 +51,37 @@ type Run struct {
 	firstError *engine.RunError
 }
 
-// TaskState is one task of an open run. The runtime reads what is exported and
-// changes nothing but Given.
+// keepCarry is the largest carry of a turn that the fold keeps in memory; larger
+// ones are read back from the ledger.
+const keepCarry = 1 << 10
+
+// TaskState is one task of an open run: its place in the graph, what it leaves
+// for others, and the cell that does its work. The runtime reads what is exported
+// and changes nothing but Given.
 type TaskState struct {
+	cell
+	waiting int // dependencies that have not succeeded yet
+
+	value    []byte
+	response []byte
+	at       engine.Pos // of the record that holds value and response
+	hasValue bool
+	reading  int // readers that are not final
+
+	Begin   engine.Micros // of the first attempt
+	end     engine.Micros
+	code    int // HTTP status of the last attempt
+	reason  string
+	history []attemptNote
+}
+
+// cell is work that a worker does: one call, or several that take turns. It is
+// given out by generation, turn, attempt and dispatch, and only the record that
+// names all four ends what was given out.
+type cell struct {
 	Status   engine.Status
-	waiting  int // dependencies that have not succeeded yet
 	gen      int
+	turn     int
 	attempt  int
 	dispatch int
 	Started  bool // the record "about to be sent" of this dispatch is there
@@ -65,21 +90,13 @@ type TaskState struct {
 	NotBefore engine.Micros
 	Parked    string
 	waited    engine.Micros // since when it is being postponed
-	Begin     engine.Micros // of the first attempt
 	Sent      engine.Micros // with Started: when the request was about to be sent
 	sent      []byte        // with Started: what it is, Details as JSON text
-	end       engine.Micros
 	lastStart engine.Micros // of the last record taken: tells a repeated bundle from a second call
-	code      int           // HTTP status of the last attempt
 
-	value    []byte
-	response []byte
-	at       engine.Pos // of the record that holds value and response
-	hasValue bool
-	reading  int // readers that are not final
-
-	reason  string
-	history []attemptNote
+	carry   []byte     // what the last turn has left for this one
+	carryAt engine.Pos // of the record that holds it, when it is larger than keepCarry
+	prev    engine.Pos // of the record that holds the last part of the value
 
 	// Given is the runtime's own note while it has given the dispatch out, nil
 	// otherwise. It describes this process: the fold only clears it when the
@@ -97,12 +114,17 @@ type attemptNote struct {
 	Message   string         `cbor:"6,keyasint,omitempty"`
 	NotBefore engine.Micros  `cbor:"7,keyasint,omitempty"`
 	Reason    string         `cbor:"8,keyasint,omitempty"`
+	Turn      int            `cbor:"9,keyasint,omitempty"`
 }
+
+// maxHistory is how many attempts of a task are kept, the newest, and up to as
+// many again.
+const maxHistory = 1000
 
 // Key names the dispatch of task i that is open now.
 func (r *Run) Key(i int) engine.AttemptKey {
 	t := &r.Tasks[i]
-	return engine.AttemptKey{Run: r.ID, Task: r.Graph.Flow.Tasks[i].ID, Generation: t.gen, Attempt: t.attempt, Dispatch: t.dispatch}
+	return engine.AttemptKey{Run: r.ID, Task: r.Graph.Flow.Tasks[i].ID, Generation: t.gen, Turn: t.turn, Attempt: t.attempt, Dispatch: t.dispatch}
 }
 
 // finalStatus is how a run with no open task ended.
@@ -208,6 +230,9 @@ func (r *Run) taskDoc(i int) engine.TaskDoc {
 	if t.attempt > 0 && (t.Begin != 0 || t.Given != nil) {
 		d.Attempts = t.attempt
 	}
+	if t.turn > 0 {
+		d.Turns = t.turn + 1
+	}
 	if t.Status == engine.Ready && t.Given == nil {
 		d.NotBefore = t.NotBefore.Format()
 	}
@@ -253,7 +278,7 @@ func (r *Run) waitsAt() int {
 
 func (n attemptNote) doc() engine.AttemptDoc {
 	return engine.AttemptDoc{
-		Attempt: n.Attempt, Status: string(n.Outcome), StartTime: n.Start.Format(), EndTime: n.End.Format(),
+		Turn: n.Turn, Attempt: n.Attempt, Status: string(n.Outcome), StartTime: n.Start.Format(), EndTime: n.End.Format(),
 		StatusCode: n.Status, Message: n.Message, RetryAt: n.NotBefore.Format(), Reason: n.Reason,
 	}
 }

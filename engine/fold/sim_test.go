@@ -25,6 +25,7 @@ type sim struct {
 	out     map[engine.AttemptKey]bool
 	success map[string]int // run/task -> effective successes
 	told    hearsay
+	parts   map[string]int // run/task -> turns that have left a part
 }
 
 // hearsay is what a view knows of the tasks that hears of changes alone.
@@ -43,14 +44,14 @@ func (v hearsay) hear(c *engine.Change) {
 		}
 		v[key] = map[engine.Outcome]engine.Status{
 			engine.OutcomeSuccess: engine.Success, engine.OutcomeFailed: engine.Failed, engine.OutcomeInterrupted: engine.Interrupted,
-			engine.OutcomeCancelled: engine.Cancelled, engine.OutcomeRetry: engine.Ready, engine.OutcomeDeferred: engine.Ready,
+			engine.OutcomeCancelled: engine.Cancelled, engine.OutcomeRetry: engine.Ready, engine.OutcomeAgain: engine.Ready, engine.OutcomeDeferred: engine.Ready,
 		}[c.Attempt.Outcome]
 	}
 }
 
 func TestFold_SimulationEndsEveryRunTheSameOnEveryReplay(t *testing.T) {
 	for seed := range uint64(simSeeds) {
-		s := &sim{rng: rand.New(rand.NewPCG(seed, 1)), out: map[engine.AttemptKey]bool{}, success: map[string]int{}, told: hearsay{}}
+		s := &sim{rng: rand.New(rand.NewPCG(seed, 1)), out: map[engine.AttemptKey]bool{}, success: map[string]int{}, told: hearsay{}, parts: map[string]int{}}
 		s.history = newHistory(t)
 		s.play(seed)
 		if t.Failed() {
@@ -120,8 +121,11 @@ func (s *sim) append(recs ...engine.Record) {
 		switch {
 		case e.Kind == Emit && e.Task >= 0:
 			s.out[e.Open.Key(e.Task)] = true
+			s.checkTurn(e.Open, e.Task)
 		case e.Kind == Show && e.Change.Kind == engine.AttemptDone && !e.Change.Superseded && e.Change.Attempt.Outcome == engine.OutcomeSuccess:
 			s.success[string(e.Change.Run)+"/"+string(e.Change.Task)]++
+		case e.Kind == Show && e.Change.Kind == engine.AttemptDone && !e.Change.Superseded && len(e.Change.Attempt.Value) > 0:
+			s.parts[string(e.Change.Run)+"/"+string(e.Change.Task)]++
 		}
 	}
 	for key, now := range s.taskStates() {
@@ -208,13 +212,64 @@ func (s *sim) resolve() bool {
 }
 
 func (s *sim) ended(k engine.AttemptKey) *engine.AttemptRecord {
-	outcomes := []engine.Outcome{engine.OutcomeSuccess, engine.OutcomeSuccess, engine.OutcomeSuccess, engine.OutcomeRetry, engine.OutcomeDeferred, engine.OutcomeFailed, engine.OutcomeInterrupted}
+	outcomes := []engine.Outcome{engine.OutcomeSuccess, engine.OutcomeSuccess, engine.OutcomeSuccess, engine.OutcomeAgain, engine.OutcomeAgain, engine.OutcomeRetry, engine.OutcomeDeferred, engine.OutcomeFailed, engine.OutcomeInterrupted}
 	rec := &engine.AttemptRecord{AttemptKey: k, Flow: "f", Start: s.now + engine.Micros(s.rng.IntN(1000)), Outcome: outcomes[s.rng.IntN(len(outcomes))]}
-	if k.Attempt > 5 || k.Dispatch > 5 {
+	if k.Attempt > 5 || k.Dispatch > 5 || k.Turn > 5 {
 		rec.Outcome = engine.OutcomeSuccess
+	}
+	if rec.Outcome == engine.OutcomeAgain {
+		s.turnEnds(rec)
 	}
 	rec.End = rec.Start + 1
 	return rec
+}
+
+// turnEnds gives the record of a turn what a worker would: a part, now and then
+// none, and a carry, which may be too large to be kept in memory.
+func (s *sim) turnEnds(rec *engine.AttemptRecord) {
+	r := s.state.runs[rec.Run]
+	if r == nil {
+		return
+	}
+	if s.rng.IntN(5) > 0 {
+		rec.Value = fmt.Appendf(nil, `"%s"`, rec.OperationID())
+	}
+	rec.Prev = r.ReadyTask(r.Graph.Index[rec.Task]).Prev
+	rec.Carry = fmt.Appendf(nil, "after %d of %s", rec.Turn, rec.Task)
+	if s.rng.IntN(3) == 0 {
+		rec.Carry = append(rec.Carry, make([]byte, keepCarry)...)
+	}
+}
+
+// checkTurn holds what a task is given for its next turn against what the ledger
+// says of those before: every part once and in order, and the last carry.
+func (s *sim) checkTurn(r *Run, task int) {
+	rt := r.ReadyTask(task)
+	if (rt.Turn > 0) != (len(rt.Carry) > 0 || rt.CarryAt.Seq != 0) {
+		s.t.Errorf("%s has a carry of %d bytes, at %v", rt.OperationID(), len(rt.Carry), rt.CarryAt)
+	}
+	carry := rt.Carry
+	if rt.CarryAt.Seq != 0 {
+		carry = s.recordAt(rt.CarryAt).Carry
+	}
+	if want := fmt.Sprintf("after %d of %s", rt.Turn-1, rt.Task); rt.Turn > 0 && !strings.HasPrefix(string(carry), want) {
+		s.t.Errorf("%s got the carry %.40q, want %q", rt.OperationID(), carry, want)
+	}
+	turn, parts := rt.Turn, 0
+	for at := rt.Prev; at.Seq != 0; at = s.recordAt(at).Prev {
+		rec := s.recordAt(at)
+		if rec.Run != rt.Run || rec.Task != rt.Task || rec.Turn >= turn || rec.Outcome != engine.OutcomeAgain || len(rec.Value) == 0 {
+			s.t.Errorf("%s has %s among its parts", rt.OperationID(), rec.OperationID())
+		}
+		turn, parts = rec.Turn, parts+1
+	}
+	if want := s.parts[string(rt.Run)+"/"+string(rt.Task)]; parts != want {
+		s.t.Errorf("%s has %d parts, want %d", rt.OperationID(), parts, want)
+	}
+}
+
+func (s *sim) recordAt(at engine.Pos) *engine.AttemptRecord {
+	return s.log[at.Seq-s.log[0].Seq].Records[at.N].(*engine.AttemptRecord)
 }
 
 // restart forgets everything but the ledger, folds it again, now and then from

@@ -103,6 +103,10 @@ type taskSnapshot struct {
 	History   []attemptNote `cbor:"21,keyasint,omitempty"`
 	Sent      engine.Micros `cbor:"22,keyasint,omitempty"`
 	What      []byte        `cbor:"23,keyasint,omitempty"` // of what was about to be sent
+	Turn      int           `cbor:"24,keyasint,omitempty"`
+	Carry     []byte        `cbor:"25,keyasint,omitempty"`
+	CarryAt   engine.Pos    `cbor:"26,keyasint,omitzero"`
+	Prev      engine.Pos    `cbor:"27,keyasint,omitzero"`
 }
 
 // Snapshot is a snapshot that is being taken: of the state as it was when it
@@ -295,7 +299,7 @@ func (r *Run) snapshot() runSnapshot {
 		rs.Tasks[i] = taskSnapshot{
 			t.Status, t.waiting, t.gen, t.attempt, t.dispatch, t.Started, t.Again, t.NotBefore, t.Parked, t.waited,
 			t.Begin, t.end, t.lastStart, t.code, t.value, t.response, t.at, t.hasValue, t.reading, t.reason,
-			slices.Clone(t.history), t.Sent, t.sent,
+			slices.Clone(t.history), t.Sent, t.sent, t.turn, t.carry, t.carryAt, t.prev,
 		}
 	}
 	return rs

@@ -25,7 +25,11 @@ func (w *worker) fill(ctx context.Context, rec *engine.AttemptRecord, out *engin
 	rec.Status = out.Details.StatusCode
 	if out.Err == nil {
 		rec.Outcome, rec.Rows = engine.OutcomeSuccess, out.Rows
-		if err := keep(ctx, rec, out); err != nil {
+		err := keep(ctx, rec, out)
+		if err == nil && out.Next != nil {
+			err = w.next(ctx, rec, out.Next, task)
+		}
+		if err != nil {
 			out.Err = &engine.TaskError{Class: "store", Message: "store the value: " + err.Error(), Retryable: !task.Unrepeatable}
 			out.Value, out.Large = nil, nil
 		}
@@ -45,7 +49,7 @@ func (w *worker) fill(ctx context.Context, rec *engine.AttemptRecord, out *engin
 		details = []byte("{}")
 	}
 	rec.Details = details
-	if rec.Outcome == engine.OutcomeSuccess {
+	if rec.Outcome.Good() {
 		rec.Note = cut(out.Details.Note, 256)
 	}
 	if size := recordSize(rec); size > engine.MaxRecord {
@@ -61,7 +65,7 @@ func (w *worker) fill(ctx context.Context, rec *engine.AttemptRecord, out *engin
 func (w *worker) failed(ctx context.Context, rec *engine.AttemptRecord, out *engine.TaskOutput, retry engine.RetryPolicy) {
 	e := out.Err
 	out.Details.ErrorClass = e.Class
-	rec.Value, rec.Blob, rec.Response = nil, nil, nil
+	rec.Value, rec.Blob, rec.Response, rec.Carry = nil, nil, nil, nil
 	switch {
 	case context.Cause(ctx) == errCancelled:
 		rec.Outcome, rec.Class, rec.Error = engine.OutcomeCancelled, "cancelled", "cancelled: "+cut(e.Message, engine.MaxErrorText)
@@ -139,7 +143,11 @@ func (w *worker) keepValue(ctx context.Context, rec *engine.AttemptRecord, out *
 
 // blobName is where the value of an attempt lies in the object store.
 func blobName(k engine.AttemptKey) string {
-	return fmt.Sprintf("%s/%s/%d/%d.%d.%d", k.Run, k.Task, k.Item, k.Generation, k.Attempt, k.Dispatch)
+	name := fmt.Sprintf("%s/%s/%d/%d.%d.%d", k.Run, k.Task, k.Item, k.Generation, k.Attempt, k.Dispatch)
+	if k.Turn > 0 {
+		name += fmt.Sprintf(".t%d", k.Turn)
+	}
+	return name
 }
 
 // Load implements engine.ValueStore: from the ledger.
@@ -150,7 +158,7 @@ func (w *worker) Load(ctx context.Context, in engine.ReadyInput) (engine.Upstrea
 	}
 	switch rec := rec.(type) {
 	case *engine.AttemptRecord:
-		return engine.Upstream{Value: rec.Value, Blob: rec.Blob, Response: rec.Response, Cookies: rec.Cookies}, nil
+		return engine.Upstream{Value: rec.Value, Blob: rec.Blob, Response: rec.Response, Cookies: rec.Cookies, Prev: rec.Prev}, nil
 	case *engine.ControlRecord: // resolved as a success by a person
 		return engine.Upstream{Value: rec.Value}, nil
 	}
@@ -173,7 +181,7 @@ func (w *worker) loadVariables(ctx context.Context, at engine.Pos) ([]byte, erro
 
 // recordSize is about what the record takes in the ledger, in bytes.
 func recordSize(rec *engine.AttemptRecord) int {
-	return 512 + len(rec.Value) + len(rec.Response) + len(rec.Details) + len(rec.Error) + len(rec.Reason) + len(rec.Parked) + len(rec.Note) + len(rec.Jar) + len(rec.Cookies)
+	return 512 + len(rec.Value) + len(rec.Response) + len(rec.Details) + len(rec.Error) + len(rec.Reason) + len(rec.Parked) + len(rec.Note) + len(rec.Jar) + len(rec.Cookies) + len(rec.Carry)
 }
 
 // cut shortens a text to at most n bytes and says so.

@@ -17,7 +17,7 @@ type timer struct {
 	run  engine.RunID // a run, or a task of it
 	task int32        // -1 for the run
 	// The dispatch of the task for which it was set.
-	generation, attempt, dispatch int32
+	generation, turn, attempt, dispatch int32
 }
 
 func runTimer(at engine.Micros, run engine.RunID) timer { return timer{at: at, run: run, task: -1} }
@@ -26,12 +26,12 @@ func spotTimer(at engine.Micros, spot string) timer { return timer{at: at, spot:
 
 func taskTimer(at engine.Micros, p taskPlace) timer {
 	k := p.key
-	return timer{at, "", k.Run, int32(p.task), int32(k.Generation), int32(k.Attempt), int32(k.Dispatch)}
+	return timer{at, "", k.Run, int32(p.task), int32(k.Generation), int32(k.Turn), int32(k.Attempt), int32(k.Dispatch)}
 }
 
 // of reports whether the timer was set for this dispatch.
 func (t *timer) of(k engine.AttemptKey) bool {
-	return t.generation == int32(k.Generation) && t.attempt == int32(k.Attempt) && t.dispatch == int32(k.Dispatch)
+	return t.generation == int32(k.Generation) && t.turn == int32(k.Turn) && t.attempt == int32(k.Attempt) && t.dispatch == int32(k.Dispatch)
 }
 
 // timers is a heap of timers, earliest first. A run that ends leaves its own

@@ -292,7 +292,7 @@ func (w *worker) make(ctx context.Context, rt *engine.ReadyTask) *engine.Attempt
 		return rec
 	}
 	in.Started = rec.Start.Time()
-	rec.Type, rec.Subtype = in.Task.Type, in.Task.Subtype
+	rec.Type, rec.Subtype, rec.Prev = in.Task.Type, in.Task.Subtype, rt.Prev
 	var sent engine.Micros
 	in.OnSending(func(ctx context.Context, what func() engine.Details) error {
 		if !in.Task.Unrepeatable || sent != 0 {
@@ -366,7 +366,9 @@ func (w *worker) prepare(ctx context.Context, rt *engine.ReadyTask) (*engine.Tas
 	in.SetValues(variables, rt.Inputs, w)
 	in.Tracing(rt.Trace, w.cfg.Spans)
 	in.SetJar(rt.Jar)
-	return in, prog, nil
+	turn, err := w.turnOf(ctx, rt, prog.task)
+	in.SetTurn(turn)
+	return in, prog, err
 }
 
 // random draws from [0, 1) for jitter.
