@@ -30,13 +30,14 @@ type Config struct {
 	// ObjectBytes is the size of the object of the part "object"; 0 means
 	// DefaultObjectBytes.
 	ObjectBytes int64
+	HistoryRuns int // runs of the part "history"; 0 means DefaultHistoryRuns
 	Begin       func(part string)
 }
 
-// Parts are the parts, in the order in which they run. The last four take room
+// Parts are the parts, in the order in which they run. The last five take room
 // on the disk, and time.
 func Parts() []string {
-	return []string{"single", "tables", "metrics", "traces", "hooks", "breaker", "chain", "fanout", "triggers", "serve", "growth", "burst", "object", "memory", "store"}
+	return []string{"single", "tables", "metrics", "traces", "hooks", "breaker", "chain", "fanout", "triggers", "serve", "growth", "burst", "object", "memory", "store", "history"}
 }
 
 // What the bench does.
@@ -95,6 +96,29 @@ type Figures struct {
 	ObjectDown       float64 `json:"object_download_mib_ps,omitempty"`
 	ObjectUp         float64 `json:"object_upload_mib_ps,omitempty"`
 	ObjectRSSMiB     float64 `json:"object_rss_growth_mib,omitempty"`
+	HistoryFigures
+}
+
+// HistoryFigures are those of the part "history". Commands are timed from the
+// start of their process to its end.
+type HistoryFigures struct {
+	HistoryRuns       int     `json:"history_runs,omitempty"`
+	HistoryOperations int     `json:"history_operations,omitempty"`
+	HistoryWriteS     float64 `json:"history_write_s,omitempty"`   // into the ledger
+	HistoryViewsS     float64 `json:"history_views_s,omitempty"`   // start on that ledger until every view shows it
+	HistoryRebuildS   float64 `json:"history_rebuild_s,omitempty"` // start without tables until they are made again
+	HistoryRowsPS     float64 `json:"history_rows_ps,omitempty"`   // of that
+	HistoryRSSMiB     float64 `json:"history_rss_mib,omitempty"`   // at rest
+	HistoryListMS     float64 `json:"history_runs_list_ms,omitempty"`
+	HistoryFailedMS   float64 `json:"history_runs_list_status_ms,omitempty"`
+	HistoryFlowMS     float64 `json:"history_runs_list_flow_ms,omitempty"`
+	HistoryNoneMS     float64 `json:"history_runs_list_none_ms,omitempty"` // where no run fits
+	HistoryShowMS     float64 `json:"history_runs_show_ms,omitempty"`
+	HistoryShowEndMS  float64 `json:"history_runs_show_ending_ms,omitempty"` // named by the end of its id
+	HistoryLogsMS     float64 `json:"history_logs_run_ms,omitempty"`
+	HistoryLastMS     float64 `json:"history_logs_limit_ms,omitempty"` // the last 100 of a flow
+	HistoryLast100MS  float64 `json:"history_last_100_ms,omitempty"`   // the same, asked of the node
+	HistoryStatusMS   float64 `json:"history_status_ms,omitempty"`
 }
 
 // Run measures the parts one after the other.
@@ -107,7 +131,7 @@ func Run(ctx context.Context, cfg Config) (*Figures, error) {
 	b := &bencher{cfg: cfg, target: target, length: cfg.Length}
 	steps := map[string]func(context.Context) error{
 		"single": b.single, "tables": b.tables, "metrics": b.metrics, "traces": b.traces, "hooks": b.hooks, "breaker": b.breaker, "chain": b.chains, "fanout": b.fanout, "triggers": b.triggers,
-		"serve": b.serve, "growth": b.growth, "burst": b.burst, "object": b.object, "memory": b.memory, "store": b.store,
+		"serve": b.serve, "growth": b.growth, "burst": b.burst, "object": b.object, "memory": b.memory, "store": b.store, "history": b.history,
 	}
 	for _, name := range Parts() {
 		if !slices.Contains(cfg.Parts, name) {

@@ -8,7 +8,13 @@ import (
 
 // Runs returns the ids of the runs that a filter chooses, newest first.
 func (t *Tables) Runs(ctx context.Context, f engine.RunFilter) ([]engine.RunID, error) {
-	where, args := "1 = 1", []any{}
+	sql, args := runsQuery(f)
+	return t.ids(ctx, sql, args...)
+}
+
+// runsQuery is the filter as SQL, with ? for the arguments.
+func runsQuery(f engine.RunFilter) (sql string, args []any) {
+	where := "1 = 1"
 	add := func(condition string, value any) {
 		where += " AND " + condition
 		args = append(args, value)
@@ -28,15 +34,26 @@ func (t *Tables) Runs(ctx context.Context, f engine.RunFilter) ([]engine.RunID, 
 	if f.Before != "" {
 		add("execution_id < ?", string(f.Before))
 	}
-	return t.ids(ctx, "SELECT execution_id FROM xt_flow_executions WHERE "+where+" ORDER BY execution_id DESC LIMIT ?",
-		append(args, int64(engine.ListLimit(f.Limit)))...)
+	return "SELECT execution_id FROM xt_flow_executions WHERE " + where + " ORDER BY execution_id DESC LIMIT ?", append(args, int64(engine.ListLimit(f.Limit)))
 }
 
 // RunsEnding returns the runs whose id ends so, at most two of them. The ending
 // is of the characters that ids have.
 func (t *Tables) RunsEnding(ctx context.Context, ending string) ([]engine.RunID, error) {
-	return t.ids(ctx, "SELECT execution_id FROM xt_flow_executions WHERE execution_id LIKE ? LIMIT 2", "%"+ending)
+	sql, args := endingQuery(ending)
+	return t.ids(ctx, sql, args...)
 }
+
+func endingQuery(ending string) (sql string, args []any) {
+	where, args := "execution_id LIKE ?", []any{"%" + ending}
+	if n := len(ending); n >= endingIndexed {
+		where, args = where+" AND substr(execution_id, 23) = ?", append(args, ending[n-endingIndexed:])
+	}
+	return "SELECT execution_id FROM xt_flow_executions WHERE " + where + " LIMIT 2", args
+}
+
+// endingIndexed is how many of the last characters of an id have an index.
+const endingIndexed = 4
 
 func (t *Tables) ids(ctx context.Context, sql string, args ...any) (ids []engine.RunID, err error) {
 	err = t.db.list(ctx, sql, args, func(scan func(...any) error) error {

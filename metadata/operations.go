@@ -76,19 +76,9 @@ var errFull = errors.New("the page is full")
 // Operations returns the operations that a filter chooses: as many of them as a
 // page holds.
 func (t *Tables) Operations(ctx context.Context, f OperationFilter) (*OperationPage, error) {
-	where, args := f.conditions(t.db.moment)
-	limit := f.Limit
-	if limit <= 0 {
-		limit = DefaultOperationLimit
-	}
-	limit = min(limit, MaxOperationLimit)
-	order := "start_time DESC, ledger_pos DESC"
-	if f.forwards() {
-		order = "start_time, ledger_pos"
-	}
+	sql, args, limit := f.query(t.db.moment)
 	page, bytes := &OperationPage{Operations: []engine.Operation{}}, 0
-	sql := "SELECT " + operationFields + " FROM xt_operation_logs WHERE " + where + " ORDER BY " + order + " LIMIT ?"
-	err := t.db.list(ctx, sql, append(args, int64(limit)+1), func(scan func(...any) error) error {
+	err := t.db.list(ctx, sql, args, func(scan func(...any) error) error {
 		op, pos, err := scanOperation(scan)
 		if err != nil {
 			return err
@@ -115,6 +105,21 @@ func (t *Tables) Operations(ctx context.Context, f OperationFilter) (*OperationP
 	return page, nil
 }
 
+// query is the filter as SQL, with ? for the arguments; it asks for one more than
+// a page holds.
+func (f *OperationFilter) query(moment func(time.Time) any) (sql string, args []any, limit int) {
+	if limit = f.Limit; limit <= 0 {
+		limit = DefaultOperationLimit
+	}
+	limit = min(limit, MaxOperationLimit)
+	order := "start_time DESC, ledger_pos DESC"
+	if f.forwards() {
+		order = "start_time, ledger_pos"
+	}
+	where, args := f.conditions(moment)
+	return "SELECT " + operationFields + " FROM xt_operation_logs WHERE " + where + " ORDER BY " + order + " LIMIT ?", append(args, int64(limit)+1), limit
+}
+
 // operationBytes is about what an operation takes in an answer beside its
 // details and message.
 const operationBytes = 512
@@ -128,10 +133,13 @@ func (f *OperationFilter) conditions(moment func(time.Time) any) (where string, 
 		where += " AND " + condition
 		args = append(args, values...)
 	}
-	if f.Run != "" {
+	switch {
+	case f.Run != "":
 		add("execution_id = ?", string(f.Run))
-	}
-	if f.Flow != "" {
+		if f.Flow != "" {
+			add("flow_id || '' = ?", string(f.Flow)) // not by the index of flows: a run has few operations, a flow many
+		}
+	case f.Flow != "":
 		add("flow_id = ?", string(f.Flow))
 	}
 	if f.Task != "" {

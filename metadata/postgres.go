@@ -71,27 +71,29 @@ func redactURL(raw string) string {
 const migrationLock = 0x71617269_6f6e
 
 // prepare implements database.
-func (p *postgresDB) prepare(ctx context.Context, installation string) (at engine.Pos, err error) {
-	if err := p.open(ctx); err != nil {
+func (p *postgresDB) prepare(ctx context.Context, installation string, upgrade bool) (at engine.Pos, err error) {
+	answers, cancel := context.WithTimeout(ctx, connectWithin)
+	defer cancel()
+	if err := p.open(answers); err != nil {
 		return at, err
 	}
 	err = p.transaction(ctx, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(migrationLock)); err != nil {
+		if _, err := tx.Exec(answers, "SELECT pg_advisory_xact_lock($1)", int64(migrationLock)); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, metaTable); err != nil {
+		if _, err := tx.Exec(answers, metaTable); err != nil {
 			return err
 		}
 		var version int64
 		var owner string
-		err := tx.QueryRow(ctx, "SELECT schema, installation, seq, n FROM qarion_metadata WHERE id = 1").Scan(&version, &owner, &at.Seq, &at.N)
+		err := tx.QueryRow(answers, "SELECT schema, installation, seq, n FROM qarion_metadata WHERE id = 1").Scan(&version, &owner, &at.Seq, &at.N)
 		if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 			return err
 		}
 		if owner != "" && owner != installation {
 			return errForeign(owner, installation)
 		}
-		steps, err := pending(version)
+		steps, err := pending(version, upgrade)
 		if err != nil || len(steps) == 0 && owner != "" {
 			return err
 		}

@@ -18,7 +18,12 @@ const (
 // writes, the same for both kinds; the number of steps done is the schema's
 // version. A step that was released never changes. Words that start with $ are
 // the dialect's.
-var migrations = [...]string{`
+//
+// The indexes serve the lists: an operation is found by flow and time, and what
+// else it may be chosen by stands in the index too, so that a task or status of
+// which there is little is looked for in the index alone. The last four
+// characters of a run's id are what people type of it.
+var migrations = []string{`
 CREATE TABLE xt_flow_executions (
 	execution_id   $ID NOT NULL PRIMARY KEY,
 	flow_id        $ID NOT NULL,
@@ -80,6 +85,17 @@ CREATE INDEX xt_operation_logs_flow ON xt_operation_logs (flow_id, start_time);
 CREATE INDEX xt_operation_logs_run ON xt_operation_logs (execution_id);
 CREATE INDEX xt_operation_logs_start ON xt_operation_logs (start_time);
 CREATE INDEX xt_operation_logs_failed ON xt_operation_logs (flow_id, start_time) WHERE NOT success;
+`, `
+DROP INDEX xt_flow_executions_flow;
+DROP INDEX xt_operation_logs_flow;
+DROP INDEX xt_operation_logs_start;
+DROP INDEX xt_operation_logs_failed;
+CREATE INDEX xt_flow_executions_flow ON xt_flow_executions (flow_id, execution_id, status);
+CREATE INDEX xt_flow_executions_ending ON xt_flow_executions ((substr(execution_id, 23)));
+CREATE INDEX xt_operation_logs_flow ON xt_operation_logs (flow_id, start_time, ledger_pos, task_id, status);
+CREATE INDEX xt_operation_logs_start ON xt_operation_logs (start_time, ledger_pos, task_id, status);
+CREATE INDEX xt_operation_logs_failed ON xt_operation_logs (flow_id, start_time, ledger_pos, task_id, status) WHERE NOT success;
+CREATE INDEX xt_operation_logs_any_failed ON xt_operation_logs (start_time, ledger_pos, task_id, status) WHERE NOT success;
 `}
 
 // metaTable holds one row: how far the tables are, of which ledger.
@@ -125,9 +141,13 @@ func (d dialect) sql(text string) string {
 	return strings.NewReplacer(pairs...).Replace(text)
 }
 
-// pending are the steps that a database of a schema version still needs.
-func pending(version int64) ([]string, error) {
-	if version > int64(len(migrations)) {
+// pending are the steps that a database of a schema version still needs; an
+// upgrade is to be made of one that is older, and not new.
+func pending(version int64, upgrade bool) ([]string, error) {
+	switch {
+	case version > 0 && version < int64(len(migrations)) && !upgrade:
+		return nil, errOlder
+	case version > int64(len(migrations)):
 		return nil, fmt.Errorf("%w: the tables were made by a newer qarion: schema %d, this one knows %d", engine.ErrConflict, version, len(migrations))
 	}
 	return migrations[max(0, version):], nil

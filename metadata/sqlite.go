@@ -60,7 +60,7 @@ func (s *sqliteDB) dsn(setup string) string {
 }
 
 // prepare implements database.
-func (s *sqliteDB) prepare(ctx context.Context, installation string) (at engine.Pos, err error) {
+func (s *sqliteDB) prepare(ctx context.Context, installation string, upgrade bool) (at engine.Pos, err error) {
 	if err := s.open(ctx); err != nil {
 		return at, err
 	}
@@ -80,7 +80,7 @@ func (s *sqliteDB) prepare(ctx context.Context, installation string) (at engine.
 			}
 			at = engine.Pos{Seq: uint64(row[2].(int64)), N: int(row[3].(int64))}
 		}
-		steps, err := pending(version)
+		steps, err := pending(version, upgrade)
 		if err != nil || len(steps) == 0 {
 			return err
 		}

@@ -63,9 +63,11 @@ var _ engine.Projection = (*Tables)(nil)
 // database is one kind of database. write, setPosition, expire, clear and
 // prepare are called by one goroutine at a time, the others by any.
 type database interface {
-	// prepare connects and brings the schema up to date; the position of an
-	// empty database is the zero one. ErrConflict: it is not ours.
-	prepare(ctx context.Context, installation string) (engine.Pos, error)
+	// prepare connects, within connectWithin, and brings the schema up to date,
+	// which may take minutes; the position of an empty database is the zero one.
+	// ErrConflict: it is not ours. errOlder, with the position: the schema is an
+	// older one, and is not to be upgraded now.
+	prepare(ctx context.Context, installation string, upgrade bool) (engine.Pos, error)
 	// write stores what fill makes of the position that the tables are at, and
 	// the new position, in one transaction.
 	write(ctx context.Context, fill func(at engine.Pos) *batch) error
@@ -154,9 +156,13 @@ func (t *Tables) Pause() time.Duration { return t.pause }
 func (t *Tables) Position(ctx context.Context) (engine.Pos, error) {
 	t.writing.Lock()
 	defer t.writing.Unlock()
-	at, err := t.connect(ctx)
-	if errors.Is(err, errNew) {
+	at, err := t.connect(ctx, false)
+	switch {
+	case errors.Is(err, errNew):
 		return engine.Pos{}, nil // the first record has yet to be written, and nothing to be shown
+	case errors.Is(err, errOlder):
+		t.log.Info("the SQL tables have an older schema; they are upgraded with the next run", "database", t.Where())
+		return at, nil // the node does not wait for it
 	}
 	if err != nil && ctx.Err() == nil {
 		t.log.Warn("the SQL tables cannot be written; they follow when they can", "database", t.Where(), engine.LogErr, err)
@@ -168,7 +174,10 @@ func (t *Tables) Position(ctx context.Context) (engine.Pos, error) {
 // errNew says that the ledger is new: it has no installation id yet.
 var errNew = errors.New("the ledger is new")
 
-func (t *Tables) connect(ctx context.Context) (engine.Pos, error) {
+// errOlder says that the tables have an older schema.
+var errOlder = errors.New("the tables have an older schema")
+
+func (t *Tables) connect(ctx context.Context, upgrade bool) (engine.Pos, error) {
 	id, err := t.cfg.Installation(ctx)
 	if err != nil {
 		if errors.Is(err, engine.ErrNotFound) {
@@ -176,9 +185,7 @@ func (t *Tables) connect(ctx context.Context) (engine.Pos, error) {
 		}
 		return engine.Pos{}, fmt.Errorf("read the installation id: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, connectWithin)
-	defer cancel()
-	at, err := t.db.prepare(ctx, id)
+	at, err := t.db.prepare(ctx, id, upgrade)
 	t.connected = err == nil
 	return at, t.unavailable(err)
 }
@@ -188,7 +195,7 @@ func (t *Tables) Project(ctx context.Context, changes []engine.Change) error {
 	t.writing.Lock()
 	defer t.writing.Unlock()
 	if !t.connected {
-		if _, err := t.connect(ctx); err != nil {
+		if _, err := t.connect(ctx, true); err != nil {
 			return err
 		}
 	}
@@ -210,7 +217,7 @@ func (t *Tables) Mark(ctx context.Context, at engine.Pos) error {
 	t.writing.Lock()
 	defer t.writing.Unlock()
 	if !t.connected {
-		if _, err := t.connect(ctx); err != nil {
+		if _, err := t.connect(ctx, true); err != nil {
 			return err
 		}
 	}

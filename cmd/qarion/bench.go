@@ -16,7 +16,7 @@ import (
 func (a *app) benchCommand() *cobra.Command {
 	var parts []string
 	var length time.Duration
-	var storeRuns, objectMiB int
+	var storeRuns, objectMiB, historyRuns int
 	all := bench.Parts()
 	c := &cobra.Command{
 		Use: "bench", Short: "Measure the engine against a bare HTTP client",
@@ -25,9 +25,10 @@ bare net/http client against it, and then the engine with sync = "always",
 XCom and events on. Ratios are of one run on this machine.
 
 Parts: ` + strings.Join(all, ", ") + `.
-Three are not measured by themselves: object streams an object of --object-mib
-through the store and needs that much room on the disk; memory and store fill
-stores with runs and take minutes.`,
+Four are not measured by themselves: object streams an object of --object-mib
+through the store and needs that much room on the disk; memory, store and history
+fill stores with runs and take minutes. history writes the records of finished
+runs into the ledger, without calls, and asks commands of the node on it.`,
 		Example: "  qarion bench --part single --part chain\n  qarion bench --output json",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -36,13 +37,14 @@ stores with runs and take minutes.`,
 					return usageError(fmt.Errorf("--part is %q, want one of %s", p, strings.Join(all, ", ")))
 				}
 			}
-			return a.bench(c.Context(), bench.Config{Parts: parts, Length: length, StoreRuns: storeRuns, ObjectBytes: int64(objectMiB) << 20})
+			return a.bench(c.Context(), bench.Config{Parts: parts, Length: length, StoreRuns: storeRuns, ObjectBytes: int64(objectMiB) << 20, HistoryRuns: historyRuns})
 		},
 	}
-	c.Flags().StringArrayVar(&parts, "part", all[:len(all)-4], "what to measure; may be repeated")
+	c.Flags().StringArrayVar(&parts, "part", all[:len(all)-5], "what to measure; may be repeated")
 	c.Flags().DurationVar(&length, "time", 4*time.Second, "how long each rate is measured")
 	c.Flags().IntVar(&objectMiB, "object-mib", bench.DefaultObjectBytes>>20, "size of the object, for the part object")
 	c.Flags().IntVar(&storeRuns, "store-runs", 100_000, "finished runs in the store, for the part store")
+	c.Flags().IntVar(&historyRuns, "history-runs", bench.DefaultHistoryRuns, "runs of five calls each in the history, for the part history")
 	return c
 }
 

@@ -341,8 +341,13 @@ func (e *Engine) Release(key string) {
 }
 
 // Folded is the ledger sequence up to which the fold has come, at no cost: who
-// only wants to know whether anything happens.
+// only wants to know whether anything happens. It is 0 until the engine is ready.
 func (e *Engine) Folded() uint64 {
+	select {
+	case <-e.ready:
+	default:
+		return 0 // the views are being opened
+	}
 	e.views.mu.Lock()
 	defer e.views.mu.Unlock()
 	return e.views.folded

@@ -303,3 +303,17 @@ func TestViews_WhatOneHasNotTakenIsNotPurged(t *testing.T) {
 	waitFor(t, "every view is current", func() bool { st := status(t, n); return st.ProjectedSeq == st.LedgerSeq })
 	sameChanges(t, "still", still.took(), other.took())
 }
+
+// Opening the views may take long; who asks meanwhile whether anything happens
+// hears that nothing does.
+func TestFolded_IsZeroWhileTheViewsAreOpened(t *testing.T) {
+	var cfg runtime.Config
+	testkit.StartNode(t, testkit.NodeConfig{Types: []engine.TaskType{quick}, Change: func(c *runtime.Config) { cfg = *c }})
+	e, err := runtime.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := e.Folded(); got != 0 {
+		t.Errorf("folded up to %d before the start", got)
+	}
+}
