@@ -54,7 +54,13 @@ func (c *Checkpoints) read(ctx context.Context, seq uint64, keep bool) (*fold.St
 	if err != nil {
 		return nil, pieceError("manifest", err)
 	}
-	in := &piecesReader{ctx: ctx, stream: stream, manifest: m, subject: CheckpointSubject(seq, ""), hash: sha256.New()}
+	return restore(m, keep, func(n int) ([]byte, error) { return piece(ctx, stream, m, seq, n) })
+}
+
+// restore builds the state from a checkpoint's pieces, when it is to be kept.
+// ErrDamaged: it is not whole.
+func restore(m *manifest, keep bool, fetch func(n int) ([]byte, error)) (*fold.State, error) {
+	in := &piecesReader{fetch: fetch, hash: sha256.New()}
 	unzip, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(maxWindow))
 	if err != nil {
 		return nil, err
@@ -136,20 +142,17 @@ func (c *Checkpoints) manifest(ctx context.Context, seq uint64) (*manifest, jets
 
 // piecesReader joins the pieces of a checkpoint.
 type piecesReader struct {
-	ctx      context.Context // of the one call that reads
-	stream   jetstream.Stream
-	manifest *manifest
-	subject  string
-	hash     hash.Hash
-	next     int
-	piece    bytes.Reader
-	failed   error
+	fetch  func(n int) ([]byte, error) // io.EOF behind the last one
+	hash   hash.Hash
+	next   int
+	piece  bytes.Reader
+	failed error
 }
 
 // Read implements io.Reader.
 func (r *piecesReader) Read(buf []byte) (int, error) {
 	for r.piece.Len() == 0 {
-		data, err := r.fetch()
+		data, err := r.fetch(r.next)
 		if err != nil {
 			r.failed = err
 			return 0, err
@@ -161,19 +164,20 @@ func (r *piecesReader) Read(buf []byte) (int, error) {
 	return r.piece.Read(buf)
 }
 
-func (r *piecesReader) fetch() ([]byte, error) {
+// piece reads the n-th piece of a checkpoint.
+func piece(ctx context.Context, stream jetstream.Stream, m *manifest, seq uint64, n int) ([]byte, error) {
 	var msg *jetstream.RawStreamMsg
 	var err error
 	switch {
-	case r.next < len(r.manifest.Parts):
-		msg, err = r.stream.GetMsg(r.ctx, r.manifest.Parts[r.next])
-	case r.next < r.manifest.Pieces:
-		msg, err = r.stream.GetLastMsgForSubject(r.ctx, r.subject+strconv.Itoa(r.next))
+	case n < len(m.Parts):
+		msg, err = stream.GetMsg(ctx, m.Parts[n])
+	case n < m.Pieces:
+		msg, err = stream.GetLastMsgForSubject(ctx, CheckpointSubject(seq, strconv.Itoa(n)))
 	default:
 		return nil, io.EOF
 	}
 	if err != nil {
-		return nil, pieceError("piece "+strconv.Itoa(r.next), err)
+		return nil, pieceError("piece "+strconv.Itoa(n), err)
 	}
 	return msg.Data, nil
 }

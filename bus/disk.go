@@ -92,22 +92,27 @@ func (b *Bus) watchDisk(ctx context.Context, dir os.FileInfo) {
 	}
 }
 
+// Room is what a store in a directory may take that has taken so many bytes:
+// those, and what is free on its disk but for a reserve.
+func Room(dir string, used int64) Health {
+	h := Health{Used: used, Limit: serverLimit / 2, Free: -1}
+	if free, err := freeSpace(dir); err == nil {
+		h.Free, h.Limit = free, max(used+free-diskReserve, leastLimit)
+	}
+	h.Full = used >= h.Limit
+	return h
+}
+
 // limitStore sets what the store may take: what it has, and what is free on
 // its disk but for a reserve.
 func (b *Bus) limitStore() {
-	free, err := freeSpace(b.cfg.Dir)
-	if err != nil {
-		free = -1
-	}
 	account, err := b.server.Load().LookupAccount(accountEngine)
 	if err != nil {
 		return
 	}
 	used := int64(account.JetStreamUsage().Store)
-	limit := int64(serverLimit) / 2
-	if free >= 0 {
-		limit = max(used+free-diskReserve, leastLimit)
-	}
+	h := Room(b.cfg.Dir, used)
+	limit, free := h.Limit, h.Free
 	err = account.UpdateJetStreamLimits(map[string]server.JetStreamAccountLimits{"": {
 		MaxMemory: -1, MaxStore: limit, MaxStreams: -1, MaxConsumers: -1, MaxAckPending: -1, MemoryMaxStreamBytes: -1, StoreMaxStreamBytes: -1,
 	}})
@@ -115,7 +120,7 @@ func (b *Bus) limitStore() {
 	defer b.mu.Unlock()
 	was := b.health.Full
 	b.health.Used, b.health.Limit, b.health.Free = used, limit, free
-	b.health.Full = err == nil && used >= limit
+	b.health.Full = err == nil && h.Full
 	switch {
 	case b.health.Full && !was:
 		b.log.Error("store full: nothing more is written until there is space on its disk", "used", used, "free", free, "reserve", int64(diskReserve))

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -61,14 +62,52 @@ func LockDir(dir string, cfg LockConfig) (*Lock, error) {
 			cfg.Waiting = nil
 		}
 	}
-	if err := f.Truncate(0); err == nil {
-		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"+cfg.Holder+"\n"), 0)
-		if err != nil {
-			f.Close()
-			return nil, fmt.Errorf("write %s: %w", path, err)
-		}
+	l := &Lock{f}
+	if err := l.sign(cfg.Holder); err != nil {
+		return nil, err
 	}
-	return &Lock{f}, nil
+	return l, nil
+}
+
+// HoldDir takes the lock of a data directory that is there, and makes nothing
+// in it: one without a lock file needs none. ErrConflict: another process holds
+// it. fs.ErrNotExist: there is no such directory.
+func HoldDir(dir, who string) (*Lock, error) {
+	if _, err := os.Stat(dir); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, "lock")
+	f, err := os.OpenFile(path, os.O_RDWR, 0o600)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &Lock{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	held, err := tryLock(f)
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	if held {
+		defer f.Close()
+		return nil, fmt.Errorf("%w: data directory %s is in use by %s", engine.ErrConflict, dir, holder(f))
+	}
+	l := &Lock{f}
+	return l, l.sign(who)
+}
+
+// sign writes who holds the lock, for those who come later.
+func (l *Lock) sign(who string) error {
+	err := l.file.Truncate(0)
+	if err == nil {
+		_, err = l.file.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"+who+"\n"), 0)
+	}
+	if err != nil {
+		l.file.Close()
+		return fmt.Errorf("write %s: %w", l.file.Name(), err)
+	}
+	return nil
 }
 
 // keepFromGit makes git leave the directory alone: its key and its credentials
@@ -101,4 +140,9 @@ func holder(f *os.File) string {
 }
 
 // Close gives the directory back.
-func (l *Lock) Close() error { return l.file.Close() }
+func (l *Lock) Close() error {
+	if l.file == nil {
+		return nil
+	}
+	return l.file.Close()
+}

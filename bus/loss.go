@@ -112,18 +112,24 @@ func (l *Ledger) facts(ctx context.Context) (facts, error) {
 		}
 		f.from = max(f.from, seq)
 	}
-	for _, text := range strings.Fields(info.Config.Metadata[metaLost]) {
+	f.lost, err = parseRanges(info.Config.Metadata[metaLost])
+	return f, err
+}
+
+// parseRanges reads what metaLost says.
+func parseRanges(text string) (out []Range, err error) {
+	for _, text := range strings.Fields(text) {
 		from, to, _ := strings.Cut(text, "-")
 		r := Range{}
 		var err1, err2 error
 		r.From, err1 = strconv.ParseUint(from, 10, 64)
 		r.To, err2 = strconv.ParseUint(to, 10, 64)
 		if err := errors.Join(err1, err2); err != nil || r.To < r.From {
-			return f, damaged(fmt.Errorf("stream %s: %s has %q", StreamLedger, metaLost, text))
+			return out, damaged(fmt.Errorf("stream %s: %s has %q", StreamLedger, metaLost, text))
 		}
-		f.lost = append(f.lost, r)
+		out = append(out, r)
 	}
-	return f, nil
+	return out, nil
 }
 
 func metaSeq(meta map[string]string, key string) (uint64, error) {

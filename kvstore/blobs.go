@@ -87,8 +87,10 @@ func (b *Blobs) Put(ctx context.Context, name string, data []byte) error {
 // digest is written as the object store does.
 func digest(data []byte) string {
 	sum := sha256.Sum256(data)
-	return digestPrefix + base64.URLEncoding.EncodeToString(sum[:])
+	return digestText(sum[:])
 }
+
+func digestText(sum []byte) string { return digestPrefix + base64.URLEncoding.EncodeToString(sum) }
 
 // Get implements engine.Blobs. What is read is checked against its digest.
 func (b *Blobs) Get(ctx context.Context, name string, max int64) ([]byte, error) {

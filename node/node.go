@@ -114,7 +114,7 @@ type Node struct {
 func Open(ctx context.Context, cfg Config) (*Node, error) {
 	n := &Node{cfg: cfg, log: engine.Logger(cfg.Log), started: time.Now()}
 	for _, step := range []func(context.Context) error{
-		n.limitMemory, n.lockDir, n.openBus, n.openHTTP, n.openStore, n.openViews, n.openTypes, n.openEngine, n.run, n.openFlows, n.serve,
+		n.limitMemory, n.lockDir, n.lookFirst, n.openBus, n.openHTTP, n.openStore, n.openViews, n.openTypes, n.openEngine, n.run, n.openFlows, n.serve,
 	} {
 		if err := step(ctx); err != nil {
 			_ = n.Close()

@@ -109,7 +109,8 @@ func hintDamaged(err error, dataDir string) error {
 	if !errors.Is(err, engine.ErrDamaged) {
 		return err
 	}
-	return fail(err, "bring "+dataDir+" back from a backup, if there is one",
+	return fail(err, "see all that is damaged: qarion doctor",
+		"bring "+dataDir+" back from a backup, if there is one",
 		"or go on without what is lost, every open run ends as damaged: qarion serve --accept-loss")
 }
 

@@ -20,6 +20,7 @@ var floors = map[string]int{
 	"internal/nearest":   0,
 	"internal/secret":    0,
 	"internal/curl":      0,
+	"internal/filestore": 0,
 	"internal/dag":       0,
 	"internal/jinja":     1,
 	"internal/schema":    1,
