@@ -26,6 +26,8 @@ type Config struct {
 	Node      node.Config   // of the nodes that it opens; DataDir and Sync are its own
 	Parts     []string      // what to measure, of Parts
 	Length    time.Duration // of each measurement of a rate
+	Runs      int           // for the parts "single" and "user": so many runs instead of Length; 0: as many as come
+	Profile   string        // folder for profiles of the engine in those parts; "": none
 	StoreRuns int           // finished runs in the store, for the part "store"
 	// ObjectBytes is the size of the object of the part "object"; 0 means
 	// DefaultObjectBytes.
@@ -37,7 +39,7 @@ type Config struct {
 // Parts are the parts, in the order in which they run. The last five take room
 // on the disk, and time.
 func Parts() []string {
-	return []string{"single", "tables", "metrics", "traces", "hooks", "breaker", "chain", "fanout", "triggers", "serve", "growth", "burst", "object", "memory", "store", "history"}
+	return []string{"single", "user", "tables", "metrics", "traces", "hooks", "breaker", "chain", "fanout", "triggers", "serve", "growth", "burst", "object", "memory", "store", "history"}
 }
 
 // What the bench does.
@@ -51,51 +53,51 @@ const (
 // Figures is what the bench measures. A ratio is against the bare client of
 // the same run. Times are in microseconds where the name says us.
 type Figures struct {
-	BareRPS          float64 `json:"bare_rps,omitempty"`
-	SingleTPS        float64 `json:"single_tps,omitempty"`
-	SingleRatio      float64 `json:"single_ratio,omitempty"`
-	SingleQuietTPS   float64 `json:"single_no_events_tps,omitempty"`
-	SingleQuietRatio float64 `json:"single_no_events_ratio,omitempty"`
-	TablesRatio      float64 `json:"tables_ratio,omitempty"` // with the SQL tables, of without
-	TablesCPU        float64 `json:"tables_cpu_us_per_task,omitempty"`
-	MetricsRatio     float64 `json:"metrics_ratio,omitempty"` // with the metrics, asked for every second, of without
-	MetricsCPU       float64 `json:"metrics_cpu_us_per_task,omitempty"`
-	TracesRatio      float64 `json:"traces_ratio,omitempty"` // with traces, to a collector that throws them away, of without
-	TracesCPU        float64 `json:"traces_cpu_us_per_task,omitempty"`
-	HooksRatio       float64 `json:"hooks_ratio,omitempty"` // with a hook in C that checks every response of 1 KB, of without
-	HooksCPU         float64 `json:"hooks_cpu_us_per_task,omitempty"`
-	BreakerCost      float64 `json:"breaker_cost_percent,omitempty"`
-	ChainP50         float64 `json:"chain_transition_p50_us,omitempty"`
-	ChainNoSyncP50   float64 `json:"chain_transition_nosync_p50_us,omitempty"`
-	FanoutTPS        float64 `json:"fanout_tps,omitempty"`
-	FanoutRatio      float64 `json:"fanout_ratio,omitempty"`
-	TriggerPS        float64 `json:"trigger_publish_ps,omitempty"`
-	ReadyMS          float64 `json:"serve_ready_ms,omitempty"`
-	IdleRSSMiB       float64 `json:"serve_idle_rss_mib,omitempty"`
-	IdleCPU          float64 `json:"serve_idle_cpu_percent,omitempty"`
-	StoreRuns        int     `json:"store_runs,omitempty"`
-	StoreStartMS     float64 `json:"store_start_to_request_ms,omitempty"`
-	StoreRSSMiB      float64 `json:"store_rss_mib,omitempty"`
-	StoreIdleRSSMiB  float64 `json:"store_idle_rss_mib,omitempty"`
-	MemoryFlow       float64 `json:"memory_flow_bytes,omitempty"`
-	MemoryEnded      float64 `json:"memory_ended_run_bytes,omitempty"`
-	MemoryKey        float64 `json:"memory_key_bytes,omitempty"`
-	MemoryOpen       float64 `json:"memory_open_run_bytes,omitempty"`
-	RestartMS        float64 `json:"memory_restart_ms,omitempty"`
-	OneFlowUS        float64 `json:"growth_one_flow_us_per_task,omitempty"`
-	ManyFlowsUS      float64 `json:"growth_many_runs_us_per_task,omitempty"`
-	GrowthRatio      float64 `json:"growth_ratio,omitempty"`
-	BurstP99         float64 `json:"burst_other_flow_p99_ms,omitempty"`
-	BurstRSSMiB      float64 `json:"burst_rss_mib,omitempty"`
-	BurstStoredPS    float64 `json:"burst_stored_ps,omitempty"`
-	BurstTakenPS     float64 `json:"burst_run_ps,omitempty"`
-	InvalidP99       float64 `json:"burst_invalid_other_flow_p99_ms,omitempty"`
-	InvalidRSSMiB    float64 `json:"burst_invalid_rss_mib,omitempty"`
-	InvalidTakenPS   float64 `json:"burst_invalid_taken_ps,omitempty"`
-	ObjectMiB        float64 `json:"object_mib,omitempty"`
-	ObjectDown       float64 `json:"object_download_mib_ps,omitempty"`
-	ObjectUp         float64 `json:"object_upload_mib_ps,omitempty"`
-	ObjectRSSMiB     float64 `json:"object_rss_growth_mib,omitempty"`
+	BareRPS         float64 `json:"bare_rps,omitempty"`
+	BareCPU         float64 `json:"bare_cpu_us,omitempty"` // processor time of the bare client for one call
+	Single          *Load   `json:"single,omitempty"`
+	SingleQuiet     *Load   `json:"single_no_events,omitempty"`
+	User            *Load   `json:"user,omitempty"`
+	TablesRatio     float64 `json:"tables_ratio,omitempty"` // with the SQL tables, of without
+	TablesCPU       float64 `json:"tables_cpu_us_per_task,omitempty"`
+	MetricsRatio    float64 `json:"metrics_ratio,omitempty"` // with the metrics, asked for every second, of without
+	MetricsCPU      float64 `json:"metrics_cpu_us_per_task,omitempty"`
+	TracesRatio     float64 `json:"traces_ratio,omitempty"` // with traces, to a collector that throws them away, of without
+	TracesCPU       float64 `json:"traces_cpu_us_per_task,omitempty"`
+	HooksRatio      float64 `json:"hooks_ratio,omitempty"` // with a hook in C that checks every response of 1 KB, of without
+	HooksCPU        float64 `json:"hooks_cpu_us_per_task,omitempty"`
+	BreakerCost     float64 `json:"breaker_cost_percent,omitempty"`
+	ChainP50        float64 `json:"chain_transition_p50_us,omitempty"`
+	ChainNoSyncP50  float64 `json:"chain_transition_nosync_p50_us,omitempty"`
+	FanoutTPS       float64 `json:"fanout_tps,omitempty"`
+	FanoutRatio     float64 `json:"fanout_ratio,omitempty"`
+	TriggerPS       float64 `json:"trigger_publish_ps,omitempty"`
+	ReadyMS         float64 `json:"serve_ready_ms,omitempty"`
+	IdleRSSMiB      float64 `json:"serve_idle_rss_mib,omitempty"`
+	IdleCPU         float64 `json:"serve_idle_cpu_percent,omitempty"`
+	StoreRuns       int     `json:"store_runs,omitempty"`
+	StoreStartMS    float64 `json:"store_start_to_request_ms,omitempty"`
+	StoreRSSMiB     float64 `json:"store_rss_mib,omitempty"`
+	StoreIdleRSSMiB float64 `json:"store_idle_rss_mib,omitempty"`
+	MemoryFlow      float64 `json:"memory_flow_bytes,omitempty"`
+	MemoryEnded     float64 `json:"memory_ended_run_bytes,omitempty"`
+	MemoryKey       float64 `json:"memory_key_bytes,omitempty"`
+	MemoryOpen      float64 `json:"memory_open_run_bytes,omitempty"`
+	RestartMS       float64 `json:"memory_restart_ms,omitempty"`
+	OneFlowUS       float64 `json:"growth_one_flow_us_per_task,omitempty"`
+	ManyFlowsUS     float64 `json:"growth_many_runs_us_per_task,omitempty"`
+	GrowthRatio     float64 `json:"growth_ratio,omitempty"`
+	BurstP99        float64 `json:"burst_other_flow_p99_ms,omitempty"`
+	BurstRSSMiB     float64 `json:"burst_rss_mib,omitempty"`
+	BurstStoredPS   float64 `json:"burst_stored_ps,omitempty"`
+	BurstTakenPS    float64 `json:"burst_run_ps,omitempty"`
+	InvalidP99      float64 `json:"burst_invalid_other_flow_p99_ms,omitempty"`
+	InvalidRSSMiB   float64 `json:"burst_invalid_rss_mib,omitempty"`
+	InvalidTakenPS  float64 `json:"burst_invalid_taken_ps,omitempty"`
+	ObjectMiB       float64 `json:"object_mib,omitempty"`
+	ObjectDown      float64 `json:"object_download_mib_ps,omitempty"`
+	ObjectUp        float64 `json:"object_upload_mib_ps,omitempty"`
+	ObjectRSSMiB    float64 `json:"object_rss_growth_mib,omitempty"`
 	HistoryFigures
 }
 
@@ -130,7 +132,7 @@ func Run(ctx context.Context, cfg Config) (*Figures, error) {
 	defer stop()
 	b := &bencher{cfg: cfg, target: target, length: cfg.Length}
 	steps := map[string]func(context.Context) error{
-		"single": b.single, "tables": b.tables, "metrics": b.metrics, "traces": b.traces, "hooks": b.hooks, "breaker": b.breaker, "chain": b.chains, "fanout": b.fanout, "triggers": b.triggers,
+		"single": b.single, "user": b.user, "tables": b.tables, "metrics": b.metrics, "traces": b.traces, "hooks": b.hooks, "breaker": b.breaker, "chain": b.chains, "fanout": b.fanout, "triggers": b.triggers,
 		"serve": b.serve, "growth": b.growth, "burst": b.burst, "object": b.object, "memory": b.memory, "store": b.store, "history": b.history,
 	}
 	for _, name := range Parts() {
@@ -166,7 +168,7 @@ func (b *bencher) bare(ctx context.Context) (float64, error) {
 	defer cancel()
 	var n atomic.Int64
 	var wg sync.WaitGroup
-	began := time.Now()
+	began, used := time.Now(), processorTime()
 	for range slots {
 		wg.Go(func() {
 			for ctx.Err() == nil {
@@ -191,6 +193,7 @@ func (b *bencher) bare(ctx context.Context) (float64, error) {
 		return 0, fmt.Errorf("the bare client made no call against %s", b.target)
 	}
 	b.BareRPS = float64(n.Load()) / time.Since(began).Seconds()
+	b.BareCPU = float64((processorTime() - used).Nanoseconds()) / 1e3 / float64(n.Load())
 	return b.BareRPS, nil
 }
 

@@ -16,31 +16,6 @@ import (
 	"github.com/qarion/qarion/node"
 )
 
-// single submits single-task flows through run.start, with 256 runs open at a
-// time.
-func (b *bencher) single(ctx context.Context) error {
-	bare, err := b.bare(ctx)
-	if err != nil {
-		return err
-	}
-	flows := map[string]string{"single": b.task("call", "")}
-	for _, quiet := range []bool{false, true} {
-		err := b.withNode(ctx, 0, quiet, flows, func(_ *node.Node, c *bus.Client) error {
-			tps, err := b.rate(ctx, c, "single", b.length)
-			if quiet {
-				b.SingleQuietTPS, b.SingleQuietRatio = tps, tps/bare
-			} else {
-				b.SingleTPS, b.SingleRatio = tps, tps/bare
-			}
-			return err
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // breakerPairs is how often a rate with breaker is held against one without.
 const breakerPairs = 8
 

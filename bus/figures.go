@@ -15,6 +15,8 @@ type Figures struct {
 	InMsgs, OutMsgs, InBytes, OutBytes int64
 	APIRequests, APIErrors             uint64            // of JetStream
 	Messages, Bytes                    map[string]uint64 // by stream
+	Written                            map[string]uint64 // by stream: messages since it was made
+	Synced                             map[string]bool   // the streams whose every message is synced before it is acknowledged
 }
 
 // Running reports whether the embedded server serves, and its store too.
@@ -36,17 +38,21 @@ func (b *Bus) Figures() (*Figures, error) {
 	f := &Figures{
 		Connections: v.Connections, Subscriptions: int(v.Subscriptions), SlowConsumers: v.SlowConsumers,
 		InMsgs: v.InMsgs, OutMsgs: v.OutMsgs, InBytes: v.InBytes, OutBytes: v.OutBytes,
-		Messages: map[string]uint64{}, Bytes: map[string]uint64{},
+		Messages: map[string]uint64{}, Bytes: map[string]uint64{}, Written: map[string]uint64{}, Synced: map[string]bool{},
 	}
 	if stats := v.JetStream.Stats; stats != nil {
 		f.APIRequests, f.APIErrors = stats.API.Total, stats.API.Errors
 	}
-	detail, err := s.JszAccount(&server.JSzOptions{Account: accountEngine, Streams: true})
+	detail, err := s.JszAccount(&server.JSzOptions{Account: accountEngine, Streams: true, Config: true})
 	if err != nil {
 		return nil, fmt.Errorf("ask JetStream: %w", err)
 	}
 	for i := range detail.Streams {
 		stream := &detail.Streams[i]
+		f.Written[stream.Name] = stream.State.LastSeq
+		if c := stream.Config; c.Storage == server.FileStorage && c.PersistMode == server.DefaultPersistMode && b.cfg.SyncInterval == 0 {
+			f.Synced[stream.Name] = true
+		}
 		f.Messages[stream.Name], f.Bytes[stream.Name] = stream.State.Msgs, stream.State.Bytes
 	}
 	return f, nil

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -16,7 +18,8 @@ import (
 func (a *app) benchCommand() *cobra.Command {
 	var parts []string
 	var length time.Duration
-	var storeRuns, objectMiB, historyRuns int
+	var runs, storeRuns, objectMiB, historyRuns int
+	var profile string
 	all := bench.Parts()
 	c := &cobra.Command{
 		Use: "bench", Short: "Measure the engine against a bare HTTP client",
@@ -37,11 +40,16 @@ runs into the ledger, without calls, and asks commands of the node on it.`,
 					return usageError(fmt.Errorf("--part is %q, want one of %s", p, strings.Join(all, ", ")))
 				}
 			}
-			return a.bench(c.Context(), bench.Config{Parts: parts, Length: length, StoreRuns: storeRuns, ObjectBytes: int64(objectMiB) << 20, HistoryRuns: historyRuns})
+			return a.bench(c.Context(), bench.Config{
+				Parts: parts, Length: length, Runs: runs, Profile: profile,
+				StoreRuns: storeRuns, ObjectBytes: int64(objectMiB) << 20, HistoryRuns: historyRuns,
+			})
 		},
 	}
 	c.Flags().StringArrayVar(&parts, "part", all[:len(all)-5], "what to measure; may be repeated")
 	c.Flags().DurationVar(&length, "time", 4*time.Second, "how long each rate is measured")
+	c.Flags().IntVar(&runs, "runs", 0, "so many runs in the parts single and user, instead of --time")
+	c.Flags().StringVar(&profile, "profile", "", "write profiles of the engine in those parts into folders of this one: cpu, allocs, block")
 	c.Flags().IntVar(&objectMiB, "object-mib", bench.DefaultObjectBytes>>20, "size of the object, for the part object")
 	c.Flags().IntVar(&storeRuns, "store-runs", 100_000, "finished runs in the store, for the part store")
 	c.Flags().IntVar(&historyRuns, "history-runs", bench.DefaultHistoryRuns, "runs of five calls each in the history, for the part history")
@@ -77,28 +85,48 @@ func (a *app) benchTargetCommand() *cobra.Command {
 	}
 }
 
+// benchEngineCommand is the node that is measured, started by the bench as a
+// process of its own.
+func (a *app) benchEngineCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: bench.EngineCommand, Hidden: true, Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := a.cfg.node("", quietLogger(a))
+			if err != nil {
+				return err
+			}
+			return bench.ServeEngine(c.Context(), cfg, a.ui.in, a.ui.out)
+		},
+	}
+}
+
 func (a *app) printFigures(f *bench.Figures) error {
 	data, err := json.Marshal(f)
 	if err != nil {
 		return err
 	}
-	d := json.NewDecoder(strings.NewReader(string(data)))
+	d := json.NewDecoder(bytes.NewReader(data))
 	t := newTable("FIGURE", "VALUE").alignRight(1)
-	if _, err := d.Token(); err != nil {
-		return err
-	}
-	for d.More() {
-		name, err := d.Token()
-		if err != nil {
-			return err
+	name, within := "", "" // within: the load that a figure belongs to
+	for {
+		token, err := d.Token()
+		switch v := token.(type) {
+		case nil:
+			if err != io.EOF {
+				return err
+			}
+			a.ui.printTable(t)
+			return nil
+		case json.Delim:
+			if within = ""; v == '{' && name != "" {
+				within = name + "_"
+			}
+			name = ""
+		case string:
+			name = v
+		case float64:
+			t.add(within+name, strings.TrimSuffix(fmt.Sprintf("%.2f", v), ".00"))
+			name = ""
 		}
-		v, err := d.Token()
-		if err != nil {
-			return err
-		}
-		n, _ := v.(float64)
-		t.add(fmt.Sprint(name), strings.TrimSuffix(fmt.Sprintf("%.2f", n), ".00"))
 	}
-	a.ui.printTable(t)
-	return nil
 }

@@ -71,6 +71,7 @@ func (a *app) root() *cobra.Command {
 		a.demoCommand(), a.serveCommand(), a.runCommand(), a.triggerCommand(), a.flowsCommand(), a.runsCommand(),
 		a.renderCommand(), a.credentialsCommand(), a.tokensCommand(), a.hooksCommand(), a.xcomCommand(), a.logsCommand(), a.queryCommand(), a.statusCommand(), a.doctorCommand(), a.breakersCommand(), a.benchCommand(), a.configCommand(), a.versionCommand(),
 		a.benchTargetCommand(),
+		a.benchEngineCommand(),
 	)
 	a.guardUsage(root)
 	a.completions(root)
