@@ -5,8 +5,8 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -113,6 +113,9 @@ func (f *Flows) leftOut() []string {
 	return broken
 }
 
+// watched are the endings of files that flows are made of.
+var watched = []string{".toml", ".wasm", ".sql"}
+
 // Watch follows the folder until ctx ends. report hears of each reading that
 // found something.
 func (f *Flows) Watch(ctx context.Context, report func(*flowfile.Dir)) error {
@@ -128,7 +131,7 @@ func (f *Flows) Watch(ctx context.Context, report func(*flowfile.Dir)) error {
 		case <-ctx.Done():
 			return nil
 		case e := <-f.watcher.Events:
-			if strings.HasSuffix(e.Name, ".toml") || strings.HasSuffix(e.Name, ".wasm") {
+			if slices.Contains(watched, filepath.Ext(e.Name)) {
 				quiet.Reset(settleFor)
 			}
 		case err := <-f.watcher.Errors:

@@ -29,6 +29,7 @@ import (
 	"github.com/qarion/qarion/kvstore"
 	"github.com/qarion/qarion/metadata"
 	"github.com/qarion/qarion/traces"
+	"github.com/qarion/qarion/transform"
 	"github.com/qarion/qarion/web"
 )
 
@@ -48,12 +49,13 @@ type Config struct {
 	Allow        []string          // what data may lead to: hosts, host:port, CIDR
 	Breaker      apicall.BreakerConfig
 	Keep         Retention
-	Memory       int64          // soft limit of the process, in bytes; 0 leaves it to the runtime
-	Tables       string         // where the SQL tables are: TablesSQLite (also ""), TablesOff, or the URL of a PostgreSQL database
-	Version      string         // of the program
-	HTTP         *web.Config    // the HTTP door; nil opens none
-	Traces       *traces.Config // make spans, as the OTEL_ variables say
-	HTTPOptional bool           // go on without it where its port is taken
+	Databases    map[string]transform.Database // of transformation tasks, by name
+	Memory       int64                         // soft limit of the process, in bytes; 0 leaves it to the runtime
+	Tables       string                        // where the SQL tables are: TablesSQLite (also ""), TablesOff, or the URL of a PostgreSQL database
+	Version      string                        // of the program
+	HTTP         *web.Config                   // the HTTP door; nil opens none
+	Traces       *traces.Config                // make spans, as the OTEL_ variables say
+	HTTPOptional bool                          // go on without it where its port is taken
 
 	AcceptLoss bool // go on without ledger entries that are lost
 
@@ -203,10 +205,12 @@ func (n *Node) openTypes(context.Context) (err error) {
 	if err := n.openHooks(); err != nil {
 		return err
 	}
-	n.types, err = OpenTypes(TypeConfig{Calls: apicall.Config{
-		Slots: n.cfg.Slots, Egress: apicall.Egress{Allow: n.cfg.Allow}, Breakers: n.breakers,
-		Credentials: n.secrets, Tokens: n.secrets, Hooks: n.hooks, Select: n.selects, Version: n.cfg.Version, Log: n.log,
-	}})
+	n.types, err = OpenTypes(TypeConfig{
+		SQL: transform.Config{Dir: n.cfg.DataDir, Databases: n.cfg.Databases, Credentials: n.secrets, Log: n.log},
+		Calls: apicall.Config{
+			Slots: n.cfg.Slots, Egress: apicall.Egress{Allow: n.cfg.Allow}, Breakers: n.breakers,
+			Credentials: n.secrets, Tokens: n.secrets, Hooks: n.hooks, Select: n.selects, Version: n.cfg.Version, Log: n.log,
+		}})
 	if err == nil {
 		n.Types = n.types.ByName()
 	}

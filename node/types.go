@@ -7,11 +7,13 @@ import (
 	"github.com/qarion/qarion/apicall"
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/engine/flowfile"
+	"github.com/qarion/qarion/transform"
 )
 
 // TypeConfig is what the task types work with.
 type TypeConfig struct {
 	Calls apicall.Config
+	SQL   transform.Config
 }
 
 // TaskTypes are the task types that flows may have.
@@ -26,6 +28,7 @@ func OpenTypes(cfg TypeConfig) (*TaskTypes, error) {
 	t := &TaskTypes{}
 	err := errors.Join(
 		openType(t, apicall.New, cfg.Calls),
+		openType(t, transform.New, cfg.SQL),
 	)
 	if err != nil {
 		t.Close()

@@ -22,6 +22,7 @@ import (
 	"github.com/qarion/qarion/kvstore"
 	"github.com/qarion/qarion/metadata"
 	"github.com/qarion/qarion/node"
+	"github.com/qarion/qarion/transform"
 	"github.com/qarion/qarion/web"
 )
 
@@ -58,7 +59,8 @@ type config struct {
 	Metadata struct {
 		Database string `toml:"database"` // "sqlite", "off", or a PostgreSQL URL
 	} `toml:"metadata"`
-	Log struct {
+	Databases map[string]databaseConfig `toml:"databases"`
+	Log       struct {
 		Format string `toml:"format"`
 		Level  string `toml:"level"`
 	} `toml:"log"`
@@ -69,6 +71,21 @@ type config struct {
 	} `toml:"retention"`
 
 	path string // where it was read; "" for the defaults
+}
+
+// databaseConfig is a [databases.NAME] of transformation tasks.
+type databaseConfig struct {
+	URL          string `toml:"url"`           // sqlite:PATH, or postgres://user@host:port/name
+	CredentialID string `toml:"credential_id"` // a basic_auth credential for PostgreSQL
+}
+
+// databases are those that [databases] names.
+func (c *config) databases() map[string]transform.Database {
+	out := make(map[string]transform.Database, len(c.Databases))
+	for name, d := range c.Databases {
+		out[name] = transform.Database{URL: d.URL, Credential: d.CredentialID}
+	}
+	return out
 }
 
 // Defaults of the configuration.
@@ -214,6 +231,9 @@ func (c *config) check() error {
 		kind, _, _ := strings.Cut(d, "://") // what follows may be a password
 		return fail(fmt.Errorf("[metadata] database is %.20q, want \"sqlite\", \"off\" or a URL such as postgres://user:password@db.example.com/qarion", kind))
 	}
+	if err := transform.Check(c.databases()); err != nil {
+		return fail(errors.New(strings.TrimPrefix(err.Error(), "invalid: ")))
+	}
 	if c.Log.Format != "auto" && c.Log.Format != "text" && c.Log.Format != "json" {
 		return fail(fmt.Errorf("[log] format is %q, want auto, text or json", c.Log.Format))
 	}
@@ -313,7 +333,7 @@ func days(s string) (time.Duration, error) {
 func (c *config) node(dataDir string, log *slog.Logger) (node.Config, error) {
 	out := node.Config{
 		DataDir: dataDir, Slots: c.Worker.Slots, Allow: c.Egress.Allow, Version: programVersion(), Log: log,
-		Tables: c.Metadata.Database, Hooks: c.Hooks.Dir,
+		Tables: c.Metadata.Database, Hooks: c.Hooks.Dir, Databases: c.databases(),
 		Key: kvstore.KeyConfig{File: os.Getenv("QARION_KEY_FILE"), Text: os.Getenv("QARION_KEY"), NewText: os.Getenv("QARION_NEW_KEY")},
 	}
 	var errs [6]error

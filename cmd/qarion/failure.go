@@ -83,6 +83,9 @@ func (a *app) otherFailures(b *strings.Builder, d *engine.RunDoc) {
 }
 
 func (a *app) request(b *strings.Builder, d *engine.Details) {
+	if d.Database != "" {
+		a.statements(b, d)
+	}
 	if d.URL == "" {
 		return
 	}
@@ -112,6 +115,28 @@ func (a *app) request(b *strings.Builder, d *engine.Details) {
 	if d.Note != "" {
 		fmt.Fprintf(b, "    %s\n", printable(d.Note))
 	}
+}
+
+// statements shows what ran on a database; the last one of a failed attempt is
+// the one that failed.
+func (a *app) statements(b *strings.Builder, d *engine.Details) {
+	fmt.Fprintf(b, "\n  on %s\n", printable(d.Database))
+	for _, st := range d.Statements {
+		text, _ := a.firstLine(st.SQL)
+		fmt.Fprintf(b, "    %s%s\n", text, a.ui.paint(fmt.Sprintf("  %s, %s", plural(int(st.Rows), "row"), millis(st.DurationMS)), dim))
+	}
+	if d.Note != "" {
+		fmt.Fprintf(b, "    %s\n", printable(d.Note))
+	}
+}
+
+// firstLine is the first line of a text, and whether there are others.
+func (a *app) firstLine(s string) (line string, more bool) {
+	line, _, more = strings.Cut(strings.TrimSpace(s), "\n")
+	if more {
+		line += " ..."
+	}
+	return clip(printable(line), 120), more
 }
 
 // attempts draws a line per attempt of a task.

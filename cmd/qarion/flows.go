@@ -15,6 +15,7 @@ import (
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/engine/flowfile"
 	"github.com/qarion/qarion/node"
+	"github.com/qarion/qarion/transform"
 )
 
 // taskTypes are the task types for looking at flows, without a node. done frees
@@ -27,7 +28,7 @@ func (a *app) taskTypes() (types flowfile.Types, done func(), err error) {
 func (a *app) openTypes(calls apicall.Config) (types flowfile.Types, done func(), err error) {
 	hooks := node.NewHooks(node.HookConfig{Dir: a.cfg.Hooks.Dir})
 	calls.Hooks = hooks
-	open, err := node.OpenTypes(node.TypeConfig{Calls: calls})
+	open, err := node.OpenTypes(node.TypeConfig{Calls: calls, SQL: transform.Config{Databases: a.cfg.databases()}})
 	if err != nil {
 		hooks.Close()
 		return nil, nil, err

@@ -120,6 +120,11 @@ func (a *app) printOperation(raw []byte, op *engine.Operation, verbose bool) err
 		code = fmt.Sprint(d.StatusCode)
 	}
 	what := strings.TrimPrefix(d.URL, "https://")
+	method, size := d.Method, bytesize(d.ResponseBytes)
+	if d.Database != "" {
+		method, size = strings.ToUpper(op.OperationSubtype), plural(int(d.RowsProcessed), "row")
+		what = d.Database
+	}
 	if !op.Success {
 		what = op.ErrorMessage
 		if d.RetryAt != "" {
@@ -127,7 +132,7 @@ func (a *app) printOperation(raw []byte, op *engine.Operation, verbose bool) err
 		}
 	}
 	what = printable(what)
-	fields := []string{op.StartTime, fmt.Sprintf("%s.%s", op.FlowID, op.TaskID), fmt.Sprint(op.Attempt), d.Method, code, millis(op.DurationMS), bytesize(d.ResponseBytes), what}
+	fields := []string{op.StartTime, fmt.Sprintf("%s.%s", op.FlowID, op.TaskID), fmt.Sprint(op.Attempt), method, code, millis(op.DurationMS), size, what}
 	if !a.ui.outTerm {
 		if verbose {
 			fields = append(fields, fmt.Sprintf("run=%s batch=%d %s", op.ExecutionID, op.BatchID, op.Details))
@@ -135,7 +140,7 @@ func (a *app) printOperation(raw []byte, op *engine.Operation, verbose bool) err
 		_, err := fmt.Fprintln(a.ui.out, strings.Join(fields, "\t"))
 		return err
 	}
-	line := fmt.Sprintf("%s  %-24s %2s  %-5s %3s %7s %8s  %s", a.ui.clockMillis(op.StartTime, true), fields[1], fields[2], d.Method,
+	line := fmt.Sprintf("%s  %-24s %2s  %-5s %3s %7s %8s  %s", a.ui.clockMillis(op.StartTime, true), fields[1], fields[2], method,
 		a.ui.paint(code, statusStyle(op.Status)), fields[5], fields[6], what)
 	if !verbose {
 		_, err := fmt.Fprintln(a.ui.out, clip(line, a.ui.width()))

@@ -374,11 +374,17 @@ func (a *app) printPreviews(list []*engine.Preview, curl bool) error {
 	w := a.ui.out
 	for i, p := range list {
 		if curl {
-			fmt.Fprintln(w, p.Curl)
+			if p.Curl != "" {
+				fmt.Fprintln(w, p.Curl)
+			}
 			continue
 		}
 		if i > 0 {
 			fmt.Fprintln(w)
+		}
+		if p.Database != "" {
+			a.printStatements(p)
+			continue
 		}
 		fmt.Fprintf(w, "%s: 1 request, nothing is sent\n\n%s %s\n", p.Task, p.Method, p.URL)
 		for _, h := range p.Headers {
@@ -397,4 +403,17 @@ func (a *app) printPreviews(list []*engine.Preview, curl bool) error {
 		fmt.Fprintf(w, "\n%s\n\n%s\n", p.Curl, p.Policy)
 	}
 	return nil
+}
+
+// printStatements shows what a task would run on a database.
+func (a *app) printStatements(p *engine.Preview) {
+	w := a.ui.out
+	fmt.Fprintf(w, "%s: %s on %s, nothing is run\n", p.Task, plural(len(p.Statements), "statement"), p.Database)
+	for _, st := range p.Statements {
+		fmt.Fprintf(w, "\n%s\n", printable(st.SQL))
+		for _, v := range st.Parameters {
+			fmt.Fprintf(w, "  :%s = %s\n", v.Name, printable(v.Value))
+		}
+	}
+	fmt.Fprintf(w, "\n%s\n", p.Policy)
 }

@@ -32,6 +32,10 @@ type Suite struct {
 	Hangs   *value.Map
 	Started <-chan struct{}
 
+	// Undone says that an attempt which is cut off has changed nothing, and knows
+	// it: a transaction.
+	Undone bool
+
 	// Effects counts what attempts have done to the world, such as requests
 	// that arrived.
 	Effects func() int
@@ -205,7 +209,7 @@ func (s *Suite) cancelled(t *testing.T) {
 	cancel(errOver)
 	select {
 	case out := <-ended:
-		if out.Err == nil || !out.Err.Unknown || out.Err.Retryable {
+		if out.Err == nil || out.Err.Unknown == s.Undone || out.Err.Retryable {
 			t.Errorf("cut off in the middle: %+v, want an unknown outcome", out.Err)
 		}
 	case <-time.After(patience):

@@ -1,0 +1,315 @@
+package transform
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/internal/jinja"
+	"github.com/qarion/qarion/internal/value"
+)
+
+// MaxFile is the largest file that sql_file may name, in bytes.
+const MaxFile = 1 << 20
+
+// Include implements engine.Includer: the file of sql_file, beside the flow's.
+func (t *TaskType) Include(flow *engine.Flow, task *engine.Task) (map[string]string, []engine.Problem) {
+	r := &reader{task: task}
+	name := r.text("sql_file", "")
+	if name == "" {
+		return nil, nil
+	}
+	if !filepath.IsLocal(name) {
+		r.problem("sql_file", "bad-path", "sql_file is %s, want a path below the flow's folder", value.Quoted(name))
+		return nil, r.problems
+	}
+	path := filepath.Join(filepath.Dir(flow.File), filepath.FromSlash(name))
+	info, err := os.Stat(path)
+	if err == nil && info.Size() > MaxFile {
+		err = fmt.Errorf("%s has %d bytes, at most %d are read", name, info.Size(), MaxFile)
+	}
+	var data []byte
+	if err == nil {
+		data, err = os.ReadFile(path)
+	}
+	if err != nil {
+		r.problem("sql_file", "unreadable", "%v", err)
+		return nil, r.problems
+	}
+	return map[string]string{name: strings.ToValidUTF8(strings.TrimPrefix(string(data), "\uFEFF"), "\uFFFD")}, nil
+}
+
+// program is a prepared task, shared by all attempts; nothing in it changes.
+type program struct {
+	t      *TaskType
+	props  *props
+	needs  engine.Needs
+	target *target
+	texts  []source
+	params []param // of the property params
+	why    string  // it cannot run; "" when it can
+}
+
+// source is one text of SQL.
+type source struct {
+	sqlText
+	tpl   *jinja.Template
+	fixed []statement // where the text is no template
+
+	masked []statement // of a template, as far as it tells
+}
+
+// param is an entry of the property params.
+type param struct {
+	name  string
+	fixed any // where tpl is nil
+	tpl   *jinja.Template
+}
+
+var _ engine.Previewer = (*program)(nil)
+
+// reserved is the parameter that the task type gives itself.
+const runKey = "run_key"
+
+// Prepare implements engine.TaskType.
+func (t *TaskType) Prepare(flow *engine.Flow, task *engine.Task) (engine.Program, []engine.Problem) {
+	p, r := readProperties(flow, task)
+	prog := &program{t: t, props: p, target: t.databases[p.database]}
+	c := &compiler{reader: r, prog: prog, own: map[string]bool{runKey: true}}
+	if prog.target == nil {
+		names := slices.Sorted(maps.Keys(t.databases))
+		at := r.path("database")
+		if _, own := r.get("database"); !own && task.Database == "" {
+			at = nil // the flow's: of the whole task
+		}
+		c.problems = append(c.problems, engine.Problem{Task: task.ID, Path: at, Code: "unknown-database", Value: p.database, Suggestion: engine.Nearest(p.database, names),
+			Message: fmt.Sprintf("no database %s in qarion.toml (there are: %s)", value.Quoted(p.database), strings.Join(names, ", "))})
+		prog.target = &target{name: p.database}
+	}
+	c.params()
+	for _, text := range p.sql {
+		prog.texts = append(prog.texts, c.source(text))
+	}
+	if len(p.sql) == 0 && engine.Refused(c.problems) == nil {
+		r.warn([]string{"type"}, "no-sql", "", "there is no sql: the task does nothing and leaves null")
+	}
+	prog.describe(c)
+	if wrong := engine.Refused(c.problems); wrong != nil {
+		prog.why = wrong.Message
+	}
+	return prog, c.problems
+}
+
+// Needs implements engine.Program.
+func (p *program) Needs() engine.Needs { return p.needs }
+
+// compiler parses the texts of a task and collects what they read.
+type compiler struct {
+	*reader
+	prog   *program
+	own    map[string]bool // parameters that are no names of the context
+	names  []engine.NameUse
+	verbs  []string
+	writes bool
+	rows   bool // the last statement gives rows
+}
+
+// params reads the property params.
+func (c *compiler) params() {
+	for name, v := range c.prog.props.params.All() {
+		path := append(c.path("params"), name)
+		switch {
+		case name == runKey:
+			c.problems = append(c.problems, engine.Problem{Task: c.task.ID, Path: path, Code: "reserved", Message: "params: the name run_key is reserved"})
+			continue
+		case name == "" || !isStart(name[0]) || strings.ContainsFunc(name, func(r rune) bool { return r < 0x80 && !isName(byte(r)) }):
+			c.problems = append(c.problems, engine.Problem{Task: c.task.ID, Path: path, Code: "bad-name", Message: fmt.Sprintf("params: %s is no name of letters, digits and _", value.Quoted(name))})
+			continue
+		}
+		c.own[name] = true
+		own := param{name: name, fixed: v}
+		if s, isText := v.(string); isText {
+			if tpl := c.parse(path, s); tpl != nil {
+				if _, literal := tpl.Literal(); !literal {
+					own.tpl = tpl
+				}
+			}
+		}
+		c.prog.params = append(c.prog.params, own)
+	}
+}
+
+func (c *compiler) parse(path []string, text string) *jinja.Template {
+	tpl, err := jinja.Parse(strings.Join(path[1:], "."), text)
+	if err != nil {
+		c.problems = append(c.problems, engine.Problem{Task: c.task.ID, Path: path, Code: "template", Message: err.Error()})
+		return nil
+	}
+	for _, name := range tpl.Names() {
+		c.names = append(c.names, engine.NameUse{Name: name, Path: path, Optional: !slices.Contains(tpl.Needs(), name)})
+	}
+	return tpl
+}
+
+// source reads one text of SQL.
+func (c *compiler) source(text sqlText) source {
+	s := source{sqlText: text, tpl: c.parse(text.path, text.text)}
+	if s.tpl == nil {
+		return s
+	}
+	plain, literal := s.tpl.Literal()
+	if !literal {
+		plain = masked(text.text)
+		c.warnOfData(s)
+	}
+	list, err := split(plain, c.prog.target.dialect)
+	if literal {
+		s.fixed = list
+	} else {
+		s.masked = list
+	}
+	var wrong *scanError
+	if errors.As(err, &wrong) && literal {
+		line, column := place(plain, wrong.at)
+		c.problems = append(c.problems, engine.Problem{Task: c.task.ID, Path: text.path, Code: "sql",
+			Message: fmt.Sprintf("%s: %s", at(text.file, line, column), wrong.message)})
+	}
+	if literal && err == nil && len(list) == 0 {
+		c.problems = append(c.problems, engine.Problem{Task: c.task.ID, Path: text.path, Code: "empty", Message: "sql has no statement"})
+	}
+	for _, st := range list {
+		c.verbs = append(c.verbs, st.verb)
+		c.writes, c.rows = c.writes || st.writes, st.rows
+		for _, name := range st.params {
+			if root, _, _ := strings.Cut(name, "."); !c.own[root] {
+				c.names = append(c.names, engine.NameUse{Name: root, Path: text.path})
+			}
+		}
+	}
+	c.writes = c.writes || !literal && len(list) == 0
+	return s
+}
+
+// warnOfData warns of data that becomes a part of the SQL's text.
+func (c *compiler) warnOfData(s source) {
+	for _, name := range s.tpl.Names() {
+		if strings.HasPrefix(name, "xcom_") || strings.HasPrefix(name, "resp_") {
+			c.warn(s.path, "sql-text", name, "{{ %s }} writes data into the SQL as text, where it can change what the statement does: bind it, as :%s", name, name)
+		}
+	}
+}
+
+// at says where in SQL something is.
+func at(file string, line, column int) string {
+	if file != "" {
+		return fmt.Sprintf("%s:%d:%d", file, line, column)
+	}
+	return fmt.Sprintf("line %d column %d", line, column)
+}
+
+// masked is a template's text with spaces where its tags are, so that the SQL
+// around them can be read before there is data.
+func masked(text string) string {
+	out := []byte(text)
+	for i := 0; i+1 < len(out); i++ {
+		ends := map[string]string{"{{": "}}", "{%": "%}", "{#": "#}"}[string(out[i:i+2])]
+		if ends == "" {
+			continue
+		}
+		end := len(out)
+		if n := strings.Index(string(out[i+2:]), ends); n >= 0 {
+			end = i + 2 + n + 2
+		}
+		for ; i < end; i++ {
+			if out[i] != '\n' {
+				out[i] = ' '
+			}
+		}
+		i--
+	}
+	return string(out)
+}
+
+// describe fills what the engine plans by.
+func (p *program) describe(c *compiler) {
+	n := engine.Needs{Names: c.names, Retry: p.props.retry, OnInterrupted: p.props.onInterrupted, Target: p.target.String()}
+	n.Subtype = "none"
+	if len(c.verbs) > 0 {
+		n.Subtype = c.verbs[len(c.verbs)-1]
+		if slices.ContainsFunc(c.verbs, func(v string) bool { return v != n.Subtype }) {
+			n.Subtype = "script"
+		}
+	}
+	n.Unrepeatable = c.writes && !p.props.once
+	if p.props.onInterrupted != "" && !n.Unrepeatable {
+		c.problem("on_interrupted", "unused", "on_interrupted needs exactly_once = false, and a statement that writes")
+	}
+	if len(p.props.sql) == 0 {
+		n.Target = ""
+	}
+	if p.props.result == resultNone {
+		n.NoValue = `result = "none"`
+	}
+	if mode := p.props.result; len(c.verbs) > 0 && !c.rows && mode != resultAuto && mode != resultNone && p.target.dialect == sqlite && p.literal() {
+		c.problem("result", "unused", "result = %q, but the last statement gives no rows", mode)
+	}
+	for _, id := range p.props.pulls {
+		n.Pulls = append(n.Pulls, engine.NameUse{Name: id, Path: c.path("xcom_pull")})
+	}
+	p.needs = n
+}
+
+// literal reports whether all of the SQL is known already.
+func (p *program) literal() bool {
+	return !slices.ContainsFunc(p.texts, func(s source) bool { return s.fixed == nil })
+}
+
+// vars is the template context of an attempt: what the engine gives, with
+// xcom_pull_key applied.
+type vars struct {
+	*engine.TaskInput
+	prog *program
+	hide bool // something of a sensitive task was read
+}
+
+// Lookup implements jinja.Vars.
+func (v *vars) Lookup(ctx context.Context, name string) (jinja.Var, bool, error) {
+	got, ok, err := v.TaskInput.Lookup(ctx, name)
+	v.hide = v.hide || got.Origin.Secret()
+	if key := v.prog.props.pullKey; key != "" && ok && err == nil && v.prog.pulls(name) {
+		got.Value, err = pulled(name, got.Value, key)
+	}
+	return got, ok, err
+}
+
+// pulls reports whether xcom_pull_key applies to a name.
+func (p *program) pulls(name string) bool {
+	return p.props.pullKey != "" && slices.ContainsFunc(p.props.pulls, func(id string) bool { return name == "xcom_"+engine.TaskID(id).TemplateName() })
+}
+
+// pulled is what xcom_pull_key takes out of a value.
+func pulled(name string, v any, key string) (any, error) {
+	m, ok := v.(*value.Map)
+	if !ok {
+		return nil, fmt.Errorf("%s is %s and has no key %q (xcom_pull_key)", name, value.Kind(v), key)
+	}
+	got, ok := m.Get(key)
+	if !ok {
+		return nil, fmt.Errorf("%s has no key %q (xcom_pull_key; there are: %s)", name, key, someNames(m.Keys()))
+	}
+	return got, nil
+}
+
+// someNames lists the first of names, for messages.
+func someNames(names []string) string {
+	if len(names) > 10 {
+		return strings.Join(names[:10], ", ") + ", ..."
+	}
+	return strings.Join(names, ", ")
+}
