@@ -105,6 +105,7 @@ type vars struct {
 	sensitive
 	readNames []string         // of what was read of sensitive tasks
 	request   func() jinja.Var // while headers are rendered
+	answer    map[string]any   // while a condition on an answer is evaluated
 	broken    error            // why a reference to a credential could not be resolved
 }
 
@@ -123,6 +124,9 @@ func (v *vars) Lookup(ctx context.Context, name string) (jinja.Var, bool, error)
 	}
 	if name == requestName && v.request != nil { // before what a trigger may give by that name
 		return v.request(), true, nil
+	}
+	if got, offered := v.offered(name); offered {
+		return got, true, nil
 	}
 	got, ok, err := v.TaskInput.Lookup(ctx, name)
 	if ok {

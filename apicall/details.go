@@ -173,6 +173,10 @@ func (a *attempt) responseDoc(resp *http.Response) []byte {
 	if withheld = append(withheld, hidden...); len(withheld) > 0 {
 		m.Set(engine.Withheld, withheld)
 	}
+	if a.page != nil {
+		m.Set("pages", int64(a.pages))
+		m.Set("items", a.items)
+	}
 	if a.trusted {
 		m.Set(engine.Answerer, engine.OriginOf(resp.Request.URL))
 	}

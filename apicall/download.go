@@ -29,7 +29,7 @@ const (
 // streams reports whether an answer goes to the object store unread.
 func (a *attempt) streams(resp *http.Response) bool {
 	p := a.props()
-	return p.storeAs == "object" && p.handling != "ignore" && a.accepted(resp.StatusCode) && (!leadsNowhere(resp) || p.redirects == 0 || p.expects(resp.StatusCode))
+	return p.storeAs == "object" && p.paging == nil && p.handling != "ignore" && a.accepted(resp.StatusCode) && (!leadsNowhere(resp) || p.redirects == 0 || p.expects(resp.StatusCode))
 }
 
 // storeObject streams an answer to the object store and makes it the value.

@@ -3,7 +3,9 @@ package apicall
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -28,9 +30,16 @@ type attempt struct {
 	history   []string // redirects, as the operation log shows them
 	cookies   *cookies // nil: there are none
 	hookNotes []hookNote
-	left      bool // a redirect has led away from the origin that the credential is for
-	moved     bool // a redirect has turned the request into a GET: the first one was carried out
-	traced    traced
+
+	page    *pageState // of a task that reads pages; nil: it makes one call
+	first   *url.URL   // where the flow itself asks for pages
+	foreign bool       // this page is at another origin: no credential is for it
+	pages   int        // that were joined
+	items   int64      // in them
+
+	left   bool // a redirect has led away from the origin that the credential is for
+	moved  bool // a redirect has turned the request into a GET: the first one was carried out
+	traced traced
 }
 
 var errTimeout = errors.New("timeout")
@@ -41,6 +50,11 @@ func (p *program) Execute(ctx context.Context, in *engine.TaskInput) engine.Task
 	a.out.Details.Method = p.props.method
 	a.out.Details.TimeoutMS = p.props.timeout.Milliseconds()
 
+	if p.props.paging != nil {
+		if err := a.openPage(); err != nil {
+			return a.failed(ctx, failure{class: classLedger}, err)
+		}
+	}
 	if err := a.build(ctx); err != nil {
 		return a.failed(ctx, a.classifyBuild(err), a.explain(ctx, err))
 	}
@@ -157,6 +171,9 @@ func (a *attempt) failed(ctx context.Context, f failure, err error) engine.TaskO
 		return a.postponedByNode(what)
 	}
 	message := a.redactor().message(a.message(ctx, f, err))
+	if a.page != nil && a.page.Pages > 0 && f.class != classPage {
+		message = fmt.Sprintf("page %d: %s", a.page.Pages+1, message)
+	}
 	e := &engine.TaskError{Class: f.class, Message: cut(message, engine.MaxErrorText), Retryable: p.props.retryable(f)}
 	// The run or the node ended the call: whether it arrived is not known.
 	e.Unknown = f.sent && ctx.Err() != nil && !errors.Is(context.Cause(ctx), errTimeout)
@@ -177,7 +194,7 @@ func (a *attempt) failed(ctx context.Context, f failure, err error) engine.TaskO
 			d.Hint = strings.TrimSuffix("nothing was sent; "+d.Hint, "; ")
 		}
 	}
-	a.out.Value, a.out.Large, a.out.Stored, a.out.Err = nil, nil, nil, e
+	a.out.Value, a.out.Large, a.out.Stored, a.out.Next, a.out.Err = nil, nil, nil, nil, e
 	return a.out
 }
 

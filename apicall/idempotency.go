@@ -59,4 +59,4 @@ func safe(operation string) bool { return operation != "post" && operation != "p
 
 // unrepeatable reports whether the request must not be sent a second time by
 // itself when its outcome is not known.
-func (p *props) unrepeatable() bool { return !safe(p.operation) && !p.keyed }
+func (p *props) unrepeatable() bool { return !safe(p.operation) && !p.keyed && !p.onlyReads }

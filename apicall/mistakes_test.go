@@ -42,6 +42,7 @@ var fine = map[string]string{
 	"fail_on_status":      "an empty list",
 	"refresh_on_status":   "an empty list",
 	"retry_on_validation": "true",
+	"safe":                "true",
 	"idempotency_key":     "true, text, huge text",
 	"breaker":             "true, text, empty",
 	"xcom_pull":           "text, huge text, empty, an empty list", // that there is such a task is Compile's to say

@@ -80,6 +80,11 @@ func (t *TaskType) Prepare(flow *engine.Flow, task *engine.Task) (engine.Program
 			c.problem("select", "bad-jq", "select: %v", err)
 		}
 	}
+	if p.paging != nil {
+		if source, given := tableOf(task, "paginate").Get("stop_when"); given {
+			c.checkStop(flow, p.paging, source)
+		}
+	}
 	c.compileProxy(p.proxy)
 	if prog.client, err = t.clients(p.tls); err != nil {
 		key, _, _ := strings.Cut(err.Error(), ":")
@@ -154,6 +159,11 @@ type compiler struct {
 
 // parse parses one string of the flow file.
 func (c *compiler) parse(path []string, source string) *jinja.Template {
+	return c.parseOffering(path, source, nil)
+}
+
+// parseOffering parses a string that may read more names than others.
+func (c *compiler) parseOffering(path []string, source string, offered []string) *jinja.Template {
 	field := strings.Join(path, ".")
 	source = c.credentials(path, source)
 	t, err := jinja.Parse(field, source)
@@ -169,13 +179,20 @@ func (c *compiler) parse(path []string, source string) *jinja.Template {
 		if key := c.prog.props.pullKey; key != "" && readsKey(source, name, key) {
 			c.prog.keyRead[name] = true
 		}
-		if !strings.HasPrefix(name, credentialName) && !(name == requestName && c.prog.offers && path[0] == "headers") {
+		if !strings.HasPrefix(name, credentialName) && !slices.Contains(offered, name) && !(name == requestName && c.prog.offers && path[0] == "headers") {
 			c.names = append(c.names, engine.NameUse{
 				Name: name, Path: append([]string{"properties"}, path...), Optional: !slices.Contains(t.Needs(), name),
 			})
 		}
 	}
 	return t
+}
+
+// tableOf is a property that is a table; nil when it is none.
+func tableOf(task *engine.Task, key string) *value.Map {
+	v, _ := task.Properties.Get(key)
+	m, _ := v.(*value.Map)
+	return m
 }
 
 func templateMessage(err error) string {

@@ -75,6 +75,9 @@ func (p *program) standIn(ctx context.Context) engine.Credential {
 func (p *program) Preview(ctx context.Context, in *engine.TaskInput) (*engine.Preview, error) {
 	a := &attempt{prog: p, in: in, vars: &vars{TaskInput: in, prog: p}, start: time.Now()}
 	a.out.Details.Method = p.props.method
+	if p.props.paging != nil {
+		a.page = &pageState{} // the first
+	}
 	if err := a.build(ctx); err != nil {
 		return nil, errors.New(a.redactor().message(a.explain(ctx, err).Error()))
 	}
@@ -221,6 +224,9 @@ func (p *program) Worst() time.Duration {
 func (p *program) policy() string {
 	pr := p.props
 	out := "timeout " + shortSpan(pr.timeout)
+	if g := pr.paging; g != nil {
+		out = fmt.Sprintf("the first of at most %d pages, each with: %s", g.maxPages, out)
+	}
 	if pr.retry.Count == 0 {
 		return out + " · 1 attempt, no retries"
 	}

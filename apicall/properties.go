@@ -62,6 +62,8 @@ var properties = []Property{
 	{"idempotency_key", "boolean or string", "false", "true sends a key that is the same in all attempts; or a template"},
 	{"on_lost", "string", "auto", "ask: a call that was sent and whose answer is lost, for whatever reason, waits for a person"},
 	{"on_interrupted", "string", "auto", "auto, retry or fail: what happens when the outcome of a call is unknown"},
+	{"safe", "boolean", "false", "this post or patch only reads and may be repeated"},
+	{"paginate", "dict", "", "reads a list that comes in pages; see [Pages](#pages)"},
 	{"breaker", "boolean or string", "true", "false switches the circuit breaker off; a name shares one"},
 	{"breaker_max_wait", "duration", "3600", "how long a task waits for an open breaker"},
 	{"xcom_pull", "list", "", "tasks whose values are read"},
@@ -122,6 +124,8 @@ type props struct {
 	retryOnValidation          bool
 	keyed                      bool
 	keyTemplate                string
+	onlyReads                  bool    // safe = true
+	paging                     *paging // nil: one call
 	onInterrupted              string
 	asks                       bool   // on_lost = "ask"
 	breaker                    string // "" for the host's own
@@ -188,6 +192,7 @@ func readProperties(task *engine.Task) (*props, *reader) {
 	r.readRedirects(p)
 	r.readRetry(p)
 	r.readKey(p)
+	p.onlyReads = r.flag("safe", false)
 	r.readBreaker(p)
 	r.readProxy(p)
 	p.tls = tlsOptions{
@@ -196,6 +201,7 @@ func readProperties(task *engine.Task) (*props, *reader) {
 	}
 	p.rules = r.readRules()
 	r.readFormat(p)
+	r.readPaginate(p)
 	r.readObject(p)
 	r.check(p)
 	return p, r
@@ -266,7 +272,7 @@ func (r *reader) readFormat(p *props) {
 // readObject reads how much of a response is taken, and what an object rules
 // out: it goes to the object store unread.
 func (r *reader) readObject(p *props) {
-	if p.storeAs != "object" {
+	if p.storeAs != "object" || p.paging != nil { // a page is read, the object is made of all of them
 		p.maxResponse = r.whole("max_response_bytes", DefaultMaxResponseBytes, 1, 1<<30)
 		return
 	}

@@ -1,6 +1,7 @@
 package apicall
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -83,6 +84,11 @@ func (a *attempt) build(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if a.page != nil {
+		if err := cmp.Or(a.pageTarget(), a.pageBody()); err != nil {
+			return err
+		}
+	}
 	a.req = &http.Request{
 		Method: a.out.Details.Method, URL: a.target.url, Host: a.target.url.Host, Header: p.fixed.header,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
@@ -90,7 +96,7 @@ func (a *attempt) build(ctx context.Context) (err error) {
 	if a.body != nil {
 		a.out.Details.RequestBytes = a.body.length()
 	}
-	if len(p.headers) > 0 || p.props.keyed || p.props.authType != "none" {
+	if len(p.headers) > 0 || a.page != nil || p.props.keyed || p.props.authType != "none" {
 		a.req.Header = maps.Clone(p.fixed.header)
 	}
 	if err := a.headers(ctx); err != nil {
@@ -101,6 +107,11 @@ func (a *attempt) build(ctx context.Context) (err error) {
 	}
 	if err := a.key(ctx); err != nil {
 		return err
+	}
+	if a.page != nil {
+		if err := a.pageHeaders(); err != nil {
+			return err
+		}
 	}
 	a.load(ctx, a.req, a.body)
 	return nil

@@ -46,7 +46,7 @@ func (a *attempt) answer(ctx context.Context, resp *http.Response) engine.TaskOu
 
 // succeeded completes the output of an attempt whose value is there.
 func (a *attempt) succeeded(resp *http.Response) engine.TaskOutput {
-	if a.prog.answered {
+	if a.prog.answered && a.out.Next == nil {
 		a.out.Response = a.responseDoc(resp)
 		a.giveCookies()
 	}
@@ -127,6 +127,9 @@ func (a *attempt) take(ctx context.Context, resp *http.Response, body []byte) *u
 			return &unfit{a.unselected(ctx, err), a.quiet(err, "select"), doc}
 		}
 		doc = picked
+	}
+	if a.page != nil {
+		return a.takePage(ctx, resp, &doc)
 	}
 	a.out.Value, a.out.Large = doc.stored()
 	return nil

@@ -26,6 +26,7 @@ const (
 	classStatus     = "status"
 	classValidation = "validation"
 	classSelect     = "select"
+	classPage       = "pagination"
 	classBody       = "body"
 	classStore      = "store"
 
@@ -65,6 +66,7 @@ var classes = []Class{
 	{classStore, "an answer whose value could not be stored"},
 	{classValidation, "an answer that fails its checks"},
 	{classSelect, "an answer to which select cannot be applied"},
+	{classPage, "an answer in which the items or the next page cannot be found, or pages that go round in a circle"},
 	{classHookTrap, "a hook broke off: a trap, an abort, an exit"},
 	{classHookTimeout, "a hook took more work than it may"},
 	{classHookProtocol, "a hook was given too much, or answered what the interface does not have"},

@@ -50,11 +50,12 @@ func row(t *engine.TaskDoc, name int, now time.Time, color bool) string {
 		if t.StartTime != "" {
 			took = since(t.StartTime, now)
 		}
+		note = turnNote(t)
 	case engine.Interrupted:
 		note = t.Reason
 	default:
 		took = duration(time.Duration(t.DurationMS * float64(time.Millisecond)))
-		note = joinNotes(attemptsNote(t), t.Note)
+		note = joinNotes(joinNotes(turnNote(t), attemptsNote(t)), t.Note)
 	}
 	code := ""
 	if t.StatusCode > 0 {
@@ -94,7 +95,7 @@ func inFlight(t *engine.TaskDoc, now time.Time) string {
 // waitNote says what a task waits for, and how long still.
 func waitNote(t *engine.TaskDoc, now time.Time) string {
 	if t.NotBefore == "" {
-		return "for a free slot"
+		return joinNotes(turnNote(t), "for a free slot")
 	}
 	at, err := time.Parse(time.RFC3339, t.NotBefore)
 	if err != nil {
@@ -104,7 +105,22 @@ func waitNote(t *engine.TaskDoc, now time.Time) string {
 	if n := max(t.Attempts-1, len(t.History)); n > 0 {
 		return fmt.Sprintf("retry %d in %s: %s", n, in, t.Reason)
 	}
+	if t.Reason == "" {
+		return fmt.Sprintf("%s in %s", turnNote(t), in)
+	}
 	return fmt.Sprintf("%s; again in %s", t.Reason, in)
+}
+
+// turnNote says how far a task is that takes several turns: "turn 40", and "80
+// turns" when it has ended.
+func turnNote(t *engine.TaskDoc) string {
+	switch {
+	case t.Turns == 0:
+		return ""
+	case t.Status == engine.Success:
+		return fmt.Sprintf("%d turns", t.Turns)
+	}
+	return fmt.Sprintf("turn %d", t.Turns)
 }
 
 func joinNotes(a, b string) string {
@@ -117,7 +133,7 @@ func joinNotes(a, b string) string {
 // attemptsNote tells of the attempts before the last: "3 attempts: 503, 503,
 // then 201".
 func attemptsNote(t *engine.TaskDoc) string {
-	if len(t.History) < 2 {
+	if len(t.History) < 2 || t.Turns > 0 {
 		return ""
 	}
 	var answers []string

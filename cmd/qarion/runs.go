@@ -153,6 +153,9 @@ func timeline(d *engine.RunDoc, u *ui) []string {
 			if task.Status == engine.Ready {
 				n-- // the last one is still to come
 			}
+			if task.Turns > 0 {
+				n += task.Turns - 1
+			}
 			tries, took = fmt.Sprint(n), millis(task.DurationMS)
 		}
 		last := task.Reason
@@ -161,6 +164,9 @@ func timeline(d *engine.RunDoc, u *ui) []string {
 			last = waitNote(task, u.now())
 		case chart && task.StartTime != "" && span > 0:
 			last = bar(task, d.StartTime, span, u)
+		}
+		if note := turnNote(task); note != "" {
+			notes = append(notes, fmt.Sprintf("%s: %s", task.TaskID, note))
 		}
 		if task.Note != "" {
 			notes = append(notes, fmt.Sprintf("%s: %s", task.TaskID, task.Note))

@@ -173,6 +173,16 @@ func (t *Template) Value(ctx context.Context, vars Vars) (r Result, err error) {
 	return r, err
 }
 
+// Truth evaluates a template that is exactly one {{ ... }} as an if does. An
+// undefined name is an error.
+func (t *Template) Truth(ctx context.Context, vars Vars) (holds bool, err error) {
+	if t.single == nil {
+		return false, &Error{t.field, "it must be exactly one {{ ... }}"}
+	}
+	err = t.evaluate(ctx, vars, &sink{}, func(s *state) { holds = s.truth(s.defined(t.single.x).v) })
+	return holds, err
+}
+
 // Pieces renders the parts of the output apart. Text of the template is
 // literal wherever it stands, within blocks too.
 func (t *Template) Pieces(ctx context.Context, vars Vars) ([]Piece, error) {
