@@ -76,7 +76,7 @@ func (s *Server) serveAPI(rt *route) http.HandlerFunc {
 		}
 		who.Trace = engine.TraceOf(r.Header.Get)
 		err = s.answer(w, &request{r, rt, orDefault(s.cfg.bodyTime, bodyTime), map[string]json.RawMessage{}}, who)
-		s.audit(r, rt, who, err)
+		s.audit(r, rt.endpoint, who, err)
 		if err != nil {
 			p := *problemOf(err)
 			if p.Hint == "" && p.Status == http.StatusNotFound {
@@ -289,15 +289,15 @@ func readAll(w http.ResponseWriter, r *http.Request, largest int64, within time.
 }
 
 // audit notes who has changed something, or tried to.
-func (s *Server) audit(r *http.Request, rt *route, who engine.Caller, err error) {
-	e, unknown := engine.EndpointNamed(rt.endpoint)
+func (s *Server) audit(r *http.Request, endpoint string, who engine.Caller, err error) {
+	e, unknown := engine.EndpointNamed(endpoint)
 	b, starting := s.node()
 	if e.Role == engine.RoleViewer || unknown != nil || starting != nil {
 		return
 	}
 	entry := Audit{
 		Time: engine.FormatTime(time.Now()), Who: who.Name, Role: who.Role, From: who.From, Door: "http",
-		Endpoint: rt.endpoint, What: r.Method + " " + r.URL.Path, Result: "ok",
+		Endpoint: endpoint, What: r.Method + " " + r.URL.Path, Result: "ok",
 	}
 	if len(entry.What) > maxAuditText {
 		entry.What = strings.ToValidUTF8(entry.What[:maxAuditText], "") + "..."

@@ -188,7 +188,7 @@ func TestHost_TricksOnTheWire(t *testing.T) {
 		"CONNECT":                      {"CONNECT evil.example:80 HTTP/1.1\r\nHost: evil.example:80\r\n\r\n", "HTTP/1.1 421 Misdirected Request"},
 		"nonsense":                     {"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", "HTTP/1.1 400 Bad Request"},
 		"a header of 1 MiB":            {"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + strings.Repeat("x", 1<<20) + "\r\n\r\n", "HTTP/1.1 431 Request Header Fields Too Large"},
-		"length and chunks":            {"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "HTTP/1.1 404 Not Found"},
+		"length and chunks":            {"POST /nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "HTTP/1.1 404 Not Found"},
 		"a path that leaves its place": {"GET /api/../../etc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n", "HTTP/1.1 404 Not Found"},
 	} {
 		if got := rawRequest(t, s, c.text); got != c.want && !(name == "a header of 1 MiB" && strings.Contains(got, "reset")) {
@@ -267,7 +267,7 @@ func (r *recorded) Write(p []byte) (int, error) { r.body = append(r.body, p...);
 
 func TestNowhere_IsAProblemToo(t *testing.T) {
 	s := door(t, &double{})
-	for request, want := range map[string]int{"GET /nothing": 404, "GET /": 404, "GET /api/v2/runs": 404, "POST /healthz": 405, "DELETE /metrics": 405} {
+	for request, want := range map[string]int{"GET /nothing": 404, "POST /": 405, "GET /api/v2/runs": 404, "POST /healthz": 405, "DELETE /metrics": 405} {
 		method, path, _ := strings.Cut(request, " ")
 		res, text := ask(t, s, method, path, "")
 		if res.StatusCode != want || res.Header.Get("Content-Type") != "application/problem+json" {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/web/ui"
 )
 
 // routes says where everything is.
@@ -23,7 +24,7 @@ func (s *Server) routes() error {
 		return fmt.Errorf("write the OpenAPI document: %w", err)
 	}
 	s.mux.HandleFunc("GET "+apiPrefix+"/openapi.json", showOpenAPI(doc))
-	return nil
+	return s.pages()
 }
 
 // nowhere answers for a path that leads nowhere, or not with this method.
@@ -36,6 +37,10 @@ func (s *Server) nowhere(a *answer, r *http.Request, said http.Handler) {
 		return
 	}
 	text := fmt.Sprintf("nothing is at %.100s", r.URL.Path)
+	if wantsPage(r) {
+		s.refusePage(a, &ui.Visit{Request: r}, kinds[engine.ErrNotFound].with(text))
+		return
+	}
 	if strings.HasPrefix(r.URL.Path, "/api/") {
 		refuse(a, kinds[engine.ErrNotFound].with(text, "what there is: GET "+apiPrefix+"/openapi.json"))
 		return

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/web/ui"
 )
 
 // Server is the open door.
@@ -27,6 +28,7 @@ type Server struct {
 	conns  *connections
 	http   *http.Server
 	mux    *http.ServeMux
+	site   *ui.Site
 	origin *http.CrossOriginProtection
 	tasks  sync.WaitGroup
 	url    string

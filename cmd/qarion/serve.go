@@ -58,7 +58,7 @@ func (a *app) serveCommand() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&listen, "listen", bus.DefaultListen, "where NATS clients connect")
-	c.Flags().StringVar(&door, "http", web.DefaultListen, "where HTTP is: health, metrics, API; '' for none")
+	c.Flags().StringVar(&door, "http", web.DefaultListen, "where HTTP is: pages, health, metrics, API; '' for none")
 	c.Flags().StringVar(&flows, "flows-dir", defaultFlowsDir, "folder of flow files")
 	c.Flags().StringVar(&memory, "memory-limit", defaultMemory, "soft limit of memory, such as 512MiB")
 	c.Flags().BoolVar(&acceptLoss, "accept-loss", false, "go on without what the ledger has lost; open runs end as damaged")

@@ -1,0 +1,70 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/web/ui"
+)
+
+// pages mounts what the door shows to people.
+func (s *Server) pages() error {
+	site, err := ui.New()
+	if err != nil {
+		return err
+	}
+	s.site = site
+	routes := site.Routes()
+	for i := range routes {
+		s.mux.HandleFunc(routes[i].Method+" "+routes[i].Path, s.servePage(&routes[i]))
+	}
+	s.mux.HandleFunc("GET /assets/{build}/{file}", func(w http.ResponseWriter, r *http.Request) {
+		if err := site.Assets(w, r); err != nil {
+			refuse(w, kinds[engine.ErrNotFound].with(err.Error()))
+		}
+	})
+	return nil
+}
+
+// servePage answers the requests for a page, or for an action of one.
+func (s *Server) servePage(rt *ui.Route) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		v := &ui.Visit{Request: r}
+		err := s.visit(w, rt, v)
+		if rt.Endpoint != "" && v.Node != nil {
+			s.audit(r, rt.Endpoint, v.Who, err)
+		}
+		if err != nil {
+			s.refusePage(w, v, err)
+		}
+	}
+}
+
+func (s *Server) visit(w http.ResponseWriter, rt *ui.Route, v *ui.Visit) (err error) {
+	if v.Who, err = s.caller(v.Request); err != nil {
+		return err
+	}
+	if v.Node, err = s.node(); err != nil {
+		return err
+	}
+	done := s.conns.answering(v.Context())
+	defer done()
+	return s.site.Serve(w, rt, v)
+}
+
+// refusePage says on a page what a program would read as a problem.
+func (s *Server) refusePage(w http.ResponseWriter, v *ui.Visit, err error) {
+	p := problemOf(err)
+	hint := p.Hint
+	if hint == "" && errors.Is(err, errStarting) {
+		hint = "the page comes in a moment"
+	}
+	s.site.Refuse(w, v, p.Status, p.Title, p.Detail, hint)
+}
+
+// wantsPage reports whether a person asks: a browser says that it takes HTML.
+func wantsPage(r *http.Request) bool {
+	return strings.Contains(r.Header.Get("Accept"), "text/html") && !strings.HasPrefix(r.URL.Path, "/api/")
+}

@@ -1,0 +1,226 @@
+package ui
+
+import (
+	"bytes"
+	"context"
+	"embed"
+	"fmt"
+	"hash/fnv"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/qarion/qarion/engine"
+)
+
+//go:embed templates
+var templateFiles embed.FS
+
+// Node is what the pages ask.
+type Node interface {
+	Call(ctx context.Context, who engine.Caller, endpoint string, payload []byte) (engine.Answer, error)
+}
+
+// Visit is a request for a page, once it is known who makes it.
+type Visit struct {
+	*http.Request
+	Node Node
+	Who  engine.Caller
+}
+
+// Route is a page or an action of a page.
+type Route struct {
+	Method, Path string // as http.ServeMux takes them
+	Endpoint     string // that an action asks; "" for a page
+	serve        func(s *Site, v *Visit) (*reply, error)
+}
+
+// reply is what a route answers: a page, or where to go on.
+type reply struct {
+	page   *page
+	status int    // 0: 200
+	goOn   string // where the browser goes next, after an action
+	file   *file  // to save
+}
+
+// file is an answer that is saved, not shown.
+type file struct {
+	name, contentType string
+	content           []byte
+}
+
+// page is what the frame of every page knows.
+type page struct {
+	name  string // of the template
+	Title string
+	Nav   string // the entry of the menu that is current
+	Live  bool   // what it shows goes on changing
+	Who   engine.Caller
+	At    string // path and query of the page itself
+	Build string // of the assets
+	Menu  []entry
+	Data  any
+}
+
+// entry is an entry of the menu.
+type entry struct {
+	Name, Path, Key string
+	endpoint        string // that the page asks: who may not ask, does not see it
+}
+
+var menu = []entry{
+	{"Home", "/", "h", "run.list"}, {"Runs", "/runs", "r", "run.list"}, {"Flows", "/flows", "f", "flow.list"},
+	{"Log", "/log", "l", "log.list"}, {"Query", "/query", "q", "query"}, {"Breakers", "/breakers", "b", "breaker.list"},
+	{"Hooks", "/hooks", "k", "hook.list"}, {"Credentials", "/credentials", "c", "credential.list"}, {"Node", "/node", "n", "node.status"},
+}
+
+// Site is all pages, ready to be shown.
+type Site struct {
+	pages  map[string]*template.Template
+	assets *assets
+	now    func() time.Time
+}
+
+// New reads the templates. An error is one of the program itself.
+func New() (*Site, error) {
+	s := &Site{pages: map[string]*template.Template{}, now: time.Now}
+	var err error
+	if s.assets, err = loadAssets(); err != nil {
+		return nil, err
+	}
+	base, err := template.New("base.html").Funcs(s.funcs()).ParseFS(templateFiles, "templates/base.html", "templates/parts.html")
+	if err != nil {
+		return nil, fmt.Errorf("read the frame of the pages: %w", err)
+	}
+	names, err := fs.Glob(templateFiles, "templates/*.html")
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range names {
+		name := strings.TrimSuffix(path.Base(file), ".html")
+		if name == "base" || name == "parts" {
+			continue
+		}
+		t, err := template.Must(base.Clone()).ParseFS(templateFiles, file)
+		if err != nil {
+			return nil, fmt.Errorf("read the page %s: %w", name, err)
+		}
+		s.pages[name] = t
+	}
+	return s, nil
+}
+
+// Routes are the pages and their actions.
+func (s *Site) Routes() []Route {
+	return []Route{
+		{"GET", "/{$}", "", (*Site).home},
+		{"GET", "/flows", "", (*Site).flows},
+		{"GET", "/flows/{flow}", "", (*Site).flow},
+		{"POST", "/flows/{flow}/runs", "run.start", (*Site).start},
+		{"GET", "/runs", "", (*Site).runs},
+		{"GET", "/runs/{run}", "", (*Site).run},
+		{"GET", "/runs/{run}/xcom/{task}", "", (*Site).xcom},
+		{"POST", "/runs/{run}/cancel", "run.cancel", (*Site).cancel},
+		{"POST", "/runs/{run}/resolve", "run.resolve", (*Site).resolve},
+		{"GET", "/log", "", (*Site).log},
+		{"GET", "/query", "", (*Site).query},
+		{"GET", "/breakers", "", (*Site).breakers},
+		{"POST", "/breakers/reset", "breaker.reset", (*Site).resetBreaker},
+		{"GET", "/hooks", "", (*Site).hooks},
+		{"GET", "/credentials", "", (*Site).credentials},
+		{"GET", "/node", "", (*Site).node},
+	}
+}
+
+// headers are those of every page. What is not said here the door says.
+func headers(h http.Header) {
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "+
+		"form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types qarion")
+	h.Set("Cache-Control", "no-cache, private")
+}
+
+// Serve answers a route and returns what went wrong, which the page says.
+func (s *Site) Serve(w http.ResponseWriter, rt *Route, v *Visit) error {
+	if v.Method == http.MethodPost {
+		v.Body = http.MaxBytesReader(w, v.Body, maxForm)
+		if err := v.ParseForm(); err != nil {
+			err = fmt.Errorf("%w: the form cannot be read, or is larger than %d bytes", engine.ErrInvalid, maxForm)
+			s.Refuse(w, v, http.StatusBadRequest, "Invalid", engine.ErrorLine(err), "")
+			return err
+		}
+	}
+	r, err := rt.serve(s, v)
+	switch {
+	case err != nil:
+		return err
+	case r.goOn != "":
+		http.Redirect(w, v.Request, r.goOn, http.StatusSeeOther)
+	case r.file != nil:
+		r.file.send(w)
+	default:
+		s.show(w, v, r)
+	}
+	return nil
+}
+
+// maxForm bounds what a form sends, in bytes: the variables of a run take most.
+const maxForm = 512 << 10
+
+func (f *file) send(w http.ResponseWriter) {
+	h := w.Header()
+	h.Set("Content-Type", f.contentType)
+	h.Set("Content-Disposition", "attachment; filename="+f.name)
+	_, _ = w.Write(f.content)
+}
+
+// show writes a page; of one that the browser has already, only that.
+func (s *Site) show(w http.ResponseWriter, v *Visit, r *reply) {
+	p := r.page
+	p.Who, p.Build, p.At = v.Who, s.assets.build, v.URL.RequestURI()
+	for _, e := range menu {
+		if end, err := engine.EndpointNamed(e.endpoint); err == nil && v.Who.MayCall(end) == nil {
+			p.Menu = append(p.Menu, e)
+		}
+	}
+	var out bytes.Buffer
+	if err := s.pages[p.name].ExecuteTemplate(&out, "base.html", p); err != nil {
+		panic(fmt.Errorf("page %s: %w", p.name, err))
+	}
+	headers(w.Header())
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	sum := fnv.New128a()
+	_, _ = sum.Write(out.Bytes())
+	tag := fmt.Sprintf(`"%x"`, sum.Sum(nil))
+	w.Header().Set("ETag", tag)
+	if r.status == 0 && v.Header.Get("If-None-Match") == tag {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	if r.status != 0 {
+		w.WriteHeader(r.status)
+	}
+	_, _ = w.Write(out.Bytes())
+}
+
+// refusal is the page of what went wrong.
+type refusal struct {
+	Status             int
+	Title, Line, Hint  string
+	Retry, NeedsaLogin bool
+}
+
+// Refuse shows what went wrong: the node's line, and a way out where there is
+// one.
+func (s *Site) Refuse(w http.ResponseWriter, v *Visit, status int, title, line, hint string) {
+	s.show(w, v, &reply{status: status, page: &page{
+		name: "error", Title: title,
+		Data: refusal{
+			Status: status, Title: title, Line: line, Hint: hint,
+			Retry:       v.Method == http.MethodGet && (status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests),
+			NeedsaLogin: status == http.StatusUnauthorized,
+		},
+	}})
+}
