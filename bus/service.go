@@ -36,6 +36,7 @@ const maxAnswer = 1000 << 10
 // Runner is what the service asks of the engine.
 type Runner interface {
 	Start(ctx context.Context, req engine.StartRequest) (*engine.RunDoc, error)
+	StartAll(ctx context.Context, reqs []engine.StartRequest) []engine.Started
 	Get(ctx context.Context, id engine.RunID) (*engine.RunDoc, error)
 	Tasks(ctx context.Context, id engine.RunID, f engine.TaskFilter) (*engine.TaskPage, error)
 	Wait(ctx context.Context, id engine.RunID) (*engine.RunDoc, error)

@@ -19,6 +19,9 @@ import (
 const maxAnswerXCom = 512 << 10
 
 func (s *Service) runStart(ctx context.Context, data []byte) (any, error) {
+	if isList(data) {
+		return s.startAll(ctx, data)
+	}
 	var in StartRun
 	if err := decode(data, &in); err != nil {
 		return nil, err
@@ -27,14 +30,19 @@ func (s *Service) runStart(ctx context.Context, data []byte) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if req.Flow, err = engine.ParseFlowID(in.Flow); err != nil {
-		return nil, err
-	}
-	who := s.callOf(ctx).who
-	if err := who.MayStart(req.Flow); err != nil {
+	if req.Flow, err = s.startable(ctx, in.Flow); err != nil {
 		return nil, err
 	}
 	return s.start(ctx, req, wait, in.XCom)
+}
+
+// startable is the flow of a request, where its caller may start it.
+func (s *Service) startable(ctx context.Context, name string) (engine.FlowID, error) {
+	flow, err := engine.ParseFlowID(name)
+	if err != nil {
+		return "", err
+	}
+	return flow, s.callOf(ctx).who.MayStart(flow)
 }
 
 // flowRun starts a run of a flow that comes with the request.

@@ -87,7 +87,7 @@ func TestService_RefusesWithACodeAndOneLine(t *testing.T) {
 		{"run.start", `{"flow":7}`, "400", `field "flow" is a JSON number, want string`},
 		{"run.start", `{"flow":"orders"`, "400", "the request's JSON ends too early"},
 		{"run.start", `{"flow":"orders"} {}`, "400", "more after the request's JSON object"},
-		{"run.start", `["orders"]`, "400", "the request is a JSON array, want an object"},
+		{"run.start", `17`, "400", "the request is a JSON number, want an object"},
 		{"run.start", `{"flow":"orders","wait":"soon"}`, "400", `wait is "soon": want true, or seconds`},
 		{"run.start", `{"flow":"orders","wait":3601}`, "400", "wait is 3601 seconds: want at most 3600"},
 		{"run.start", `{"flow":"orders","execution_date":"today"}`, "400", `execution_date "today" is not an RFC 3339 time such as 2026-01-31T06:00:00Z`},

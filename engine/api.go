@@ -15,6 +15,17 @@ type StartRequest struct {
 	AdHoc         *Flow         // run this compiled flow instead of the newest version of Flow
 }
 
+// MaxStarts is how many runs one request may start.
+const MaxStarts = 1000
+
+// Started is what became of one of many requests for runs: its run, or why there
+// is none.
+type Started struct {
+	Doc   *RunDoc // as Start returns it; nil with Err
+	Known bool    // a run that an earlier request with the same key has started
+	Err   error
+}
+
 // FlowInfo is a flow as lists show it.
 type FlowInfo struct {
 	FlowID      FlowID        `json:"flow_id"`

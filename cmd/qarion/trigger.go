@@ -18,12 +18,13 @@ import (
 func (a *app) triggerCommand() *cobra.Command {
 	var start startFlags
 	var in bus.StartRun
-	var wait string
+	var wait, from string
 	c := &cobra.Command{
 		Use: "trigger FLOW", Short: "Start a run on the serving node",
 		Example: `  qarion trigger orders --var customer=7 --wait
   qarion trigger orders --json '{"customer": 7}' --batch-id 42
-  qarion trigger --flow-id orders --trigger-id nightly`,
+  qarion trigger --flow-id orders --trigger-id nightly
+  qarion trigger --from runs.jsonl        # {"flow": "orders", "variables": {"customer": 7}, "id": "k-7"} a line`,
 		Args: func(c *cobra.Command, args []string) error { return cobra.MaximumNArgs(1)(c, waitGiven(args, &wait)) },
 		RunE: func(c *cobra.Command, args []string) error {
 			if args = waitGiven(args, &wait); len(args) == 1 {
@@ -31,6 +32,9 @@ func (a *app) triggerCommand() *cobra.Command {
 					return usageError(errors.New("the flow is named twice: as an argument and with --flow-id"))
 				}
 				in.Flow = args[0]
+			}
+			if c.Flags().Changed("from") {
+				return a.triggerFrom(c, from, in.Flow)
 			}
 			if in.Flow == "" {
 				return usageError(errors.New("which flow? qarion trigger FLOW"))
@@ -43,6 +47,7 @@ func (a *app) triggerCommand() *cobra.Command {
 	f.StringVar(&in.Flow, "flow-id", "", "the flow, instead of the argument")
 	f.StringVar(&in.TriggerID, "trigger-id", "", "which trigger asks")
 	f.StringVar(&in.ID, "id", "", "your own key: the same within 24 h starts nothing new")
+	f.StringVar(&from, "from", "", "start a run for every line of a file (- for standard input), as JSON; FLOW is that of lines that name none")
 	f.StringVar(&wait, "wait", "", "wait for the end; with a time span, at most so long (--wait=30s)")
 	f.Lookup("wait").NoOptDefVal = "forever"
 	return c

@@ -104,16 +104,13 @@ func (w *waiters) shown(c *engine.Change) {
 // it is answered with the run's id alone.
 const openWithin = 5 * time.Second
 
-// await waits for the outcome of a submission that is stored. When the fold
-// does not come to it in time, or ctx ends, opened is false and the run is
-// known by the given document until it does.
+// await waits for the outcome of a submission that is stored. When ctx ends
+// before the fold comes to it, opened is false and the run is known by the
+// given document until it does.
 func (w *waiters) await(ctx context.Context, result <-chan startResult, pending *engine.RunDoc) (r startResult, opened bool) {
-	timer := time.NewTimer(openWithin)
-	defer timer.Stop()
 	select {
 	case r = <-result:
 		return r, true
-	case <-timer.C:
 	case <-ctx.Done():
 	}
 	w.mu.Lock()
