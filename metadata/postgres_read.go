@@ -162,7 +162,13 @@ func (a *postgresAnswer) close() {
 	if a.rows != nil {
 		a.rows.Close()
 	}
-	_ = a.tx.Rollback(ctx)
+	err := a.tx.Rollback(ctx)
+	if err == nil { // a rollback leaves a session's locks
+		_, err = a.conn.Exec(ctx, "SELECT pg_advisory_unlock_all()")
+	}
+	if err != nil {
+		_ = a.conn.Conn().Close(ctx)
+	}
 	a.conn.Release()
 }
 

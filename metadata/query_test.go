@@ -192,6 +192,64 @@ func TestQuery_IsBounded(t *testing.T) {
 	})
 }
 
+// What a stranger writes is stopped, or refused, or ends soon: each of these
+// would otherwise keep a processor for minutes, take all memory, or leave a lock.
+func TestQuery_AttacksEnd(t *testing.T) {
+	endless := "(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n) AS e"
+	everyKind(t, func(t *testing.T, open func() *metadata.Tables) {
+		tables := open()
+		project(t, tables, live(t, 3, 5).changes, live(t, 3, 1).rng, 50)
+		for _, sql := range []string{
+			"SELECT i FROM " + endless + " ORDER BY i DESC",
+			"SELECT i FROM " + endless + " WHERE i < 0",
+			"SELECT DISTINCT i % 3 FROM " + endless, // three rows at once, and then none
+			"SELECT sum(i) OVER (ORDER BY i ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) FROM " + endless,
+			"SELECT count(*) FROM xt_operation_logs a, xt_operation_logs b, xt_operation_logs c, xt_operation_logs d, xt_operation_logs e, xt_operation_logs f WHERE a.worker || b.worker || c.worker || d.worker || e.worker || f.worker = 'x'",
+		} {
+			answer, err := tables.Query(t.Context(), metadata.Question{SQL: sql, Timeout: 0.3})
+			if !errors.Is(err, engine.ErrInvalid) || !strings.Contains(err.Error(), "was stopped; ask for less") {
+				t.Errorf("%.60q: %v, %v", sql, answer, err)
+			}
+		}
+		if got := ask(t, tables, "SELECT 1 AS one"); len(got) != 1 || got[0] != "one=1" {
+			t.Errorf("after all of that: %s", got)
+		}
+	})
+	t.Run("one row that takes long", func(t *testing.T) {
+		tables := inFile(t)
+		project(t, tables, live(t, 3, 1).changes, live(t, 3, 1).rng, 50)
+		call := "instr(hex(zeroblob(90000)), hex(zeroblob(45000)) || 'x')"
+		for sql, want := range map[string]string{
+			"SELECT " + strings.Repeat(call+", ", 150) + "1":                                  "one statement may call instr, replace, trim, ltrim, rtrim 20 times",
+			"SELECT " + strings.Repeat("('a' LIKE 'b') + ", 90) + "1":                         "one statement may call like, glob 60 times",
+			"SELECT load_extension('x')":                                                      "the function load_extension is not for queries",
+			"SELECT hex(zeroblob(400000))":                                                    "too big",
+			"SELECT printf('%.*c', 2000000000, 'x')":                                          "too big",
+			"SELECT group_concat(hex(zeroblob(50000))) FROM xt_operation_logs":                "too big",
+			"SELECT 1 WHERE 1 IN (" + strings.Repeat("1,", 30_000) + "1)":                     "too large to be carried out",
+			"SELECT 'a' LIKE '" + strings.Repeat("%a", 200) + "'":                             "pattern too complex",
+			"SELECT " + strings.Repeat("hex(zeroblob(90000)), ", 10) + "hex(zeroblob(90000))": "a row of",
+		} {
+			if _, err := tables.Query(t.Context(), metadata.Question{SQL: sql}); !errors.Is(err, engine.ErrInvalid) && !errors.Is(err, engine.ErrDenied) || !strings.Contains(err.Error(), want) {
+				t.Errorf("%.60q: %v, want %q", sql, err, want)
+			}
+		}
+		for range 3 { // each statement has its own count
+			if got := ask(t, tables, "SELECT "+strings.Repeat("instr('abc', 'c') + ", 15)+"0 AS n"); len(got) != 1 || got[0] != "n=45" {
+				t.Errorf("a statement with 15 calls: %s", got)
+			}
+		}
+	})
+	t.Run("locks", func(t *testing.T) {
+		tables := open(t, testkit.StartPostgres(t).URL)
+		project(t, tables, live(t, 3, 1).changes, live(t, 3, 1).rng, 50)
+		ask(t, tables, "SELECT pg_advisory_lock(7)")
+		if got := ask(t, tables, "SELECT count(*) AS n FROM pg_locks WHERE locktype = 'advisory'"); len(got) != 1 || got[0] != "n=0" {
+			t.Errorf("a query has left locks: %s", got)
+		}
+	})
+}
+
 func TestQuery_MistakesAreNamed(t *testing.T) {
 	everyKind(t, func(t *testing.T, open func() *metadata.Tables) {
 		tables := open()

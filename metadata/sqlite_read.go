@@ -3,17 +3,18 @@ package metadata
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"slices"
+	"reflect"
 	"strings"
+	"sync"
 	"time"
 
+	"modernc.org/libc"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
@@ -43,68 +44,6 @@ func (s *sqliteDB) openReaders() error {
 	return s.opened
 }
 
-// guardedConnector opens connections that can read, and nothing else.
-type guardedConnector struct{ driver.Connector }
-
-// Connect implements driver.Connector.
-func (g guardedConnector) Connect(ctx context.Context) (driver.Conn, error) {
-	c, err := g.Connector.Connect(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if err := c.(sqlite.AuthorizerRegisterer).RegisterAuthorizer(authorize); err != nil {
-		c.Close()
-		return nil, err
-	}
-	return c, nil
-}
-
-// What a stranger's statement may do beside reading. A pragma of the first
-// list names a table or index, one of the second says something that harms
-// nobody; none may set anything.
-var (
-	pragmasOfTables = []string{"table_info", "table_xinfo", "table_list", "index_list", "index_info", "index_xinfo", "foreign_key_list"}
-	pragmasToRead   = []string{"compile_options", "function_list", "pragma_list", "encoding", "page_count", "page_size", "freelist_count", "user_version"}
-	functionsDenied = []string{"load_extension", "fts3_tokenizer", "writefile", "readfile", "edit", "sqlite_dbpage"}
-)
-
-// authorize is asked for everything that a stranger's statement would do.
-func authorize(action sqlite.AuthorizerActionCode, arg1, arg2, _, _ string) sqlite.AuthorizerReturnCode {
-	switch action {
-	case sqlite.AuthSelect, sqlite3.SQLITE_RECURSIVE:
-		return sqlite.AuthorizerOK
-	case sqlite.AuthRead:
-		if arg1 != "sqlite_dbpage" {
-			return sqlite.AuthorizerOK
-		}
-	case sqlite3.SQLITE_FUNCTION:
-		if !slices.Contains(functionsDenied, strings.ToLower(arg2)) {
-			return sqlite.AuthorizerOK
-		}
-	case sqlite.AuthPragma:
-		name := strings.ToLower(arg1)
-		if slices.Contains(pragmasOfTables, name) || slices.Contains(pragmasToRead, name) && arg2 == "" {
-			return sqlite.AuthorizerOK
-		}
-	}
-	return sqlite.AuthorizerDeny
-}
-
-// limits bound what one statement may build. A text is bounded since some
-// functions take time by its square and cannot be stopped.
-var limits = map[int]int{
-	sqlite3.SQLITE_LIMIT_LENGTH:              512 << 10,
-	sqlite3.SQLITE_LIMIT_SQL_LENGTH:          maxSQL,
-	sqlite3.SQLITE_LIMIT_COLUMN:              200,
-	sqlite3.SQLITE_LIMIT_EXPR_DEPTH:          200,
-	sqlite3.SQLITE_LIMIT_COMPOUND_SELECT:     100,
-	sqlite3.SQLITE_LIMIT_VDBE_OP:             100_000,
-	sqlite3.SQLITE_LIMIT_FUNCTION_ARG:        50,
-	sqlite3.SQLITE_LIMIT_ATTACHED:            0,
-	sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 1000,
-	sqlite3.SQLITE_LIMIT_WORKER_THREADS:      0,
-}
-
 // ask implements database.
 func (s *sqliteDB) ask(ctx context.Context, text string) (answer, error) {
 	if err := s.openReaders(); err != nil {
@@ -120,12 +59,23 @@ func (s *sqliteDB) ask(ctx context.Context, text string) (answer, error) {
 			return nil, err
 		}
 	}
-	rows, err := conn.QueryContext(ctx, text)
+	a := &sqliteAnswer{ctx: ctx, db: s, conn: conn}
+	err = conn.Raw(func(c any) error {
+		if a.handle, err = handleOf(c); err != nil {
+			return err
+		}
+		return guard(c) // its count begins anew
+	})
 	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	if a.rows, err = conn.QueryContext(ctx, text); err != nil {
 		conn.Close()
 		return nil, s.refused(ctx, err)
 	}
-	a := &sqliteAnswer{ctx: ctx, db: s, conn: conn, rows: rows}
+	a.idle = context.AfterFunc(ctx, a.interrupt)
+	rows := a.rows
 	if a.names, err = rows.Columns(); err == nil {
 		var types []*sql.ColumnType
 		if types, err = rows.ColumnTypes(); err == nil {
@@ -156,7 +106,15 @@ func (s *sqliteDB) refused(ctx context.Context, err error) error {
 		return fmt.Errorf("%w: only reading is allowed here: SELECT, WITH, EXPLAIN, and PRAGMA table_info, table_list, index_list", engine.ErrDenied)
 	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM:
 		return fmt.Errorf("%w: only reading is allowed here", engine.ErrDenied)
-	case sqlite3.SQLITE_ERROR, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_RANGE, sqlite3.SQLITE_CONSTRAINT:
+	case sqlite3.SQLITE_NOMEM:
+		return fmt.Errorf("%w: the statement is too large to be carried out: ask for less at a time", engine.ErrInvalid)
+	case sqlite3.SQLITE_ERROR:
+		text := sqliteText(e)
+		if name, denied := strings.CutPrefix(text, "not authorized to use function: "); denied {
+			return deniedFunction(name)
+		}
+		return fmt.Errorf("%w: %s", engine.ErrInvalid, suggest(text))
+	case sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_RANGE, sqlite3.SQLITE_CONSTRAINT:
 		return fmt.Errorf("%w: %s", engine.ErrInvalid, suggest(sqliteText(e)))
 	}
 	return err
@@ -172,6 +130,10 @@ type sqliteAnswer struct {
 	types  []string // of the columns that were selected as they are
 	into   []any
 	values []any
+
+	idle   func() bool // ends the waiting for the end of ctx
+	mu     sync.Mutex
+	handle uintptr // of the connection; 0 once it may belong to others
 }
 
 func (a *sqliteAnswer) columns() []string { return a.names }
@@ -213,8 +175,37 @@ func fromSQLite(kind string, v any) any {
 }
 
 func (a *sqliteAnswer) close() {
+	a.idle()
+	a.mu.Lock()
+	a.handle = 0
+	a.mu.Unlock()
 	_ = a.rows.Close()
 	_ = a.conn.Close()
+}
+
+// interrupt ends the query that is being read. The driver itself does that only
+// until the first row is there: what looks for a second one for ever would keep
+// its goroutine and a processor as long.
+func (a *sqliteAnswer) interrupt() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.handle == 0 {
+		return
+	}
+	tls := libc.NewTLS()
+	sqlite3.Xsqlite3_interrupt(tls, a.handle)
+	tls.Close()
+}
+
+// handleOf is the sqlite3 handle of a driver's connection, which has no method
+// for it.
+func handleOf(conn any) (uintptr, error) {
+	if v := reflect.ValueOf(conn); v.Kind() == reflect.Pointer && v.Elem().Kind() == reflect.Struct {
+		if db := v.Elem().FieldByName("db"); db.Kind() == reflect.Uintptr && db.Uint() != 0 {
+			return uintptr(db.Uint()), nil
+		}
+	}
+	return 0, fmt.Errorf("a connection of type %T cannot be interrupted", conn)
 }
 
 // list implements database.
