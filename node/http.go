@@ -7,8 +7,10 @@ import (
 	"io"
 
 	"github.com/qarion/qarion/apicall"
+	"github.com/qarion/qarion/bus"
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/web"
+	"github.com/qarion/qarion/web/live"
 )
 
 // openHTTP opens the HTTP door, where there is to be one: before the rest, so
@@ -64,6 +66,17 @@ func (n backend) Audit(_ context.Context, entry web.Audit) {
 	if err != nil {
 		n.log.Warn("the event of a request was not published", "endpoint", entry.Endpoint, engine.LogErr, err)
 	}
+}
+
+// EventSpan implements web.Backend.
+func (n backend) EventSpan(ctx context.Context) (live.Span, error) {
+	span, err := n.events.Span(ctx)
+	return live.Span(span), err
+}
+
+// ReadEvents implements web.Backend.
+func (n backend) ReadEvents(ctx context.Context, after uint64, follow bool, tell func(live.Event)) error {
+	return n.events.Read(ctx, after, follow, func(h bus.Happened) { tell(live.Event(h)) })
 }
 
 // NotReady implements web.Backend.

@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/web/live"
 )
 
 // Backend is the node behind the door. The node hands it in once it takes
@@ -26,6 +27,8 @@ type Backend interface {
 	// Figures are what /metrics shows of the node. It is asked at most once a
 	// second.
 	Figures(ctx context.Context) (*Figures, error)
+	// Source has the events that streams tell of.
+	live.Source
 }
 
 // Figures are the node's figures at a moment.

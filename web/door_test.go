@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/web/live"
 )
 
 // double is a node whose answers a test gives.
@@ -69,6 +70,13 @@ func (d *double) Figures(context.Context) (*Figures, error) {
 		return &Figures{}, nil
 	}
 	return d.figures()
+}
+
+func (d *double) EventSpan(context.Context) (live.Span, error) { return live.Span{}, nil }
+
+func (d *double) ReadEvents(ctx context.Context, _ uint64, _ bool, _ func(live.Event)) error {
+	<-ctx.Done()
+	return ctx.Err()
 }
 
 // door opens a door on a free port of loopback.

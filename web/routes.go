@@ -19,6 +19,7 @@ func (s *Server) routes() error {
 	for i := range table {
 		s.mux.HandleFunc(table[i].method+" "+apiPrefix+table[i].path, s.serveAPI(&table[i]))
 	}
+	s.mux.HandleFunc("GET "+apiPrefix+"/events", s.streamEvents)
 	doc, err := openAPI(table)
 	if err != nil {
 		return fmt.Errorf("write the OpenAPI document: %w", err)

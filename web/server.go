@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/web/live"
 	"github.com/qarion/qarion/web/ui"
 )
 
@@ -29,6 +30,7 @@ type Server struct {
 	http   *http.Server
 	mux    *http.ServeMux
 	site   *ui.Site
+	events *live.Streams
 	origin *http.CrossOriginProtection
 	tasks  sync.WaitGroup
 	url    string
@@ -45,7 +47,7 @@ func Open(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, set: set, log: engine.Logger(cfg.Log), metrics: cfg.Metrics, origin: http.NewCrossOriginProtection()}
+	s := &Server{cfg: cfg, set: set, log: engine.Logger(cfg.Log), metrics: cfg.Metrics, events: live.New(), origin: http.NewCrossOriginProtection()}
 	if s.metrics == nil {
 		s.metrics = NewMetrics()
 	}
@@ -133,6 +135,7 @@ func (s *Server) URL() string {
 func (s *Server) Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
+	s.events.Close()
 	if err := s.http.Shutdown(ctx); err != nil {
 		_ = s.http.Close()
 	}
