@@ -27,6 +27,20 @@ type LockConfig struct {
 	Holder  string        // who takes it, for those who come later: "qarion run"
 	Wait    time.Duration // for one that is held
 	Waiting func(error)   // is told at once, and once, that it is held; nil for nobody
+
+	Restoring bool // the holder restores a backup
+}
+
+// RestoringFile stands in a data directory until a backup was restored into it
+// as a whole: nobody else takes its lock.
+const RestoringFile = "restoring"
+
+// half says that a restore was cut off.
+func half(dir string) error {
+	if _, err := os.Stat(filepath.Join(dir, RestoringFile)); err != nil {
+		return nil
+	}
+	return fmt.Errorf("%w: a restore into %s was not finished: restore the backup again", engine.ErrInvalid, dir)
 }
 
 // LockDir takes the lock of a data directory, making the directory if need be.
@@ -63,6 +77,12 @@ func LockDir(dir string, cfg LockConfig) (*Lock, error) {
 		}
 	}
 	l := &Lock{f}
+	if !cfg.Restoring {
+		if err := half(dir); err != nil {
+			f.Close()
+			return nil, err
+		}
+	}
 	if err := l.sign(cfg.Holder); err != nil {
 		return nil, err
 	}
@@ -74,6 +94,9 @@ func LockDir(dir string, cfg LockConfig) (*Lock, error) {
 // it. fs.ErrNotExist: there is no such directory.
 func HoldDir(dir, who string) (*Lock, error) {
 	if _, err := os.Stat(dir); err != nil {
+		return nil, err
+	}
+	if err := half(dir); err != nil {
 		return nil, err
 	}
 	path := filepath.Join(dir, "lock")

@@ -204,3 +204,70 @@ func FuzzScan(f *testing.F) {
 		}
 	})
 }
+
+// TestWriter_AServerOpensIt: what is read from one store and written into
+// another is what a server finds there.
+func TestWriter_AServerOpensIt(t *testing.T) {
+	s := stored(t)
+	meta, err := os.ReadFile(filepath.Join(s.Dir, "meta.inf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, before := scan(t, s)
+	dir := t.TempDir()
+	w, err := filestore.Create(filepath.Join(dir, "jetstream", "$G", "streams", "S"), meta)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Scan(false, func(m *filestore.Message) error {
+		if found.Deleted(m.Seq) || m.Seq == 300 {
+			return nil
+		}
+		return w.Add(m)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(300); err != nil {
+		t.Fatal(err)
+	}
+	srv, err := server.NewServer(&server.Options{DontListen: true, NoSigs: true, NoLog: true, JetStream: true, StoreDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv.Start()
+	defer srv.WaitForShutdown()
+	defer srv.Shutdown()
+	if !srv.ReadyForConnections(20 * time.Second) {
+		t.Fatal("the server is not ready")
+	}
+	nc, err := nats.Connect("", nats.InProcessServer(srv))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := js.Stream(t.Context(), "S")
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := stream.Info(t.Context())
+	if err != nil || info.State.Msgs != uint64(len(before)-1) || info.State.FirstSeq != 20 || info.State.LastSeq != 300 {
+		t.Fatalf("%+v, %v", info.State, err)
+	}
+	for seq := uint64(20); seq <= 300; seq++ {
+		m, err := stream.GetMsg(t.Context(), seq)
+		got := ""
+		if err == nil {
+			got = fmt.Sprintf("%s %s %d", m.Subject, m.Header.Get("Number"), len(m.Data))
+		}
+		if want := before[seq]; got != want && seq != 300 || seq == 300 && err == nil {
+			t.Errorf("message %d: %q, want %q (%v)", seq, got, want, err)
+		}
+	}
+	if ack, err := js.Publish(t.Context(), "a.1", nil); err != nil || ack.Sequence != 301 {
+		t.Errorf("the next message: %+v, %v", ack, err)
+	}
+}
