@@ -96,7 +96,7 @@ func (t *TaskType) Prepare(flow *engine.Flow, task *engine.Task) (engine.Program
 	for _, text := range p.sql {
 		prog.texts = append(prog.texts, c.source(text))
 	}
-	if len(p.sql) == 0 && engine.Refused(c.problems) == nil {
+	if _, named := r.get("sql_file"); len(p.sql) == 0 && !named && engine.Refused(c.problems) == nil {
 		r.warn([]string{"type"}, "no-sql", "", "there is no sql: the task does nothing and leaves null")
 	}
 	prog.describe(c)
@@ -175,7 +175,7 @@ func (c *compiler) source(text sqlText) source {
 		s.masked = list
 	}
 	var wrong *scanError
-	if errors.As(err, &wrong) && literal {
+	if errors.As(err, &wrong) && (literal || wrong.refusal) {
 		line, column := place(plain, wrong.at)
 		c.problems = append(c.problems, engine.Problem{Task: c.task.ID, Path: text.path, Code: "sql",
 			Message: fmt.Sprintf("%s: %s", at(text.file, line, column), wrong.message)})
@@ -247,7 +247,7 @@ func (p *program) describe(c *compiler) {
 		}
 	}
 	n.Unrepeatable = c.writes && !p.props.once
-	if p.props.onInterrupted != "" && !n.Unrepeatable {
+	if p.props.onInterrupted != "" && !n.Unrepeatable && len(p.props.sql) > 0 {
 		c.problem("on_interrupted", "unused", "on_interrupted needs exactly_once = false, and a statement that writes")
 	}
 	if len(p.props.sql) == 0 {

@@ -43,6 +43,7 @@ type token struct {
 type scanError struct {
 	at      int // offset in the text
 	message string
+	refusal bool // of a statement that was read: it stands in a template too
 }
 
 func (e *scanError) Error() string { return e.message }
@@ -107,7 +108,7 @@ func (s *scanner) read() (kind, error) {
 	case c == ':':
 		return s.colon()
 	case c == '?' && s.dialect == sqlite, c == '@' && s.dialect == sqlite && isName(s.ahead(1)), c == '$' && isName(s.ahead(1)):
-		return other, &scanError{s.at, fmt.Sprintf("a parameter is written :name, not %s", s.sql[s.at:s.nameEnd(s.at+1)])}
+		return other, &scanError{at: s.at, message: fmt.Sprintf("a parameter is written :name, not %s", s.sql[s.at:s.nameEnd(s.at+1)])}
 	case isName(c):
 		return s.word()
 	}
@@ -170,13 +171,13 @@ func (s *scanner) quoted(quote byte, escapes bool) error {
 		}
 	}
 	s.at = len(s.sql)
-	return &scanError{start, fmt.Sprintf("%c has no end", quote)}
+	return &scanError{at: start, message: fmt.Sprintf("%c has no end", quote)}
 }
 
 func (s *scanner) until(end byte, what string) error {
 	n := strings.IndexByte(s.sql[s.at:], end)
 	if n < 0 {
-		return &scanError{s.at, what + " has no end"}
+		return &scanError{at: s.at, message: what + " has no end"}
 	}
 	s.at += n + 1
 	return nil
@@ -201,13 +202,13 @@ func (s *scanner) comment() error {
 			s.at++
 		}
 	}
-	return &scanError{start, "/* has no end"}
+	return &scanError{at: start, message: "/* has no end"}
 }
 
 // dollar reads a dollar-quoted string of PostgreSQL: $$...$$ or $tag$...$tag$.
 func (s *scanner) dollar() (kind, error) {
 	if c := s.ahead(1); '0' <= c && c <= '9' {
-		return other, &scanError{s.at, fmt.Sprintf("a parameter is written :name, not %s", s.sql[s.at:s.nameEnd(s.at+1)])}
+		return other, &scanError{at: s.at, message: fmt.Sprintf("a parameter is written :name, not %s", s.sql[s.at:s.nameEnd(s.at+1)])}
 	}
 	end := s.nameEnd(s.at + 1)
 	if end >= len(s.sql) || s.sql[end] != '$' {
@@ -217,7 +218,7 @@ func (s *scanner) dollar() (kind, error) {
 	tag := s.sql[s.at : end+1]
 	n := strings.Index(s.sql[end+1:], tag)
 	if n < 0 {
-		return other, &scanError{s.at, tag + " has no end"}
+		return other, &scanError{at: s.at, message: tag + " has no end"}
 	}
 	s.at = end + 1 + n + len(tag)
 	return text, nil

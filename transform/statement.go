@@ -106,7 +106,7 @@ func newStatement(sql string, tokens []token, d dialect) (statement, error) {
 	st.substitute(sql, tokens, d)
 	st.classify(sql, tokens)
 	if why := refused(sql, tokens, d); why != "" {
-		return st, &scanError{start, why}
+		return st, &scanError{start, why, true}
 	}
 	return st, nil
 }

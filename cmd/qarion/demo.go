@@ -40,6 +40,7 @@ var demoFlows = []struct {
 	{"busy_reports", "429, then as long as Retry-After says", false},
 	{"oauth2_account", "OAuth2: one token for all, renewed on 401", false},
 	{"signed_refund", "a request signed over its own body", false},
+	{"due_reminders", "SQL to API to SQL, in one transaction each", false},
 	{"warehouse_down", "a circuit that opens, and closes again", false},
 	{"declined_card", "a failure worth reading (on purpose)", true},
 }
@@ -109,6 +110,9 @@ func (a *app) demo(ctx context.Context, keep bool) error {
 	}
 	docs, err := a.runDemo(ctx, client)
 	if err != nil {
+		return err
+	}
+	if err := a.demoTable(ctx, client, docs); err != nil {
 		return err
 	}
 	if err := a.concludeDemo(docs, time.Since(began)); err != nil {

@@ -24,6 +24,7 @@ import (
 type crashPoint struct {
 	name   string
 	tasks  func(u *testkit.Upstream) string
+	config string // qarion.toml
 	points string // QARION_FAILPOINTS of the first start; FILE stands for a file that during makes
 	dies   bool   // the program ends at the point
 	calls  map[string]int
@@ -355,6 +356,11 @@ func playPoint(t *testing.T, point *crashPoint) {
 	}
 	if err := os.WriteFile(filepath.Join(dir, "flows", "f.toml"), []byte(point.tasks(n.u)), 0o644); err != nil {
 		t.Fatal(err)
+	}
+	if point.config != "" {
+		if err := os.WriteFile(filepath.Join(dir, "qarion.toml"), []byte(point.config), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	n.p = testkit.Serve(t, dir, "QARION_FAILPOINTS="+strings.ReplaceAll(point.points, "FILE", n.file))
 	err := n.start(t)

@@ -80,6 +80,7 @@ func Start(wanted bool) (*API, error) {
 	mux.HandleFunc("GET /warehouse/reservations", func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, 200, []map[string]any{{"sku": "A-17", "qty": 2}})
 	})
+	mux.HandleFunc("POST /reminders", s.remind)
 	mux.HandleFunc("POST /receipts", func(w http.ResponseWriter, _ *http.Request) { reply(w, 202, map[string]any{"queued": true}) })
 	s.server = &http.Server{Handler: s.counted(mux), ReadHeaderTimeout: 5 * time.Second}
 	go func() { _ = s.server.Serve(l) }()
@@ -278,4 +279,22 @@ func (s *API) reserve(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	reply(w, 200, map[string]any{"sku": "A-17", "qty": 2, "state": "reserved"})
+}
+
+// remind sends a reminder to each customer of a list, and says when.
+func (s *API) remind(w http.ResponseWriter, r *http.Request) {
+	var in struct {
+		Customers []struct {
+			ID int `json:"id"`
+		} `json:"customers"`
+	}
+	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+		reply(w, 400, map[string]any{"error": "not_json"})
+		return
+	}
+	sent := make([]map[string]any, 0, len(in.Customers))
+	for _, c := range in.Customers {
+		sent = append(sent, map[string]any{"customer": c.ID, "number": fmt.Sprintf("R-%d", 100+c.ID), "sent_at": time.Now().UTC().Format(time.RFC3339)})
+	}
+	reply(w, 201, map[string]any{"reminders": sent})
 }
