@@ -155,6 +155,8 @@ func (c *compilation) task(i int) {
 	for _, use := range needs.Names {
 		r.name(use)
 	}
+	c.condition(t, &r)
+	c.rule(t)
 	for _, use := range needs.Credentials {
 		c.found.Credentials = append(c.found.Credentials, CredentialUse{use.Name, c.at, use.Path})
 	}

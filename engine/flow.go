@@ -74,6 +74,10 @@ type Task struct {
 	Hooks       *value.Map `json:"hooks,omitempty"`     // modules by their place; pinned to their hashes when the flow is loaded
 	Sensitive   bool       `json:"sensitive,omitempty"` // what it leaves is sealed, and shown nowhere
 
+	When            string `json:"when,omitempty"`              // exactly one {{ ... }}: the task is skipped where it is false
+	TriggerRule     string `json:"trigger_rule,omitempty"`      // "" for all_success
+	ContinueOnError bool   `json:"continue_on_error,omitempty"` // that it fails is no failure of the run, and a success for its dependants
+
 	// Dependencies as written in the file; Compile replaces them by the union
 	// with the tasks whose values this one reads.
 	Dependencies []TaskID `json:"dependencies,omitempty"`

@@ -333,6 +333,20 @@ func (in *TaskInput) XCom(ctx context.Context, task TaskID) (v any, ok bool, err
 	return in.upstream(ctx, "xcom_"+task.TemplateName())
 }
 
+// Missing says why the value of an upstream task is not there; "" when it is not
+// known. Templates ask for it (jinja.Explainer).
+func (in *TaskInput) Missing(name string) string {
+	if !strings.HasPrefix(name, "xcom_") && !strings.HasPrefix(name, "resp_") {
+		return ""
+	}
+	for _, input := range in.values.inputs {
+		if input.Task.TemplateName() == name[len("xcom_"):] {
+			return input.Lacks
+		}
+	}
+	return ""
+}
+
 // Names lists the names of the context, for messages.
 func (in *TaskInput) Names() []string {
 	names := append([]string(nil), contextNames...)

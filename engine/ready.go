@@ -30,6 +30,7 @@ type ReadyInput struct {
 	Response []byte `cbor:"4,keyasint,omitempty"`
 	At       Pos    `cbor:"5,keyasint,omitempty"` // of the attempt record, when not inline
 	Attempts int    `cbor:"6,keyasint,omitempty"`
+	Lacks    string `cbor:"7,keyasint,omitempty"` // why there is none: "check was skipped (when is false)"
 }
 
 // ReadyQueue carries tasks from the scheduler to workers. It is derived: what

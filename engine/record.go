@@ -139,6 +139,7 @@ const (
 	OutcomeStarted     Outcome = "started"     // an unrepeatable request is about to be sent
 	OutcomeInterrupted Outcome = "interrupted" // sent, and the answer is not known
 	OutcomeCancelled   Outcome = "cancelled"
+	OutcomeSkipped     Outcome = "skipped" // its condition is false: nothing was done
 )
 
 // AttemptRecord is the one record of an attempt: how it went, what it leaves
@@ -183,6 +184,10 @@ const (
 	ControlResolve   ControlKind = "resolve"   // a person says how an interrupted task ended
 	ControlDamaged   ControlKind = "damaged"   // the run's flow version or records cannot be read
 )
+
+// ResolvedFailed is the error of a task that a person resolved as failed without
+// a reason.
+const ResolvedFailed = "resolved as failed by a person"
 
 // ControlRecord is what a person or the clock decided about a run.
 type ControlRecord struct {

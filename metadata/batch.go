@@ -110,6 +110,8 @@ func (t *taskRow) attempt(rec *engine.AttemptRecord) {
 	switch rec.Outcome {
 	case engine.OutcomeSuccess:
 		t.become(engine.Success, "")
+	case engine.OutcomeSkipped:
+		t.become(engine.Skipped, rec.Reason)
 	case engine.OutcomeAgain:
 		t.become(engine.Ready, "")
 	case engine.OutcomeRetry, engine.OutcomeDeferred:
@@ -121,7 +123,7 @@ func (t *taskRow) attempt(rec *engine.AttemptRecord) {
 	default: // failed, and what a stranger may have written
 		t.become(engine.Failed, rec.Error)
 	}
-	if rec.Outcome == engine.OutcomeDeferred {
+	if rec.Outcome == engine.OutcomeDeferred || rec.Outcome == engine.OutcomeSkipped {
 		return
 	}
 	if t.attempts == 0 {

@@ -58,7 +58,7 @@ func (n *Node) logList(ctx context.Context, data []byte) (any, error) {
 
 // OperationStatuses are the states that an operation of the log may have.
 var OperationStatuses = [...]engine.Outcome{
-	engine.OutcomeSuccess, engine.OutcomeAgain, engine.OutcomeFailed, engine.OutcomeRetry, engine.OutcomeDeferred, engine.OutcomeInterrupted, engine.OutcomeCancelled,
+	engine.OutcomeSuccess, engine.OutcomeAgain, engine.OutcomeFailed, engine.OutcomeRetry, engine.OutcomeDeferred, engine.OutcomeInterrupted, engine.OutcomeCancelled, engine.OutcomeSkipped,
 }
 
 // CheckOperationStatus refuses what no operation has as its status; "" is any.

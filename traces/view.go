@@ -73,7 +73,7 @@ func (t *Traces) attempt(c *engine.Change) {
 		attrs = append(attrs, attribute.String("url.full", d.URL))
 	}
 	span := t.start(parent, wanted{parent.TraceID(), attemptSpan(rec.AttemptKey)}, "attempt", trace.SpanKindInternal, rec.Start.Time(), attrs...)
-	end(span, rec.Outcome.Good() || rec.Outcome == engine.OutcomeDeferred, rec.Error, rec.End.Time())
+	end(span, rec.Outcome.Good() || rec.Outcome == engine.OutcomeDeferred || rec.Outcome == engine.OutcomeSkipped, rec.Error, rec.End.Time())
 	status := engine.Failed
 	switch rec.Outcome {
 	case engine.OutcomeSuccess:

@@ -77,7 +77,7 @@ func (m *Metrics) count(c *engine.Change) {
 func (m *Metrics) countAttempt(c *engine.Change) {
 	rec, f := c.Attempt, m.flow(c.Flow)
 	f.attempt(m, c.Flow, attemptLabels{rec.Outcome, byte(rec.Status / 100)}).Inc()
-	if rec.Outcome != engine.OutcomeDeferred { // nothing was sent
+	if rec.Outcome != engine.OutcomeDeferred && rec.Outcome != engine.OutcomeSkipped { // nothing was sent
 		f.callTime.Observe(rec.End.Since(rec.Start) / 1000)
 	}
 	if rec.Class != "" && rec.Outcome != engine.OutcomeDeferred {
@@ -90,6 +90,8 @@ func (m *Metrics) countAttempt(c *engine.Change) {
 		f.task(m, c.Flow, engine.Failed).Inc()
 	case engine.OutcomeCancelled:
 		f.task(m, c.Flow, engine.Cancelled).Inc()
+	case engine.OutcomeSkipped:
+		f.task(m, c.Flow, engine.Skipped).Inc()
 	}
 }
 

@@ -198,6 +198,15 @@ func (n *graphNode) note() string {
 		}
 		out = append(out, "after "+strings.Join(after, ", "))
 	}
+	if n.task.When != "" {
+		out = append(out, "when "+strings.TrimSpace(strings.Trim(strings.TrimSpace(n.task.When), "{}")))
+	}
+	if n.task.TriggerRule != "" {
+		out = append(out, n.task.TriggerRule)
+	}
+	if n.task.ContinueOnError {
+		out = append(out, "goes on when it fails")
+	}
 	if n.Tries == 2 {
 		out = append(out, "1 retry")
 	} else if n.Tries > 2 {

@@ -17,13 +17,13 @@ var (
 		"id", "name", "description", "namespace", "flow_type", "input", "variables", "defaults", "timeout",
 		"max_active_runs", "on_overlap", "database", "triggers", "tasks",
 	}
-	taskKeys = []string{"id", "name", "description", "type", "dependencies", "sensitive", "database", "properties", "config", "hooks"}
+	taskKeys = []string{"id", "name", "description", "type", "dependencies", "sensitive", "database", "when", "trigger_rule", "continue_on_error", "properties", "config", "hooks"}
 	overlaps = []string{engine.OverlapQueue, engine.OverlapSkip, engine.OverlapCancel}
 	// triggerKeys are the keys of a trigger, by its type; every type has the common ones.
 	triggerKeys   = map[string][]string{"cli": nil, "nats": {"subject"}}
 	commonTrigger = []string{"id", "type", "enabled", "description"}
 	plannedTypes  = []string{"schedule", "webhook", "flow"}
-	plannedTasks  = []string{"when", "trigger_rule", "for_each", "max_parallel"}
+	plannedTasks  = []string{"for_each", "max_parallel"}
 )
 
 // build makes the flow out of the tree and checks it against the task types.

@@ -62,6 +62,7 @@ var keyWords = map[string]string{
 	"inputs": "input", "options": "properties", "settings": "properties", "secret": "sensitive", "private": "sensitive",
 	"vars": "variables", "env": "variables", "default_args": "defaults", "default": "defaults",
 	"steps": "tasks", "jobs": "tasks", "nodes": "tasks", "task": "tasks", "trigger": "triggers", "on": "triggers",
+	"if": "when", "condition": "when", "run_if": "when", "rule": "trigger_rule", "allow_failure": "continue_on_error", "ignore_errors": "continue_on_error",
 	"concurrency": "max_active_runs", "max_runs": "max_active_runs", "max_concurrent_runs": "max_active_runs",
 	"execution_timeout": "timeout", "dagrun_timeout": "timeout",
 }

@@ -76,6 +76,8 @@ func (f *file) task(n *node) {
 	for _, dep := range f.strings(t, "dependencies") {
 		task.Dependencies = append(task.Dependencies, engine.TaskID(dep))
 	}
+	task.When, task.TriggerRule = f.text(t, "when", ""), f.text(t, "trigger_rule", "")
+	task.ContinueOnError = f.flag(t, "continue_on_error", false)
 	if t.vals["properties"] != nil && f.table(t, "properties") == nil {
 		task.Type = "" // what is wrong is told; nothing else can be said of it
 	}

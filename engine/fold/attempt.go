@@ -43,7 +43,7 @@ func (s *step) attempt(rec *engine.AttemptRecord) {
 func (s *step) finished(r *Run, i int, rec *engine.AttemptRecord) {
 	t := &r.Tasks[i]
 	t.lastStart, t.Started, t.Again, t.Sent, t.sent = rec.Start, false, false, 0, nil
-	if rec.Outcome != engine.OutcomeDeferred {
+	if rec.Outcome != engine.OutcomeDeferred && rec.Outcome != engine.OutcomeSkipped {
 		s.note(r, t, rec)
 	}
 	s.showAttempt(r, rec, false)
@@ -70,6 +70,9 @@ func (s *step) finished(r *Run, i int, rec *engine.AttemptRecord) {
 			t.keep(rec.Value, rec.Response)
 		}
 		s.succeed(r, i, rec.Note)
+	case engine.OutcomeSkipped:
+		s.skip(r, i, skippedByCondition, rec.Reason)
+		s.settle(r, i)
 	case engine.OutcomeAgain:
 		s.takeTurn(r, i, rec)
 	case engine.OutcomeRetry:
@@ -191,17 +194,43 @@ func (s *step) wait(r *Run, i int, rec *engine.AttemptRecord) {
 // noticed about it.
 func (s *step) succeed(r *Run, i int, note string) {
 	s.closeTask(r, i, engine.Success, note)
-	r.succeeded(i, func(c int) { s.release(r, c) })
+	s.settle(r, i)
 }
 
-// fail ends a task for good; what depends on it is skipped.
+// fail ends a task for good. One with continue_on_error leaves what went wrong to
+// those that depend on it.
 func (s *step) fail(r *Run, i int, rec *engine.AttemptRecord) {
 	s.closeTask(r, i, engine.Failed, rec.Error)
-	r.noteFailure(i, rec)
-	r.unreachable(i, func(c, cause int) {
-		s.closeTask(r, c, engine.Skipped, "needs "+string(r.Graph.Flow.Tasks[cause].ID))
-		s.showClosed(r, c)
-	})
+	if t := &r.Tasks[i]; r.Graph.Flow.Tasks[i].ContinueOnError {
+		t.at, t.hasValue = s.pos, true
+		t.keep(engine.ErrorValue(rec.Class, rec.Error, rec.Status, rec.Details), nil)
+	} else {
+		r.noteFailure(i, rec)
+	}
+	s.settle(r, i)
+}
+
+// skip ends a task that does not start.
+func (s *step) skip(r *Run, i int, v verdict, reason string) {
+	r.Tasks[i].byCondition = v == skippedByCondition
+	s.closeTask(r, i, engine.Skipped, reason)
+}
+
+// settle tells those that depend on a task that it has ended: they start, or are
+// skipped and tell their own.
+func (s *step) settle(r *Run, i int) {
+	for todo := []int{i}; len(todo) > 0; todo = todo[1:] {
+		cause := todo[0]
+		r.ended(cause, func(c int, v verdict) {
+			if v == starts {
+				s.release(r, c)
+				return
+			}
+			s.skip(r, c, v, r.whySkipped(c, cause))
+			s.showClosed(r, c)
+			todo = append(todo, c)
+		})
+	}
 }
 
 // closeTask moves a task to a final state.

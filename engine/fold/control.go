@@ -177,7 +177,7 @@ func (s *step) resolve(r *Run, rec *engine.ControlRecord) {
 		s.showReady(r, i)
 		s.emit(r, i)
 	default:
-		s.fail(r, i, &engine.AttemptRecord{AttemptKey: r.Key(i), Class: "resolved", Error: cmp.Or(rec.Reason, "resolved as failed by a person")})
+		s.fail(r, i, &engine.AttemptRecord{AttemptKey: r.Key(i), Class: "resolved", Error: cmp.Or(rec.Reason, engine.ResolvedFailed)})
 		s.showClosed(r, i)
 	}
 	if r.open > 0 || len(rec.Value) > 0 {

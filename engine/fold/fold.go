@@ -349,7 +349,7 @@ func (s *step) open(rec *engine.SubmitRecord, v *version, fs *flowState) *Run {
 		r.variablesAt = s.pos
 	}
 	for i := range r.Tasks {
-		r.Tasks[i] = TaskState{cell: cell{Status: engine.Pending}, waiting: len(g.parents[i]), reading: g.readers[i]}
+		r.Tasks[i] = TaskState{cell: cell{Status: engine.Pending}, ends: ends{left: len(g.parents[i])}, reading: g.readers[i]}
 	}
 	s.runs[r.ID] = r
 	return r

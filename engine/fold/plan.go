@@ -47,41 +47,27 @@ func NewGraph(f *engine.Flow, hash string) *Graph {
 }
 
 // The plan: what a change of one task means for the others. These are the only
-// places that know the shape of the graph.
+// places that know the shape of the graph; rule.go says when a task starts.
 
-// ready are the tasks of a fresh run that may start at once.
+// roots visits the tasks of a fresh run that may start at once.
 func (r *Run) roots(visit func(i int)) {
 	for i := range r.Tasks {
-		if r.Tasks[i].waiting == 0 {
+		if r.Tasks[i].Status == engine.Pending && r.Tasks[i].ends.decide(r.Graph.Flow.Tasks[i].TriggerRule) == starts {
 			visit(i)
 		}
 	}
 }
 
-// succeeded releases the dependants of task i and visits those that waited for
-// nothing else.
-func (r *Run) succeeded(i int, visit func(i int)) {
+// ended tells those that depend on task i how it ended, and visits those whose
+// rule that decides.
+func (r *Run) ended(i int, visit func(c int, v verdict)) {
 	for _, c := range r.Graph.children[i] {
-		r.Tasks[c].waiting--
-		if r.Tasks[c].waiting == 0 && r.Tasks[c].Status == engine.Pending {
-			visit(c)
+		r.count(i, &r.Tasks[c].ends)
+		if r.Tasks[c].Status != engine.Pending {
+			continue
 		}
-	}
-}
-
-// unreachable visits every pending task that can no longer start because task
-// i did not succeed, parents before children; cause is the task that each one
-// directly needed.
-func (r *Run) unreachable(i int, visit func(i, cause int)) {
-	todo := []int{i}
-	for len(todo) > 0 {
-		cause := todo[0]
-		todo = todo[1:]
-		for _, c := range r.Graph.children[cause] {
-			if r.Tasks[c].Status == engine.Pending {
-				visit(c, cause)
-				todo = append(todo, c)
-			}
+		if v := r.Tasks[c].ends.decide(r.Graph.Flow.Tasks[c].TriggerRule); v != undecided {
+			visit(c, v)
 		}
 	}
 }

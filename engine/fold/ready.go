@@ -36,6 +36,10 @@ const maxInline = 4 << 10
 
 func (t *TaskState) input(id engine.TaskID, budget *int) engine.ReadyInput {
 	in := engine.ReadyInput{Task: id, Attempts: t.attempt, None: !t.hasValue}
+	if t.Status != engine.Success && !t.hasValue {
+		in.Lacks = t.lacks(id)
+		return in
+	}
 	size := len(t.value) + len(t.response)
 	if size > 0 && size <= *budget {
 		*budget -= size
@@ -44,4 +48,15 @@ func (t *TaskState) input(id engine.TaskID, budget *int) engine.ReadyInput {
 	}
 	in.At = t.at
 	return in
+}
+
+// lacks says why a task has left nothing.
+func (t *TaskState) lacks(id engine.TaskID) string {
+	switch t.Status {
+	case engine.Skipped:
+		return string(id) + " was skipped (" + t.reason + ")"
+	case engine.Failed:
+		return string(id) + " failed"
+	}
+	return string(id) + " has not ended yet"
 }

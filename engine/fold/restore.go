@@ -116,7 +116,11 @@ func (s *State) restoreRun(rs *runSnapshot) error {
 				NotBefore: t.NotBefore, Parked: t.Parked, waited: t.Waited, Sent: t.Sent, sent: t.What, lastStart: t.LastStart,
 				carry: t.Carry, carryAt: t.CarryAt, prev: t.Prev,
 			},
-			waiting: t.Waiting, value: t.Value, response: t.Response, at: t.At, hasValue: t.HasValue, reading: t.Reading,
+			ends: ends{
+				left: t.Waiting, failed: t.Failed, skipped: t.Skipped,
+				good: len(v.graph.parents[i]) - t.Waiting - t.Failed - t.Skipped,
+			},
+			byCondition: t.Condition, value: t.Value, response: t.Response, at: t.At, hasValue: t.HasValue, reading: t.Reading,
 			Begin: t.Begin, end: t.End, code: t.Code, reason: t.Reason, history: t.History,
 		}
 		switch t.Status {
@@ -125,7 +129,9 @@ func (s *State) restoreRun(rs *runSnapshot) error {
 		case engine.Interrupted:
 			r.Interrupted++
 		case engine.Failed:
-			r.failures++
+			if !v.graph.Flow.Tasks[i].ContinueOnError {
+				r.failures++
+			}
 		}
 		if !t.Status.Final() {
 			r.open++

@@ -60,7 +60,8 @@ const keepCarry = 1 << 10
 // and changes nothing but Given.
 type TaskState struct {
 	cell
-	waiting int // dependencies that have not succeeded yet
+	ends        ends // how those have ended that it depends on
+	byCondition bool // with Skipped: by its own condition, or by those of others
 
 	value    []byte
 	response []byte

@@ -44,7 +44,7 @@ func (v hearsay) hear(c *engine.Change) {
 		}
 		v[key] = map[engine.Outcome]engine.Status{
 			engine.OutcomeSuccess: engine.Success, engine.OutcomeFailed: engine.Failed, engine.OutcomeInterrupted: engine.Interrupted,
-			engine.OutcomeCancelled: engine.Cancelled, engine.OutcomeRetry: engine.Ready, engine.OutcomeAgain: engine.Ready, engine.OutcomeDeferred: engine.Ready,
+			engine.OutcomeCancelled: engine.Cancelled, engine.OutcomeRetry: engine.Ready, engine.OutcomeAgain: engine.Ready, engine.OutcomeSkipped: engine.Skipped, engine.OutcomeDeferred: engine.Ready,
 		}[c.Attempt.Outcome]
 	}
 }
@@ -98,6 +98,10 @@ func (s *sim) randomFlow() *engine.Flow {
 	}
 	f := flowOf("f", lines...)
 	for i := range f.Tasks {
+		if s.rng.IntN(2) == 0 {
+			f.Tasks[i].TriggerRule = engine.TriggerRules[s.rng.IntN(len(engine.TriggerRules))]
+		}
+		f.Tasks[i].ContinueOnError = s.rng.IntN(4) == 0
 		f.Tasks[i].OnInterrupted = []string{"", "", "retry", "fail"}[s.rng.IntN(4)]
 	}
 	return f
@@ -212,7 +216,7 @@ func (s *sim) resolve() bool {
 }
 
 func (s *sim) ended(k engine.AttemptKey) *engine.AttemptRecord {
-	outcomes := []engine.Outcome{engine.OutcomeSuccess, engine.OutcomeSuccess, engine.OutcomeSuccess, engine.OutcomeAgain, engine.OutcomeAgain, engine.OutcomeRetry, engine.OutcomeDeferred, engine.OutcomeFailed, engine.OutcomeInterrupted}
+	outcomes := []engine.Outcome{engine.OutcomeSuccess, engine.OutcomeSuccess, engine.OutcomeSuccess, engine.OutcomeAgain, engine.OutcomeAgain, engine.OutcomeRetry, engine.OutcomeDeferred, engine.OutcomeFailed, engine.OutcomeInterrupted, engine.OutcomeSkipped}
 	rec := &engine.AttemptRecord{AttemptKey: k, Flow: "f", Start: s.now + engine.Micros(s.rng.IntN(1000)), Outcome: outcomes[s.rng.IntN(len(outcomes))]}
 	if k.Attempt > 5 || k.Dispatch > 5 || k.Turn > 5 {
 		rec.Outcome = engine.OutcomeSuccess

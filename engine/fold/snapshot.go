@@ -81,7 +81,7 @@ type runSnapshot struct {
 
 type taskSnapshot struct {
 	Status    engine.Status `cbor:"1,keyasint"`
-	Waiting   int           `cbor:"2,keyasint,omitempty"`
+	Waiting   int           `cbor:"2,keyasint,omitempty"` // ends.left
 	Gen       int           `cbor:"3,keyasint,omitempty"`
 	Attempt   int           `cbor:"4,keyasint,omitempty"`
 	Dispatch  int           `cbor:"5,keyasint,omitempty"`
@@ -103,6 +103,9 @@ type taskSnapshot struct {
 	History   []attemptNote `cbor:"21,keyasint,omitempty"`
 	Sent      engine.Micros `cbor:"22,keyasint,omitempty"`
 	What      []byte        `cbor:"23,keyasint,omitempty"` // of what was about to be sent
+	Failed    int           `cbor:"28,keyasint,omitempty"` // of ends; those that are not named have succeeded
+	Skipped   int           `cbor:"29,keyasint,omitempty"`
+	Condition bool          `cbor:"30,keyasint,omitempty"`
 	Turn      int           `cbor:"24,keyasint,omitempty"`
 	Carry     []byte        `cbor:"25,keyasint,omitempty"`
 	CarryAt   engine.Pos    `cbor:"26,keyasint,omitzero"`
@@ -297,9 +300,9 @@ func (r *Run) snapshot() runSnapshot {
 	for i := range r.Tasks {
 		t := &r.Tasks[i]
 		rs.Tasks[i] = taskSnapshot{
-			t.Status, t.waiting, t.gen, t.attempt, t.dispatch, t.Started, t.Again, t.NotBefore, t.Parked, t.waited,
+			t.Status, t.ends.left, t.gen, t.attempt, t.dispatch, t.Started, t.Again, t.NotBefore, t.Parked, t.waited,
 			t.Begin, t.end, t.lastStart, t.code, t.value, t.response, t.at, t.hasValue, t.reading, t.reason,
-			slices.Clone(t.history), t.Sent, t.sent, t.turn, t.carry, t.carryAt, t.prev,
+			slices.Clone(t.history), t.Sent, t.sent, t.ends.failed, t.ends.skipped, t.byCondition, t.turn, t.carry, t.carryAt, t.prev,
 		}
 	}
 	return rs

@@ -6,6 +6,7 @@ import (
 
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/engine/fold"
+	"github.com/qarion/qarion/internal/jinja"
 )
 
 // programs holds the prepared tasks of every flow version in use. A task is
@@ -32,6 +33,7 @@ type preparedTask struct {
 type taskProgram struct {
 	engine.Program
 	Retry engine.RetryPolicy
+	when  *jinja.Template // nil: it always runs
 	flow  *engine.Flow
 	task  *engine.Task
 }
@@ -101,5 +103,12 @@ func (p *programs) prepare(f *engine.Flow, i int) (*taskProgram, error) {
 	if wrong := engine.Refused(problems); wrong != nil {
 		return nil, fmt.Errorf("%w: %s", engine.ErrInvalid, wrong.Message)
 	}
-	return &taskProgram{Program: prog, Retry: prog.Needs().Retry, flow: f, task: task}, nil
+	out := &taskProgram{Program: prog, Retry: prog.Needs().Retry, flow: f, task: task}
+	if task.When != "" {
+		var err error
+		if out.when, err = jinja.Parse("when", task.When); err != nil {
+			return nil, fmt.Errorf("%w: %w", engine.ErrInvalid, err)
+		}
+	}
+	return out, nil
 }

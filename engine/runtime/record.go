@@ -158,8 +158,17 @@ func (w *worker) Load(ctx context.Context, in engine.ReadyInput) (engine.Upstrea
 	}
 	switch rec := rec.(type) {
 	case *engine.AttemptRecord:
+		if !rec.Outcome.Good() { // it failed, and the flow goes on
+			return engine.Upstream{Value: engine.ErrorValue(rec.Class, rec.Error, rec.Status, rec.Details)}, nil
+		}
 		return engine.Upstream{Value: rec.Value, Blob: rec.Blob, Response: rec.Response, Cookies: rec.Cookies, Prev: rec.Prev}, nil
-	case *engine.ControlRecord: // resolved as a success by a person
+	case *engine.ControlRecord: // resolved as a success by a person, or failed by one or by a rule
+		switch {
+		case rec.Kind == engine.ControlInterrupt:
+			return engine.Upstream{Value: engine.ErrorValue("interrupted", rec.Reason, 0, nil)}, nil
+		case rec.As != "success":
+			return engine.Upstream{Value: engine.ErrorValue("resolved", cmp.Or(rec.Reason, engine.ResolvedFailed), 0, nil)}, nil
+		}
 		return engine.Upstream{Value: rec.Value}, nil
 	}
 	return engine.Upstream{}, fmt.Errorf("%w: the record at %d.%d holds no value", engine.ErrNotFound, in.At.Seq, in.At.N)

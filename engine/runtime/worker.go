@@ -293,6 +293,9 @@ func (w *worker) make(ctx context.Context, rt *engine.ReadyTask) *engine.Attempt
 	}
 	in.Started = rec.Start.Time()
 	rec.Type, rec.Subtype, rec.Prev = in.Task.Type, in.Task.Subtype, rt.Prev
+	if w.skips(ctx, rec, prog, in) {
+		return rec
+	}
 	var sent engine.Micros
 	in.OnSending(func(ctx context.Context, what func() engine.Details) error {
 		if !in.Task.Unrepeatable || sent != 0 {
@@ -309,6 +312,29 @@ func (w *worker) make(ctx context.Context, rt *engine.ReadyTask) *engine.Attempt
 	}
 	w.fill(ctx, rec, &out, prog.Retry, in)
 	return rec
+}
+
+// skips evaluates the condition of a task, before anything else is done for it.
+// It reports whether that has ended the attempt: the task is skipped, or fails.
+func (w *worker) skips(ctx context.Context, rec *engine.AttemptRecord, prog *taskProgram, in *engine.TaskInput) bool {
+	if prog.when == nil || in.Key.Turn > 0 {
+		return false
+	}
+	holds, err := prog.when.Truth(ctx, in)
+	switch {
+	case ctx.Err() != nil || err == nil && holds:
+		return false
+	case err != nil:
+		message := err.Error()
+		if len(in.Task.Secrets) > 0 {
+			message = "when: it cannot be evaluated, and reads what a sensitive task has left"
+		}
+		failRecord(rec, &engine.TaskError{Class: "template", Message: message}, "")
+	default:
+		rec.Outcome, rec.Reason = engine.OutcomeSkipped, engine.WhenFalse
+	}
+	rec.End = engine.At(w.cfg.Now())
+	return true
 }
 
 // announce writes that an unrepeatable request is about to be sent, and what it

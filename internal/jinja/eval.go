@@ -211,7 +211,13 @@ func (s *state) lookup(id string, slot int) val {
 	case global:
 		c.val = val{v: g}
 	default:
-		c.val = val{v: &undefined{name: id, available: s.vars.Names()}}
+		missing := &undefined{name: id, available: s.vars.Names()}
+		if e, ok := s.vars.(Explainer); ok {
+			if missing.why = e.Missing(id); missing.why != "" {
+				missing.available = nil
+			}
+		}
+		c.val = val{v: missing}
 	}
 	c.known = true
 	return c.val

@@ -173,6 +173,12 @@ func (t *Template) Value(ctx context.Context, vars Vars) (r Result, err error) {
 	return r, err
 }
 
+// Explainer is Vars that can say why a name of theirs is not there; "" when they
+// cannot.
+type Explainer interface {
+	Missing(name string) string
+}
+
 // Truth evaluates a template that is exactly one {{ ... }} as an if does. An
 // undefined name is an error.
 func (t *Template) Truth(ctx context.Context, vars Vars) (holds bool, err error) {
