@@ -109,8 +109,9 @@ type HistoryFigures struct {
 	HistoryWriteS     float64 `json:"history_write_s,omitempty"`   // into the ledger
 	HistoryViewsS     float64 `json:"history_views_s,omitempty"`   // start on that ledger until every view shows it
 	HistoryRebuildS   float64 `json:"history_rebuild_s,omitempty"` // start without tables until they are made again
-	HistoryRowsPS     float64 `json:"history_rows_ps,omitempty"`   // of that
-	HistoryRSSMiB     float64 `json:"history_rss_mib,omitempty"`   // at rest
+	HistoryRebuildCPU float64 `json:"history_rebuild_cpu_s,omitempty"`
+	HistoryRowsPS     float64 `json:"history_rows_ps,omitempty"` // of that
+	HistoryRSSMiB     float64 `json:"history_rss_mib,omitempty"` // at rest
 	HistoryListMS     float64 `json:"history_runs_list_ms,omitempty"`
 	HistoryFailedMS   float64 `json:"history_runs_list_status_ms,omitempty"`
 	HistoryFlowMS     float64 `json:"history_runs_list_flow_ms,omitempty"`

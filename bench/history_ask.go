@@ -40,7 +40,7 @@ func (b *bencher) history(ctx context.Context) error {
 		return err
 	}
 	b.HistoryRuns, b.HistoryWriteS = runs, time.Since(began).Seconds()
-	if b.HistoryViewsS, err = b.onHistory(ctx, dir, nil); err != nil { // every view, for the first time
+	if b.HistoryViewsS, _, err = b.onHistory(ctx, dir, nil); err != nil { // every view, for the first time
 		return err
 	}
 	for _, suffix := range []string{"", "-wal", "-shm"} {
@@ -48,37 +48,38 @@ func (b *bencher) history(ctx context.Context) error {
 			return err
 		}
 	}
-	if b.HistoryRebuildS, err = b.onHistory(ctx, dir, nil); err != nil { // the tables alone
+	if b.HistoryRebuildS, b.HistoryRebuildCPU, err = b.onHistory(ctx, dir, nil); err != nil { // the tables alone
 		return err
 	}
 	rows := b.HistoryOperations + runs*(1+historyTasks)
 	b.HistoryRowsPS = float64(rows) / b.HistoryRebuildS
-	_, err = b.onHistory(ctx, dir, b.askHistory)
+	_, _, err = b.onHistory(ctx, dir, b.askHistory)
 	return err
 }
 
 // onHistory runs fn on a serving node that has shown everything, and returns how
 // long that took from the start of its process, in seconds.
-func (b *bencher) onHistory(ctx context.Context, dir string, fn func(context.Context, string, *servedProcess, *bus.Client) error) (shown float64, err error) {
+func (b *bencher) onHistory(ctx context.Context, dir string, fn func(context.Context, string, *servedProcess, *bus.Client) error) (shown, cpu float64, err error) {
 	began := time.Now()
 	p, _, err := startServe(ctx, dir)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	defer p.stop()
 	c, err := bus.Dial(p.access, p.access.URL)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	defer c.Close()
 	if err := waitShown(ctx, c); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	shown = time.Since(began).Seconds()
-	if fn != nil {
+	used, err := p.cpu()
+	if err == nil && fn != nil {
 		err = fn(ctx, dir, p, c)
 	}
-	return shown, err
+	return shown, used.Seconds(), err
 }
 
 // waitShown waits until no view is behind.
@@ -87,7 +88,11 @@ func waitShown(ctx context.Context, c *bus.Client) error {
 		var st struct {
 			Engine engine.NodeStatus `json:"engine"`
 		}
-		if err := c.Call(ctx, "node.status", nil, &st); err != nil {
+		err := c.Call(ctx, "node.status", nil, &st)
+		if errors.Is(err, engine.ErrUnavailable) {
+			continue // it has its hands full
+		}
+		if err != nil {
 			return err
 		}
 		if len(st.Engine.Views) > 0 && st.Engine.ProjectedSeq == st.Engine.LedgerSeq {

@@ -27,6 +27,10 @@ type servedProcess struct {
 	access bus.Access
 }
 
+// startWithin is how long a node may take to start: a long ledger is folded from
+// its beginning where there is no checkpoint.
+const startWithin = 5 * time.Minute
+
 // startServe starts `qarion serve` in a folder, on a free port, and returns
 // when it answers; the time counts from the start of the process.
 func startServe(ctx context.Context, dir string) (*servedProcess, time.Duration, error) {
@@ -41,7 +45,7 @@ func startServe(ctx context.Context, dir string) (*servedProcess, time.Duration,
 		return nil, 0, fmt.Errorf("start the node: %w", err)
 	}
 	p := &servedProcess{cmd: cmd}
-	for time.Since(began) < time.Minute {
+	for time.Since(began) < startWithin && ctx.Err() == nil {
 		data, err := os.ReadFile(node.AccessFile(filepath.Join(dir, "data")))
 		if err == nil && json.Unmarshal(data, &p.access) == nil {
 			return p, time.Since(began), nil
@@ -49,7 +53,7 @@ func startServe(ctx context.Context, dir string) (*servedProcess, time.Duration,
 		pass(ctx, time.Millisecond)
 	}
 	p.stop()
-	return nil, 0, fmt.Errorf("the node was not ready within a minute")
+	return nil, 0, fmt.Errorf("the node was not ready within %v", startWithin)
 }
 
 func (p *servedProcess) stop() {

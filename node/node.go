@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -330,7 +331,7 @@ func serviceVersion(v string) string {
 func (n *Node) info(context.Context) (map[string]any, error) {
 	out := map[string]any{
 		"version": n.cfg.Version, "uptime_ms": time.Since(n.started).Milliseconds(), "nats": n.Bus.Access().URL, "http": n.URL(),
-		"data_dir": filepath.Dir(n.Bus.Dir()), "data_bytes": n.Bus.Size(), "store": n.Bus.Health(),
+		"data_dir": filepath.Dir(n.Bus.Dir()), "data_bytes": n.Bus.Size(), "store": n.Bus.Health(), "pid": os.Getpid(), "sync": n.sync(), "streams": n.streams(),
 	}
 	if n.Flows != nil {
 		out["flow_files"] = n.Flows.summary()

@@ -136,15 +136,24 @@ type flowFiles struct {
 	LeftOut []string `json:"left_out"`
 }
 
+type streamDoc struct {
+	Name     string `json:"stream"`
+	Messages uint64 `json:"messages"`
+	Bytes    uint64 `json:"bytes"`
+}
+
 type nodeDoc struct {
 	Engine    engine.NodeStatus `json:"engine"`
 	Version   string            `json:"version"`
 	UptimeMS  int64             `json:"uptime_ms"`
+	PID       int               `json:"pid"`
 	NATS      string            `json:"nats"`
 	HTTP      string            `json:"http"`
 	DataDir   string            `json:"data_dir"`
 	DataBytes int64             `json:"data_bytes"`
 	Store     store             `json:"store"`
+	Sync      string            `json:"sync" doc:"always: what is accepted is on the disk first; or within a time span"`
+	Streams   []streamDoc       `json:"streams"`
 	FlowFiles flowFiles         `json:"flow_files,omitzero"`
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/qarion/qarion/bus"
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/engine/fold"
+	"github.com/qarion/qarion/node"
 )
 
 // nodeInfo is the answer of node.status.
@@ -20,7 +22,11 @@ type nodeInfo struct {
 	Engine    engine.NodeStatus `json:"engine"`
 	Version   string            `json:"version"`
 	UptimeMS  int64             `json:"uptime_ms"`
+	PID       int               `json:"pid"`
 	NATS      string            `json:"nats"`
+	HTTP      string            `json:"http"`
+	Sync      string            `json:"sync"`
+	Streams   []node.Stream     `json:"streams"`
 	Store     bus.Health        `json:"store"`
 	DataDir   string            `json:"data_dir"`
 	DataBytes int64             `json:"data_bytes"`
@@ -105,6 +111,32 @@ func runCounts(when string, c engine.RunCounts) string {
 	return text
 }
 
+// statusName is how wide the names before the rows of a status are.
+const statusName = 11
+
+// streamLines says what the streams hold that hold anything, in lines that fit:
+// "ledger 1,204 messages, 3.1 MB · runs 40, 22.1 KB".
+func streamLines(list []node.Stream, width int) (lines []string) {
+	unit := " messages"
+	for _, s := range list {
+		if s.Messages == 0 {
+			continue
+		}
+		name := s.Name
+		for _, prefix := range []string{"QARION_", "KV_qarion_", "OBJ_qarion_"} {
+			name = strings.TrimPrefix(name, prefix)
+		}
+		text := fmt.Sprintf("%s %s%s, %s", strings.ToLower(name), thousands(int(s.Messages)), unit, bytesize(int64(s.Bytes)))
+		unit = "" // said once
+		if n := len(lines); n > 0 && len(lines[n-1])+len(text)+3 <= width {
+			lines[n-1] += " · " + text
+			continue
+		}
+		lines = append(lines, text)
+	}
+	return lines
+}
+
 // waits is what a store that does not write holds up.
 func waits(e *engine.NodeStatus) string {
 	return fmt.Sprintf("%s, %s in flight and %d triggers", plural(e.OpenRuns, "run"), plural(e.InFlight, "call"), e.Triggers)
@@ -115,10 +147,13 @@ func (a *app) printStatus(target string, in *nodeInfo) {
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%-9s  %s\n", name, fmt.Sprintf(format, args...))
 	}
-	row("node", "qarion %s, up %s", in.Version, duration(time.Duration(in.UptimeMS)*time.Millisecond))
-	row("server", "%s", target)
+	row("node", "qarion %s, up %s, pid %d", in.Version, duration(time.Duration(in.UptimeMS)*time.Millisecond), in.PID)
+	row("server", "%s", strings.Join(slices.DeleteFunc([]string{target, in.HTTP}, func(s string) bool { return s == "" }), " · "))
 	behind := int64(e.LedgerSeq) - int64(e.ProjectedSeq)
-	row("data", "%s, %s, projections %s", in.DataDir, bytesize(in.DataBytes), map[bool]string{true: "current (0 behind)", false: fmt.Sprintf("%d behind", behind)}[behind <= 0])
+	row("data", "%s, %s, sync %s, projections %s", in.DataDir, bytesize(in.DataBytes), in.Sync, map[bool]string{true: "current (0 behind)", false: fmt.Sprintf("%d behind", behind)}[behind <= 0])
+	for i, line := range streamLines(in.Streams, a.ui.width()-statusName) {
+		row([]string{"streams", ""}[min(i, 1)], "%s", line)
+	}
 	switch {
 	case in.Store.Broken != "":
 		row("store", "a write failed, it is reopened as soon as there is space (%s free): %s; %s wait", bytesize(in.Store.Free), in.Store.Broken, waits(e))

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/node"
 )
 
 func TestStatus_NamesTheViewsThatAreBehind(t *testing.T) {
@@ -29,5 +30,21 @@ func TestStatus_NamesTheViewsThatAreBehind(t *testing.T) {
 	}
 	if strings.Contains(out.String(), "xcom") {
 		t.Errorf("a view that is current is named:\n%s", out.String())
+	}
+}
+
+func TestStatus_StreamsFitIntoTheWidth(t *testing.T) {
+	list := []node.Stream{
+		{Name: "KV_qarion_xcom", Messages: 1_000_000, Bytes: 238_000_000}, {Name: "OBJ_qarion_blobs"},
+		{Name: "QARION_EVENTS", Messages: 40_112, Bytes: 9_000_000}, {Name: "QARION_LEDGER", Messages: 1204, Bytes: 3_100_000},
+	}
+	for width, want := range map[int]string{
+		109: "xcom 1,000,000 messages, 238.0 MB · events 40,112, 9.0 MB · ledger 1,204, 3.1 MB",
+		69:  "xcom 1,000,000 messages, 238.0 MB · events 40,112, 9.0 MB|ledger 1,204, 3.1 MB",
+		29:  "xcom 1,000,000 messages, 238.0 MB|events 40,112, 9.0 MB|ledger 1,204, 3.1 MB",
+	} {
+		if got := strings.Join(streamLines(list, width), "|"); got != want {
+			t.Errorf("%d columns: %s, want %s", width, got, want)
+		}
 	}
 }
