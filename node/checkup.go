@@ -15,6 +15,7 @@ import (
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/internal/filestore"
 	"github.com/qarion/qarion/kvstore"
+	"github.com/qarion/qarion/metadata"
 )
 
 // CheckupConfig is what a checkup looks at. It needs no node, starts none and
@@ -27,6 +28,7 @@ type CheckupConfig struct {
 	// Serving: a node is writing while the checkup reads. Then views are not
 	// held against the ledger, and ends of files are left alone.
 	Serving bool
+	Store   *bus.Health      // as the serving node says; nil where it was not asked
 	Now     func() time.Time // default time.Now
 }
 
@@ -99,6 +101,8 @@ type checkup struct {
 	streams map[string]*filestore.Stream
 	views   map[string]*kvstore.ViewFiles
 	objects *kvstore.ObjectFiles
+	tables  *metadata.Comparison    // nil where they are not compared
+	started map[engine.RunID]bool   // runs whose beginning the ledger has; nil: all of them
 	named   map[string]engine.RunID // large values that records name
 	marks   *bus.CheckpointFiles
 }
@@ -118,8 +122,13 @@ func CheckUp(ctx context.Context, cfg CheckupConfig) (*Checkup, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer func() {
+		if c.tables != nil {
+			_ = c.tables.Close()
+		}
+	}()
 	c.permissions(cfg.DataDir, info)
-	for _, step := range []func(context.Context) error{c.openStreams, c.checkObjects, c.checkCheckpoints, c.openViews, c.checkLedger, c.compareViews, c.compareObjects, c.checkKey, c.checkRest, c.checkRoom} {
+	for _, step := range []func(context.Context) error{c.openStreams, c.checkObjects, c.checkCheckpoints, c.openViews, c.openTables, c.checkLedger, c.compareViews, c.compareObjects, c.compareTables, c.checkKey, c.checkRest, c.checkRoom} {
 		if err := step(ctx); err != nil {
 			return nil, err
 		}

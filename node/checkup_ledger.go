@@ -72,7 +72,7 @@ func (c *checkup) openViews(context.Context) (err error) {
 
 // checkLedger folds the ledger, as a node does at its start, and tells what is
 // missing in it and which runs that concerns.
-func (c *checkup) checkLedger(context.Context) error {
+func (c *checkup) checkLedger(ctx context.Context) error {
 	s := c.streams[bus.StreamLedger]
 	if s == nil {
 		return nil
@@ -93,7 +93,7 @@ func (c *checkup) checkLedger(context.Context) error {
 			if effect.Kind != fold.Show {
 				continue
 			}
-			if err := c.see(effect.Change); err != nil {
+			if err := c.see(ctx, effect.Change); err != nil {
 				return err
 			}
 		}
@@ -144,6 +144,7 @@ func (c *checkup) beginning(l *bus.LedgerFiles) (*fold.State, error) {
 	if from <= 1 {
 		return fold.NewState(), nil
 	}
+	c.started = map[engine.RunID]bool{}
 	if c.marks != nil {
 		for _, seq := range c.marks.Good() {
 			if seq+1 >= from {
@@ -160,12 +161,20 @@ func (c *checkup) beginning(l *bus.LedgerFiles) (*fold.State, error) {
 }
 
 // see takes a change of the ledger.
-func (c *checkup) see(change *engine.Change) error {
+func (c *checkup) see(ctx context.Context, change *engine.Change) error {
 	if doc := change.Doc; change.Kind == engine.RunDone && doc.Error != nil && doc.Error.Class == "damaged" {
 		c.damagedRun(change.Run, change.Flow, doc.Error.Message)
 	}
 	if change.Kind == engine.AttemptDone && change.Attempt.Blob != nil {
 		c.named[change.Attempt.Blob.Name] = change.Run
+	}
+	if c.started != nil && change.Kind == engine.RunStarted {
+		c.started[change.Run] = true
+	}
+	if c.tables != nil && (c.started == nil || c.started[change.Run]) {
+		if err := c.tables.Expect(ctx, change); err != nil {
+			return err
+		}
 	}
 	for _, v := range c.views {
 		if err := v.Expect(change); err != nil {
@@ -212,9 +221,7 @@ func (c *checkup) compareObjects(context.Context) error {
 // them.
 func (c *checkup) compareViews(context.Context) error {
 	ledger := c.streams[bus.StreamLedger]
-	if c.Serving || ledger == nil || slices.ContainsFunc(c.Findings, func(f Finding) bool {
-		return f.Severity == Damaged && (f.Part == bus.StreamLedger || f.Part == bus.StreamCheckpoints)
-	}) {
+	if c.Serving || ledger == nil || c.ledgerDamaged() {
 		return nil // they show what the ledger said when it was whole
 	}
 	for _, bucket := range []string{kvstore.BucketRuns, kvstore.BucketXCom} {

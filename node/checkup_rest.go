@@ -72,6 +72,12 @@ func (c *checkup) checkRoom(context.Context) error {
 		return nil
 	}
 	c.Store = bus.Room(c.storeDir(), used)
+	if c.cfg.Store != nil {
+		c.Store = *c.cfg.Store
+	}
+	if c.Store.Broken != "" {
+		c.add(Finding{Severity: Broken, Part: "disk", File: c.storeDir(), Problem: "the node could not write: " + c.Store.Broken, Hint: "free space on the disk: the node opens its store again by itself"})
+	}
 	if c.Store.Full {
 		c.add(Finding{Severity: Broken, Part: "disk", File: c.storeDir(), Problem: fmt.Sprintf("store full: %d MiB are free on its disk, and nothing is written below 256", c.Store.Free>>20), Hint: "free space on the disk"})
 	}

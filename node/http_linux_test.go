@@ -3,6 +3,7 @@ package node
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -36,6 +37,14 @@ func TestReady_TheDiskIsFull(t *testing.T) {
 		status, text := get(t, n.URL()+"/readyz")
 		return status == 503 && (text == "full\n" || text == "broken\n")
 	})
+	health := n.Bus.Health()
+	found, err := CheckUp(t.Context(), CheckupConfig{DataDir: n.cfg.DataDir, Serving: true, Store: &health})
+	if err != nil || found.OK || !slices.ContainsFunc(found.Findings, func(f Finding) bool { return f.Part == "disk" && f.Severity == Broken }) {
+		t.Errorf("a checkup beside it: %+v, %v", found, err)
+	}
+	if found, err = CheckUp(t.Context(), CheckupConfig{DataDir: n.cfg.DataDir, Serving: true}); err != nil || !found.Store.Full {
+		t.Errorf("a checkup without asking it: %+v, %v", found, err)
+	}
 	if status, _ := get(t, n.URL()+"/healthz"); status != 200 {
 		t.Errorf("healthz: %d, though a restart would help nothing", status)
 	}

@@ -20,7 +20,17 @@ const (
 func (n *Node) sweep(ctx context.Context) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
+	select {
+	case <-n.Engine.Ready():
+	case <-ctx.Done():
+		return
+	}
 	for age := time.Duration(0); ; age = sweepAge {
+		// A run is known by its document: while those are being made, it is not
+		// known yet, and what it has left must stay.
+		if n.Engine.Shown(ctx, engine.RunsView) != nil {
+			return
+		}
 		n.sweepOnce(ctx, age)
 		select {
 		case <-ctx.Done():

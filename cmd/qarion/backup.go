@@ -130,7 +130,7 @@ func (a *app) restore(ctx context.Context, from string, replace bool) error {
 		fmt.Fprintf(a.ui.out, "stored credentials cannot be opened yet: %s\n", out.NeedsKey)
 	}
 	if out.Manifest.Tables == "elsewhere" {
-		fmt.Fprintln(a.ui.out, "the SQL tables are in a database of their own, and may be ahead of the backup: give the restored node a schema or database of its own")
+		fmt.Fprintln(a.ui.out, "the SQL tables are in a database of their own, and may be ahead of the backup: let them be made again: qarion doctor --rebuild-metadata")
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 	"time"
 
@@ -15,17 +16,44 @@ import (
 )
 
 func (a *app) doctorCommand() *cobra.Command {
-	return &cobra.Command{
+	var rebuild bool
+	c := &cobra.Command{
 		Use: "doctor", Short: "Check everything that the data directory holds",
 		Long: "doctor reads every file of the data directory, without changing anything: messages with their checksums, gaps\n" +
 			"in streams, checkpoints, large values with their digests, sealed credentials with their key, run documents and\n" +
-			"values against what the ledger says, permissions, disk and clock. It names stream and sequences of what is\n" +
+			"values and SQL tables against what the ledger says, permissions, disk and clock. It names stream and sequences of what is\n" +
 			"damaged, and the runs that it concerns. Exit code: 0 nothing is wrong, 1 something is, 3 there is nothing to check.",
 		Example: `  qarion doctor
-  qarion doctor --output json --jq '.findings[].problem'`,
+  qarion doctor --output json --jq '.findings[].problem'
+  qarion doctor --rebuild-metadata`,
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return a.doctor(c.Context()) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			if rebuild {
+				if err := a.rebuildTables(c.Context()); err != nil {
+					return err
+				}
+			}
+			return a.doctor(c.Context())
+		},
 	}
+	c.Flags().BoolVar(&rebuild, "rebuild-metadata", false, "first delete all rows of the SQL tables and make them again from the ledger; no node may serve")
+	return c
+}
+
+func (a *app) rebuildTables(ctx context.Context) error {
+	cfg, err := a.cfg.node(a.cfg.DataDir, quietLogger(a))
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(cfg.DataDir); err != nil {
+		return nobody(fmt.Errorf("there is no data directory %s", cfg.DataDir), "name it: qarion doctor --data-dir DIR")
+	}
+	cfg.Holder = a.path
+	err = node.RebuildTables(ctx, cfg)
+	if isConflict(err) {
+		return nobody(err, "stop it first")
+	}
+	return hintDamaged(err, cfg.DataDir)
 }
 
 func (a *app) doctor(ctx context.Context) error {
@@ -33,13 +61,13 @@ func (a *app) doctor(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	check := node.CheckupConfig{DataDir: cfg.DataDir, Key: cfg.Key, Keep: cfg.Keep}
+	check := node.CheckupConfig{DataDir: cfg.DataDir, Key: cfg.Key, Tables: cfg.Tables, Keep: cfg.Keep}
 	lock, err := bus.HoldDir(cfg.DataDir, a.path)
 	switch {
 	case err == nil:
 		defer lock.Close()
 	case isConflict(err):
-		check.Serving = true
+		check.Serving, check.Store = true, a.storeOfNode(ctx)
 		if !a.flags.quiet && !a.json() {
 			a.ui.problem("note", fmt.Errorf("%w: the ends of files and what views show are checked when it is stopped", err))
 		}
@@ -63,6 +91,21 @@ func (a *app) doctor(ctx context.Context) error {
 		return &cliError{code: exitFailed, err: errors.New("something is wrong"), silent: true}
 	}
 	return nil
+}
+
+// storeOfNode is what the serving node says of its store, as /readyz does; nil
+// when it does not answer.
+func (a *app) storeOfNode(ctx context.Context) *bus.Health {
+	c, found, err := a.connect()
+	if err != nil || !found {
+		return nil
+	}
+	defer c.Close()
+	var in nodeInfo
+	if err := c.Call(ctx, "node.status", nil, &in); err != nil {
+		return nil
+	}
+	return &in.Store
 }
 
 // printCheckup shows what was found, the worst last: there people look first.
