@@ -21,7 +21,7 @@ func ownOrigin(source string, flow *engine.Flow) string {
 	}
 	vars := jinja.MapVars{}
 	for _, name := range t.Names() {
-		if v, ok := flow.Variables.Get(name); ok {
+		if v, ok := flow.Default(name); ok {
 			vars[name] = jinja.Var{Value: v, Origin: value.Variable}
 		}
 	}

@@ -64,6 +64,8 @@ type ServiceConfig struct {
 	Runs    engine.Runs // runs after their end
 	XCom    XComStore
 	Version string // of the program, as semantic version
+	// Environment is the one whose values the flows have; "" for none.
+	Environment string
 	Log     *slog.Logger
 	// Tasks lists the tasks of a run that has ended, where its document does not
 	// list them all; nil: nobody can.

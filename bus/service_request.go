@@ -22,6 +22,7 @@ type StartRun struct {
 	ID            string          `json:"id,omitempty"`             // the caller's key: the same within 24 h starts nothing new
 	BatchID       *int64          `json:"batch_id,omitempty"`       // default: counted per flow
 	ExecutionDate string          `json:"execution_date,omitempty"` // RFC 3339
+	Environment   string          `json:"environment,omitempty"`    // the node must serve this one
 	TriggerType   string          `json:"trigger_type,omitempty"`   // default "api"
 	TriggerID     string          `json:"trigger_id,omitempty"`
 	Wait          json.RawMessage `json:"wait,omitempty"` // seconds, or true for a minute

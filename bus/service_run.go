@@ -30,19 +30,35 @@ func (s *Service) runStart(ctx context.Context, data []byte) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if req.Flow, err = s.startable(ctx, in.Flow); err != nil {
+	if req.Flow, err = s.startable(ctx, &in); err != nil {
 		return nil, err
 	}
 	return s.start(ctx, req, wait, in.XCom)
 }
 
-// startable is the flow of a request, where its caller may start it.
-func (s *Service) startable(ctx context.Context, name string) (engine.FlowID, error) {
-	flow, err := engine.ParseFlowID(name)
+// startable is the flow of a request, where its caller may start it and the node
+// serves the environment that is meant.
+func (s *Service) startable(ctx context.Context, in *StartRun) (engine.FlowID, error) {
+	flow, err := engine.ParseFlowID(in.Flow)
 	if err != nil {
 		return "", err
 	}
-	return flow, s.callOf(ctx).who.MayStart(flow)
+	if err := s.callOf(ctx).who.MayStart(flow); err != nil {
+		return "", err
+	}
+	return flow, s.serves(in.Environment)
+}
+
+// serves refuses a start that is meant for another environment.
+func (s *Service) serves(environment string) error {
+	switch environment {
+	case "", s.cfg.Environment:
+		return nil
+	}
+	if s.cfg.Environment == "" {
+		return fmt.Errorf("%w: the node serves no environment, the run is for %s: qarion serve --env %s", engine.ErrConflict, value.Quoted(environment), environment)
+	}
+	return fmt.Errorf("%w: the node serves environment %s, the run is for %s", engine.ErrConflict, s.cfg.Environment, value.Quoted(environment))
 }
 
 // flowRun starts a run of a flow that comes with the request.

@@ -99,6 +99,6 @@ func (s *Service) listed(ctx context.Context, text []byte) (req engine.StartRequ
 		return req, err
 	}
 	req.Trace = s.callOf(ctx).who.Trace
-	req.Flow, err = s.startable(ctx, in.Flow)
+	req.Flow, err = s.startable(ctx, &in)
 	return req, err
 }

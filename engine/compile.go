@@ -29,7 +29,8 @@ type CredentialUse struct {
 func Compile(f *Flow, types map[string]TaskType) Compiled {
 	f.Strict, f.Reads = true, nil
 	c := &compilation{flow: f, types: types, missing: map[string]bool{}, noValue: make([]string, len(f.Tasks)), index: make(map[TaskID]int, len(f.Tasks)), byName: make(map[string]TaskID, len(f.Tasks))}
-	readInputs(f, c.add)
+	inputs := readInputs(f, c.add)
+	c.environment(inputs)
 	f.declareInputs()
 	c.names()
 	for i := range f.Tasks {

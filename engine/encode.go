@@ -27,6 +27,7 @@ func (d *RunDoc) append(dst []byte, full bool) ([]byte, error) {
 	o.text("flow_id", string(d.FlowID))
 	o.text("flow_version", d.FlowVersion)
 	o.optional("file", d.File)
+	o.optional("environment", d.Environment)
 	o.text("status", string(d.Status))
 	o.boolean("final", d.Final)
 	o.integer("batch_id", d.BatchID)

@@ -36,13 +36,15 @@ type Flow struct {
 	Name          string        `json:"name,omitempty"`
 	Description   string        `json:"description,omitempty"`
 	Namespace     string        `json:"namespace,omitempty"`
-	File          string        `json:"file,omitempty"`      // where it was read, for messages
-	Variables     *value.Map    `json:"variables,omitempty"` // with their defaults; of inputs too, but for required ones
-	Input         *value.Map    `json:"input,omitempty"`     // name -> what a trigger's variable has to be
-	Reads         []string      `json:"reads,omitempty"`     // undeclared variables that templates read when they are given
-	Origins       []string      `json:"origins,omitempty"`   // scheme, host and port that the file itself names, sorted
-	Strict        bool          `json:"strict,omitempty"`    // a variable that is nearly a declared one is refused; false in flows of before there was the rule
-	Timeout       time.Duration `json:"timeout"`             // of a whole run
+	File          string        `json:"file,omitempty"`        // where it was read, for messages
+	Variables     *value.Map    `json:"variables,omitempty"`   // with their defaults; of inputs too, but for required ones
+	Input         *value.Map    `json:"input,omitempty"`       // name -> what a trigger's variable has to be
+	Environment   string        `json:"environment,omitempty"` // that the flow was loaded for
+	Values        *value.Map    `json:"values,omitempty"`      // what it has instead of defaults
+	Reads         []string      `json:"reads,omitempty"`       // undeclared variables that templates read when they are given
+	Origins       []string      `json:"origins,omitempty"`     // scheme, host and port that the file itself names, sorted
+	Strict        bool          `json:"strict,omitempty"`      // a variable that is nearly a declared one is refused; false in flows of before there was the rule
+	Timeout       time.Duration `json:"timeout"`               // of a whole run
 	MaxActiveRuns int           `json:"max_active_runs,omitempty"`
 	OnOverlap     string        `json:"on_overlap,omitempty"`
 	Database      string        `json:"database,omitempty"` // of tasks that work on one and name none

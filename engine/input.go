@@ -103,7 +103,7 @@ func (in *TaskInput) variable(name string) (jinja.Var, bool, error) {
 	if given, ok := v.parsed.Get(name); ok {
 		return jinja.Var{Value: given, Origin: value.Trigger}, true, nil
 	}
-	if def, ok := in.Flow.Variables.Get(name); ok {
+	if def, ok := in.Flow.Default(name); ok {
 		return jinja.Var{Value: def, Origin: value.Variable}, true, nil
 	}
 	if layout := dateNames[name]; layout != "" {

@@ -120,6 +120,12 @@ func (f *Flow) declares(name string) bool {
 	return ok
 }
 
+// hasDefault reports whether a variable has a value when no trigger gives one.
+func (f *Flow) hasDefault(name string) bool {
+	_, ok := f.Default(name)
+	return ok
+}
+
 // maxReason bounds what is said about wrong variables, in bytes.
 const maxReason = 1000
 
@@ -142,6 +148,7 @@ func CheckVariables(f *Flow, data []byte) error {
 		in := &f.inputs[i]
 		got, given := vars.Get(in.name)
 		switch {
+		case in.required && !given && f.hasDefault(in.name):
 		case in.required && !given:
 			wrong = append(wrong, fmt.Sprintf("variable %q is required", in.name))
 		case !given, got == nil && !in.required:

@@ -30,13 +30,17 @@ func OriginOf(u *url.URL) string {
 const maxOrigins = 10_000
 
 // origins collects the addresses that the file itself names: in its tasks, as
-// their types say, and as defaults of variables.
+// their types say, and as the values that variables have by themselves.
 func (c *compilation) origins() {
 	set := map[string]bool{}
 	for _, o := range c.named {
 		set[o] = true
 	}
-	for _, v := range c.flow.Variables.All() {
+	for name := range c.flow.Variables.All() {
+		v, _ := c.flow.Default(name)
+		addOrigins(set, v)
+	}
+	for _, v := range c.flow.Values.All() {
 		addOrigins(set, v)
 	}
 	c.flow.Origins = nil

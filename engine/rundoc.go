@@ -14,6 +14,7 @@ type RunDoc struct {
 	FlowID        FlowID         `json:"flow_id"`
 	FlowVersion   string         `json:"flow_version"`
 	File          string         `json:"file,omitempty"`
+	Environment   string         `json:"environment,omitempty"` // whose values it started with
 	Status        Status         `json:"status"`
 	Final         bool           `json:"final"`
 	BatchID       int64          `json:"batch_id"`

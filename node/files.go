@@ -88,7 +88,7 @@ func (f *Flows) source(flow *engine.Flow) (*FlowSource, error) {
 		return nil, fmt.Errorf("%w: file %s has %d bytes, at most %d are read", engine.ErrInvalid, flow.File, len(text), engine.MaxFlowFile)
 	}
 	out := &FlowSource{FlowID: flow.ID, Version: hash, File: flow.File, Source: strings.ToValidUTF8(string(text), "\uFFFD")}
-	now, found, err := flowfile.Parse(flow.File, text, f.types)
+	now, found, err := f.loader.Parse(flow.File, text)
 	if bad := (flowfile.Errors)(nil); errors.As(err, &bad) {
 		found = bad
 	} else if err != nil {

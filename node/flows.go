@@ -25,7 +25,7 @@ const settleFor = 100 * time.Millisecond
 type Flows struct {
 	dir    string
 	hooks  string // folder of the modules that they name
-	types  flowfile.Types
+	loader flowfile.Loader
 	engine *runtime.Engine
 	log    *slog.Logger
 
@@ -56,7 +56,7 @@ func (f *Flows) open(ctx context.Context) error {
 // load reads the folder: changed flows become new versions, flows whose file
 // is gone are removed, and a broken file never replaces a good version.
 func (f *Flows) load(ctx context.Context) error {
-	d, err := flowfile.LoadDir(f.dir, f.types)
+	d, err := f.loader.LoadDir(f.dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		d, err = &flowfile.Dir{}, nil
 	}

@@ -58,6 +58,8 @@ type Config struct {
 	Traces       *traces.Config                // make spans, as the OTEL_ variables say
 	HTTPOptional bool                          // go on without it where its port is taken
 
+	Environment *engine.Environment // whose values flows have instead of their defaults; nil for none
+
 	AcceptLoss bool // go on without ledger entries that are lost
 
 	OnlyOwn bool // execute only runs that are started here
@@ -304,13 +306,13 @@ func (n *Node) openFlows(ctx context.Context) error {
 	if n.cfg.Flows == "" {
 		return nil
 	}
-	n.Flows = &Flows{dir: n.cfg.Flows, hooks: n.cfg.Hooks, types: n.Types, engine: n.Engine, log: n.log}
+	n.Flows = &Flows{dir: n.cfg.Flows, hooks: n.cfg.Hooks, loader: flowfile.Loader{Types: n.Types, Environment: n.cfg.Environment}, engine: n.Engine, log: n.log}
 	return n.Flows.open(ctx)
 }
 
 func (n *Node) serve(context.Context) (err error) {
 	n.service, err = n.Bus.Serve(bus.ServiceConfig{
-		Runner: n.Engine, Runs: n.history(), XCom: n.xcom, Version: serviceVersion(n.cfg.Version), Log: n.log, Info: n.info, Tasks: n.endedTasks,
+		Runner: n.Engine, Runs: n.history(), XCom: n.xcom, Version: serviceVersion(n.cfg.Version), Log: n.log, Info: n.info, Environment: n.environment(), Tasks: n.endedTasks,
 		Endpoints: slices.Concat(n.tableEndpoints(), n.breakerEndpoints(), n.credentialEndpoints(), n.fileEndpoints(), n.tokenEndpoints(), n.hookEndpoints()),
 	})
 	if err == nil && n.web != nil {
@@ -327,6 +329,14 @@ func serviceVersion(v string) string {
 	return "0.1.0"
 }
 
+// environment is the name of the environment that the node serves.
+func (n *Node) environment() string {
+	if n.cfg.Environment == nil {
+		return ""
+	}
+	return n.cfg.Environment.Name
+}
+
 // info is what status shows beside the engine.
 func (n *Node) info(context.Context) (map[string]any, error) {
 	out := map[string]any{
@@ -335,6 +345,9 @@ func (n *Node) info(context.Context) (map[string]any, error) {
 	}
 	if n.Flows != nil {
 		out["flow_files"] = n.Flows.summary()
+	}
+	if e := n.cfg.Environment; e != nil {
+		out["environment"] = map[string]any{"name": e.Name, "variables": append([]string{}, e.Values.Keys()...)}
 	}
 	return out, nil
 }

@@ -142,6 +142,11 @@ type streamDoc struct {
 	Bytes    uint64 `json:"bytes"`
 }
 
+type environment struct {
+	Name      string   `json:"name"`
+	Variables []string `json:"variables" doc:"that it has values for"`
+}
+
 type nodeDoc struct {
 	Engine    engine.NodeStatus `json:"engine"`
 	Version   string            `json:"version"`
@@ -155,6 +160,8 @@ type nodeDoc struct {
 	Sync      string            `json:"sync" doc:"always: what is accepted is on the disk first; or within a time span"`
 	Streams   []streamDoc       `json:"streams"`
 	FlowFiles flowFiles         `json:"flow_files,omitzero"`
+	// Environment is what `qarion serve --env` names.
+	Environment environment `json:"environment,omitzero"`
 }
 
 type question struct {

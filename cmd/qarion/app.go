@@ -13,8 +13,8 @@ type app struct {
 	path  string                          // of the command: "qarion run"
 	told  map[engine.TaskID]engine.Status // the last lines that were printed of the run that is followed
 	flags struct {
-		config, dataDir, server, output, jq, color string
-		quiet                                      bool
+		config, dataDir, server, output, jq, color, env string
+		quiet                                           bool
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/qarion/qarion/apicall"
 	"github.com/qarion/qarion/bus"
 	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/engine/flowfile"
 	"github.com/qarion/qarion/kvstore"
 	"github.com/qarion/qarion/metadata"
 	"github.com/qarion/qarion/node"
@@ -70,7 +71,12 @@ type config struct {
 		XCom   string `toml:"xcom"`
 	} `toml:"retention"`
 
-	path string // where it was read; "" for the defaults
+	Environments map[string]struct {
+		Variables map[string]any `toml:"variables"`
+	} `toml:"environments"`
+
+	path         string // where it was read; "" for the defaults
+	environments environments
 }
 
 // databaseConfig is a [databases.NAME] of transformation tasks.
@@ -172,6 +178,11 @@ func (c *config) decode(path string, data []byte) error {
 		return fail(fmt.Errorf("%s:%d:%d: %s", path, row, col, strings.TrimPrefix(syntax.Error(), "toml: ")))
 	case err != nil:
 		return fail(fmt.Errorf("%s: %w", path, err))
+	}
+	if len(c.Environments) > 0 {
+		if c.environments.values, c.environments.places, err = flowfile.Environments(path, data); err != nil {
+			return fail(err)
+		}
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -53,7 +54,7 @@ func (a *app) flowsCommand() *cobra.Command {
 			RunE: func(c *cobra.Command, _ []string) error { return a.listFlows(c.Context()) }},
 		&cobra.Command{Use: "show FLOW", Short: "Show one flow and its tasks", Args: cobra.ExactArgs(1),
 			RunE: func(c *cobra.Command, args []string) error { return a.showFlow(c.Context(), args[0]) }},
-		a.graphCommand(), validate, a.newFlowCommand(),
+		a.graphCommand(), a.envFlag(validate), a.newFlowCommand(),
 	)
 	return c
 }
@@ -67,11 +68,20 @@ func (a *app) validate(ctx context.Context, paths []string, strict, brief bool) 
 	if len(paths) == 0 {
 		paths = []string{a.cfg.Flows.Dir}
 	}
+	loader, err := a.loader(types)
+	if err != nil {
+		return err
+	}
 	all := &flowfile.Dir{}
 	for _, path := range paths {
-		d, err := checked(path, types)
+		d, strays, err := a.checked(path, loader)
 		if err != nil {
 			return err
+		}
+		for _, e := range strays {
+			if !slices.ContainsFunc(all.Found, func(o *flowfile.Error) bool { return *o == *e }) {
+				all.Found = append(all.Found, e)
+			}
 		}
 		all.Files += d.Files
 		all.Tasks += d.Tasks
@@ -85,20 +95,26 @@ func (a *app) validate(ctx context.Context, paths []string, strict, brief bool) 
 	return a.reportFound(all, missing, strict, brief)
 }
 
-// checked reads a file, or the files of a folder.
-func checked(path string, types flowfile.Types) (*flowfile.Dir, error) {
+// checked reads a file, or the files of a folder, and holds the environment
+// against them.
+func (a *app) checked(path string, loader flowfile.Loader) (*flowfile.Dir, flowfile.Errors, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if info.IsDir() {
-		return flowfile.LoadDir(path, types)
+		d, err := loader.LoadDir(path)
+		if err != nil {
+			return nil, nil, err
+		}
+		return d, a.strays(loader.Environment, d, true), nil
 	}
-	f, err := flowfile.Read(path, types)
+	f, err := loader.Read(path)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return &flowfile.Dir{Files: 1, Tasks: f.Tasks, Found: f.Found, Credentials: f.Credentials}, nil
+	strays, err := a.straysOfFile(loader.Environment, loader, path, f.Flow)
+	return &flowfile.Dir{Files: 1, Tasks: f.Tasks, Found: f.Found, Credentials: f.Credentials}, strays, err
 }
 
 func (a *app) reportFound(all *flowfile.Dir, missing flowfile.Errors, strict, brief bool) error {
@@ -109,6 +125,9 @@ func (a *app) reportFound(all *flowfile.Dir, missing flowfile.Errors, strict, br
 		inFile[e.File] = true
 	}
 	touched := len(inFile)
+	if a.cfg.path != "" && inFile[a.cfg.path] { // of the environment
+		files++
+	}
 	errs, warns := len(found.Only(flowfile.SeverityError)), len(found.Only(flowfile.SeverityWarning))
 	if a.json() {
 		if found == nil {
@@ -153,7 +172,11 @@ func (a *app) offlineFlows() ([]*engine.Flow, error) {
 		return nil, err
 	}
 	defer done()
-	d, err := flowfile.LoadDir(a.cfg.Flows.Dir, types)
+	loader, err := a.loader(types)
+	if err != nil {
+		return nil, err
+	}
+	d, err := loader.LoadDir(a.cfg.Flows.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

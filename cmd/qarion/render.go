@@ -66,6 +66,7 @@ With --template it renders that text alone, with the names of --context; --nativ
 	f.StringVar(&r.run, "run", "", "take what tasks have left from this run")
 	f.Int64Var(&r.batch, "batch-id", 1, "the batch id")
 	f.StringVar(&r.date, "execution-date", "", "RFC 3339 time (default: now)")
+	a.envFlag(c)
 	f.BoolVar(&r.curl, "curl", false, "the lines for curl alone")
 	f.BoolVar(&r.hooks, "hooks", false, "run the hooks of requests too")
 	f.StringVar(&r.template, "template", "", "a template to try; - reads standard input")
@@ -194,6 +195,13 @@ func (a *app) renderFlow(ctx context.Context, name string, r *renderFlags) error
 	if r.task != "" && len(shown)+len(failed) == 0 {
 		return fail(fmt.Errorf("flow %s has no task %q%s", flow.ID, r.task, nearestTask(flow, r.task)))
 	}
+	if line := environmentLine(flow); line != "" && !a.json() {
+		w := a.ui.out
+		if r.curl {
+			w = a.ui.err
+		}
+		fmt.Fprintf(w, "%s\n\n", line)
+	}
 	if err := a.printPreviews(shown, r.curl); err != nil {
 		return err
 	}
@@ -248,21 +256,21 @@ func (a *app) renderSession(ctx context.Context, r *renderFlags) (*session, erro
 
 // findFlow loads a flow by its file or its id.
 func (a *app) findFlow(name string, types flowfile.Types) (*engine.Flow, error) {
-	if info, err := os.Stat(name); err == nil && !info.IsDir() || strings.HasSuffix(name, ".toml") {
-		flow, warnings, err := flowfile.Load(name, types)
-		for _, w := range warnings {
-			fmt.Fprintln(a.ui.err, w.Error())
-		}
-		return flow, err
+	loader, err := a.loader(types)
+	if err != nil {
+		return nil, err
 	}
-	d, err := flowfile.LoadDir(a.cfg.Flows.Dir, types)
+	if info, err := os.Stat(name); err == nil && !info.IsDir() || strings.HasSuffix(name, ".toml") {
+		return a.loadFlow(name, types)
+	}
+	d, err := loader.LoadDir(a.cfg.Flows.Dir)
 	if err != nil {
 		return nil, fail(fmt.Errorf("no flow %q: there is neither a file of that name nor a folder %s/", name, a.cfg.Flows.Dir))
 	}
 	var names []string
 	for _, f := range d.Flows {
 		if string(f.ID) == name {
-			return f, nil
+			return f, a.refuse(a.strays(loader.Environment, d, false))
 		}
 		names = append(names, string(f.ID))
 	}

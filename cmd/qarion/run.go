@@ -13,7 +13,6 @@ import (
 
 	"github.com/qarion/qarion/bus"
 	"github.com/qarion/qarion/engine"
-	"github.com/qarion/qarion/engine/flowfile"
 )
 
 func (a *app) runCommand() *cobra.Command {
@@ -22,12 +21,13 @@ func (a *app) runCommand() *cobra.Command {
 		Use: "run FILE", Short: "Run one flow file to its end",
 		Long: "Runs one flow file in this process, or on the node that serves the data directory.\nExit code 0 on success, 1 on failure. Ctrl-C cancels the run; a second one stops now.",
 		Example: `  qarion run flows/orders.toml --var customer=7
+  qarion run flows/orders.toml --env prod
   qarion run flows/orders.toml --json '{"customer": 7}' --output json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return a.run(c, args[0], &start) },
 	}
 	start.add(c)
-	return c
+	return a.envFlag(c)
 }
 
 func (a *app) run(c *cobra.Command, path string, start *startFlags) error {
@@ -40,10 +40,7 @@ func (a *app) run(c *cobra.Command, path string, start *startFlags) error {
 		return err
 	}
 	defer done()
-	flow, warnings, err := flowfile.Load(path, types)
-	for _, w := range warnings {
-		fmt.Fprintln(a.ui.err, w.Error())
-	}
+	flow, err := a.loadFlow(path, types)
 	if err != nil {
 		return err
 	}

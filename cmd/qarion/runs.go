@@ -95,6 +95,9 @@ func (a *app) printRun(d *engine.RunDoc, ref string) {
 		when += fmt.Sprintf(" to %s (%s)", a.ui.clock(d.EndTime, a.ui.outTerm), millis(d.DurationMS))
 	}
 	line := fmt.Sprintf("%s · trigger %s · batch %d", when, d.TriggerType, d.BatchID)
+	if d.Environment != "" {
+		line += " · environment " + d.Environment
+	}
 	for k, v := range d.Variables.All() {
 		if data, err := json.Marshal(v); err == nil {
 			line += fmt.Sprintf(" · %s=%s", k, data)

@@ -39,6 +39,7 @@ func (a *app) serveCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "serve", Short: "Run the node: flows, triggers and workers",
 		Example: `  qarion serve
+  qarion serve --env prod
   qarion serve --flows-dir pipelines --listen 127.0.0.1:4333`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -61,6 +62,7 @@ func (a *app) serveCommand() *cobra.Command {
 	c.Flags().StringVar(&door, "http", web.DefaultListen, "where HTTP is: pages, health, metrics, API; '' for none")
 	c.Flags().StringVar(&flows, "flows-dir", defaultFlowsDir, "folder of flow files")
 	c.Flags().StringVar(&memory, "memory-limit", defaultMemory, "soft limit of memory, such as 512MiB")
+	a.envFlag(c)
 	c.Flags().BoolVar(&acceptLoss, "accept-loss", false, "go on without what the ledger has lost; open runs end as damaged")
 	return c
 }
@@ -84,6 +86,9 @@ func (a *app) serve(ctx context.Context, acceptLoss bool) error {
 			return fail(err)
 		}
 	}
+	if cfg.Environment, err = a.servedEnvironment(); err != nil {
+		return err
+	}
 	n, err := node.Open(ctx, cfg)
 	if err != nil {
 		var taken *web.TakenError
@@ -102,6 +107,25 @@ func (a *app) serve(ctx context.Context, acceptLoss bool) error {
 	defer os.Remove(node.AccessFile(a.cfg.DataDir))
 	a.announce(n, time.Since(began), log)
 	return a.hold(ctx, n, log)
+}
+
+// servedEnvironment is the environment that was asked for, held against the
+// flows of the folder before any of them runs.
+func (a *app) servedEnvironment() (*engine.Environment, error) {
+	env, err := a.environment()
+	if env == nil || err != nil {
+		return nil, err
+	}
+	types, done, err := a.taskTypes()
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	d, err := flowfile.Loader{Types: types, Environment: env}.LoadDir(a.cfg.Flows.Dir)
+	if err != nil {
+		return env, nil // there is no such folder: the node says so
+	}
+	return env, a.refuse(a.strays(env, d, true))
 }
 
 // hintDamaged says what can be done where something stored is lost.
@@ -174,7 +198,7 @@ func (a *app) announce(n *node.Node, took time.Duration, log *slog.Logger) {
 	st, _ := n.Engine.Status(context.Background())
 	if !a.banner() {
 		a.reportFiles(d, log)
-		log.Info("ready", "nats", url, "http", cmp.Or(n.URL(), "off"), "data", a.cfg.DataDir, "flows", len(d.Flows), "open_runs", st.OpenRuns, "took_ms", took.Milliseconds())
+		log.Info("ready", "nats", url, "http", cmp.Or(n.URL(), "off"), "data", a.cfg.DataDir, "environment", cmp.Or(a.envName(), "none"), "flows", len(d.Flows), "open_runs", st.OpenRuns, "took_ms", took.Milliseconds())
 		return
 	}
 	w := a.ui.err
@@ -187,6 +211,9 @@ func (a *app) announce(n *node.Node, took time.Duration, log *slog.Logger) {
 	fmt.Fprintf(w, "  nats    %s  loopback only, no login\n", url)
 	if door := n.URL(); door != "" {
 		fmt.Fprintf(w, "  http    %s  health, metrics, API\n", door)
+	}
+	if env := a.envName(); env != "" {
+		fmt.Fprintf(w, "  for     environment %s\n", env)
 	}
 	fmt.Fprintf(w, "  flows   %d of %d from %s/\n", len(d.Flows), d.Files, a.cfg.Flows.Dir)
 	if st.OpenRuns > 0 {

@@ -19,17 +19,21 @@ import (
 
 // nodeInfo is the answer of node.status.
 type nodeInfo struct {
-	Engine    engine.NodeStatus `json:"engine"`
-	Version   string            `json:"version"`
-	UptimeMS  int64             `json:"uptime_ms"`
-	PID       int               `json:"pid"`
-	NATS      string            `json:"nats"`
-	HTTP      string            `json:"http"`
-	Sync      string            `json:"sync"`
-	Streams   []node.Stream     `json:"streams"`
-	Store     bus.Health        `json:"store"`
-	DataDir   string            `json:"data_dir"`
-	DataBytes int64             `json:"data_bytes"`
+	Engine      engine.NodeStatus `json:"engine"`
+	Version     string            `json:"version"`
+	UptimeMS    int64             `json:"uptime_ms"`
+	PID         int               `json:"pid"`
+	NATS        string            `json:"nats"`
+	HTTP        string            `json:"http"`
+	Sync        string            `json:"sync"`
+	Streams     []node.Stream     `json:"streams"`
+	Store       bus.Health        `json:"store"`
+	DataDir     string            `json:"data_dir"`
+	DataBytes   int64             `json:"data_bytes"`
+	Environment *struct {
+		Name      string   `json:"name"`
+		Variables []string `json:"variables"`
+	} `json:"environment,omitempty"`
 	FlowFiles *struct {
 		Dir     string   `json:"dir"`
 		Loaded  int      `json:"loaded"`
@@ -174,6 +178,9 @@ func (a *app) printStatus(target string, in *nodeInfo) {
 			left = fmt.Sprintf(", %d left out: %s", len(f.LeftOut), f.LeftOut[0])
 		}
 		row("flows", "%d loaded%s", f.Loaded, left)
+	}
+	if env := in.Environment; env != nil {
+		row("for", "environment %s: %s", env.Name, orText(strings.Join(env.Variables, ", "), "no values"))
 	}
 	row("runs", "%d open · %d interrupted · %s", e.OpenRuns, len(e.Interrupted), runCounts("last hour", e.LastHour))
 	row("", "%s", runCounts("last 24 h", e.LastDay))

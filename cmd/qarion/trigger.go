@@ -50,6 +50,7 @@ func (a *app) triggerCommand() *cobra.Command {
 	f.StringVar(&from, "from", "", "start a run for every line of a file (- for standard input), as JSON; FLOW is that of lines that name none")
 	f.StringVar(&wait, "wait", "", "wait for the end; with a time span, at most so long (--wait=30s)")
 	f.Lookup("wait").NoOptDefVal = "forever"
+	a.envFlag(c).Flags().Lookup("env").Usage = "the environment that the node must serve (QARION_ENV)"
 	return c
 }
 
@@ -88,7 +89,7 @@ func (a *app) trigger(c *cobra.Command, in bus.StartRun, start *startFlags, wait
 	if err := start.fill(c, a.ui.in, a.declaredBy(ctx, s, in.Flow, start), &in); err != nil {
 		return err
 	}
-	in.TriggerType = "cli"
+	in.TriggerType, in.Environment = "cli", a.envName()
 	doc := new(engine.RunDoc)
 	if err := s.Call(ctx, "run.start", in, doc); err != nil {
 		return refused(err)

@@ -84,7 +84,7 @@ func (l *startLines) all(ctx context.Context, in io.Reader) error {
 				return err
 			}
 		}
-		run := bus.StartRun{Flow: l.flow, TriggerType: "cli"}
+		run := bus.StartRun{Flow: l.flow, TriggerType: "cli", Environment: l.envName()}
 		if err := bus.Decode(text, &run); err != nil {
 			l.refuse(l.read, err)
 			continue

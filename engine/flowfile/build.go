@@ -49,6 +49,7 @@ func (f *file) build() {
 	}
 	f.variables(t)
 	f.input(t)
+	flow.Enter(f.environment)
 	f.triggers(t)
 	f.readTasks(t)
 	compiled := engine.Compile(flow, f.types)

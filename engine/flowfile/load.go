@@ -56,6 +56,7 @@ type file struct {
 	places      *places
 	root        *node
 	types       Types
+	environment *engine.Environment
 	found       Errors
 	more        [2]int // problems beyond MaxErrors: warnings, errors
 	flow        *engine.Flow
@@ -66,10 +67,32 @@ type file struct {
 	credentials []CredentialUse
 }
 
+// Loader reads flow files.
+type Loader struct {
+	Types       Types
+	Environment *engine.Environment // whose values flows have instead of their defaults; nil for none
+}
+
+// Load is Loader.Load without an environment.
+func Load(path string, types Types) (flow *engine.Flow, warnings Errors, err error) {
+	return Loader{Types: types}.Load(path)
+}
+
+// Parse is Loader.Parse without an environment.
+func Parse(name string, data []byte, types Types) (flow *engine.Flow, warnings Errors, err error) {
+	return Loader{Types: types}.Parse(name, data)
+}
+
+// Read is Loader.Read without an environment.
+func Read(path string, types Types) (*File, error) { return Loader{Types: types}.Read(path) }
+
+// LoadDir is Loader.LoadDir without an environment.
+func LoadDir(dir string, types Types) (*Dir, error) { return Loader{Types: types}.LoadDir(dir) }
+
 // Load reads and checks one flow file. The error is Errors, with everything
 // that is found in the file, or a *fs.PathError.
-func Load(path string, types Types) (flow *engine.Flow, warnings Errors, err error) {
-	f, err := Read(path, types)
+func (l Loader) Load(path string) (flow *engine.Flow, warnings Errors, err error) {
+	f, err := l.Read(path)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -78,8 +101,8 @@ func Load(path string, types Types) (flow *engine.Flow, warnings Errors, err err
 
 // Parse reads and checks a flow file's text; name stands in messages, and
 // gives the flow its id when the file does not.
-func Parse(name string, data []byte, types Types) (flow *engine.Flow, warnings Errors, err error) {
-	return read(name, data, types).split()
+func (l Loader) Parse(name string, data []byte) (flow *engine.Flow, warnings Errors, err error) {
+	return l.read(name, data).split()
 }
 
 func (f *File) split() (*engine.Flow, Errors, error) {
@@ -91,7 +114,7 @@ func (f *File) split() (*engine.Flow, Errors, error) {
 
 // Read reads and checks one flow file. The error is a *fs.PathError; what is
 // wrong in the file stands in the File.
-func Read(path string, types Types) (*File, error) {
+func (l Loader) Read(path string) (*File, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -103,7 +126,7 @@ func Read(path string, types Types) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return read(path, data, types), nil
+	return l.read(path, data), nil
 }
 
 func tooLarge(path string, size int64) *Error {
@@ -111,8 +134,8 @@ func tooLarge(path string, size int64) *Error {
 		Message: fmt.Sprintf("the file has %d bytes, at most %d are read", size, engine.MaxFlowFile)}
 }
 
-func read(name string, data []byte, types Types) *File {
-	f := &file{name: filepath.ToSlash(name), types: types, told: map[toldDefault]bool{}}
+func (l Loader) read(name string, data []byte) *File {
+	f := &file{name: filepath.ToSlash(name), types: l.Types, environment: l.Environment, told: map[toldDefault]bool{}}
 	f.parse(data)
 	if f.root != nil {
 		f.build()
@@ -230,7 +253,7 @@ type Dir struct {
 
 // LoadDir reads every *.toml file of a folder. A broken file is left out and
 // reported; the others are not touched by it.
-func LoadDir(dir string, types Types) (*Dir, error) {
+func (l Loader) LoadDir(dir string) (*Dir, error) {
 	paths, err := filepath.Glob(filepath.Join(dir, "*.toml"))
 	if err != nil {
 		return nil, err
@@ -244,7 +267,7 @@ func LoadDir(dir string, types Types) (*Dir, error) {
 	d := &Dir{Broken: map[string]int{}}
 	byID := map[engine.FlowID]string{}
 	for _, path := range paths {
-		f, err := Read(path, types)
+		f, err := l.Read(path)
 		if err != nil {
 			f = &File{Name: filepath.ToSlash(path), Found: Errors{{File: filepath.ToSlash(path), Line: 1, Column: 1, Severity: SeverityError, Code: "unreadable", Message: err.Error()}}}
 		}

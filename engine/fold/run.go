@@ -143,7 +143,7 @@ func (r *Run) finalStatus() engine.Status {
 func (r *Run) Doc(status engine.Status, end engine.Micros, full bool) *engine.RunDoc {
 	f := r.Graph.Flow
 	d := &engine.RunDoc{
-		RunID: r.ID, FlowID: f.ID, FlowVersion: r.Graph.Hash, File: f.File,
+		RunID: r.ID, FlowID: f.ID, FlowVersion: r.Graph.Hash, File: f.File, Environment: f.Environment,
 		Status: status, Final: status.Final(),
 		BatchID: r.Batch, ExecutionDate: r.execution.Format(),
 		TriggerType: r.triggerType, TriggerID: r.triggerID,
