@@ -21,6 +21,7 @@ import (
 	"github.com/qarion/qarion/internal/value"
 	"github.com/qarion/qarion/kvstore"
 	"github.com/qarion/qarion/node"
+	"github.com/qarion/qarion/web"
 )
 
 // demoFlows are the flows that the demo runs, in this order, with what each of
@@ -90,6 +91,9 @@ func (a *app) demo(ctx context.Context, keep bool) error {
 		return err
 	}
 	nc.Listen, nc.Flows, nc.Hooks, nc.Key = listen, flowDir, hookDir, kvstore.KeyConfig{}
+	if keep {
+		nc.HTTP = &web.Config{Listen: listen}
+	}
 	n, err := node.Open(ctx, nc)
 	if err != nil {
 		return err
@@ -304,11 +308,11 @@ func (a *app) demoSummary(docs []*engine.RunDoc, calls int, took time.Duration) 
 
 // keepDemo goes on serving and says what to try.
 func (a *app) keepDemo(ctx context.Context, n *node.Node, dataDir, api string) error {
-	if err := writeServeFile(dataDir, serveFile{Access: n.Bus.Access(), PID: os.Getpid()}); err != nil {
+	if err := writeServeFile(dataDir, serveFile{n.Bus.Access(), n.URL(), os.Getpid()}); err != nil {
 		return err
 	}
 	url := n.Bus.Access().URL
-	fmt.Fprintf(a.ui.out, "\nserving: %s, sample API %s · Ctrl-C stops\n\nTry in a second terminal:\n", url, api)
+	fmt.Fprintf(a.ui.out, "\nserving: %s, sample API %s · Ctrl-C stops\nlook at it: %s\n\nTry in a second terminal:\n", url, api, n.URL())
 	lines := []string{
 		"export QARION_DATA_DIR=" + dataDir,
 		"qarion logs --follow",

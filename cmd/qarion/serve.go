@@ -210,7 +210,7 @@ func (a *app) announce(n *node.Node, took time.Duration, log *slog.Logger) {
 	fmt.Fprintf(w, "  data    %s, sync %s\n", a.cfg.DataDir, a.cfg.Storage.Sync)
 	fmt.Fprintf(w, "  nats    %s  loopback only, no login\n", url)
 	if door := n.URL(); door != "" {
-		fmt.Fprintf(w, "  http    %s  health, metrics, API\n", door)
+		fmt.Fprintf(w, "  http    %s  pages, health, metrics, API\n", door)
 	}
 	if env := a.envName(); env != "" {
 		fmt.Fprintf(w, "  for     environment %s\n", env)

@@ -71,6 +71,9 @@ func (s *Site) Assets(w http.ResponseWriter, r *http.Request) error {
 	h.Set("Content-Type", f.contentType)
 	h.Set("Cache-Control", "public, max-age=31536000, immutable")
 	h.Set("Vary", "Accept-Encoding")
+	if path.Ext(r.PathValue("file")) == ".js" { // a worker has the policy that it comes with
+		h.Set("Content-Security-Policy", "default-src 'none'; connect-src 'self'; require-trusted-types-for 'script'; trusted-types 'none'")
+	}
 	body := f.plain
 	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
 		h.Set("Content-Encoding", "gzip")

@@ -99,7 +99,7 @@ func (s *Site) run(v *Visit) (*reply, error) {
 		return nil, err
 	}
 	title := string(p.Doc.FlowID) + " " + string(p.Doc.Status)
-	return &reply{page: &page{name: "run", Title: title, Nav: "/runs", Live: !p.Doc.Final, Data: &p}}, nil
+	return &reply{page: &page{name: "run", Title: title, Nav: "/runs", Live: !p.Doc.Final, Topics: "run:" + string(p.Doc.RunID), Data: &p}}, nil
 }
 
 // sort puts what wants to be looked at first, and counts.

@@ -54,27 +54,29 @@ type file struct {
 
 // page is what the frame of every page knows.
 type page struct {
-	name  string // of the template
-	Title string
-	Nav   string // the entry of the menu that is current
-	Live  bool   // what it shows goes on changing
-	Who   engine.Caller
-	At    string // path and query of the page itself
-	Build string // of the assets
-	Menu  []entry
-	Data  any
+	name   string // of the template
+	Title  string
+	Nav    string // the entry of the menu that is current
+	Live   bool   // what it shows goes on changing
+	Topics string // of the events after which it looks different; "": those of its entry in the menu
+	Who    engine.Caller
+	At     string // path and query of the page itself
+	Build  string // of the assets
+	Menu   []entry
+	Data   any
 }
 
 // entry is an entry of the menu.
 type entry struct {
 	Name, Path, Key string
 	endpoint        string // that the page asks: who may not ask, does not see it
+	topics          string // of the events that its pages show
 }
 
 var menu = []entry{
-	{"Home", "/", "h", "run.list"}, {"Runs", "/runs", "r", "run.list"}, {"Flows", "/flows", "f", "flow.list"},
-	{"Log", "/log", "l", "log.list"}, {"Query", "/query", "q", "query"}, {"Breakers", "/breakers", "b", "breaker.list"},
-	{"Hooks", "/hooks", "k", "hook.list"}, {"Credentials", "/credentials", "c", "credential.list"}, {"Node", "/node", "n", "node.status"},
+	{"Home", "/", "h", "run.list", "runs,node"}, {"Runs", "/runs", "r", "run.list", "runs"}, {"Flows", "/flows", "f", "flow.list", "runs,node"},
+	{"Log", "/log", "l", "log.list", "log"}, {"Query", "/query", "q", "query", ""}, {"Breakers", "/breakers", "b", "breaker.list", "node"},
+	{"Hooks", "/hooks", "k", "hook.list", ""}, {"Credentials", "/credentials", "c", "credential.list", ""}, {"Node", "/node", "n", "node.status", "runs,node"},
 }
 
 // Site is all pages, ready to be shown.
@@ -137,7 +139,7 @@ func (s *Site) Routes() []Route {
 
 // headers are those of every page. What is not said here the door says.
 func headers(h http.Header) {
-	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "+
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; worker-src 'self'; "+
 		"form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types qarion")
 	h.Set("Cache-Control", "no-cache, private")
 }
@@ -181,6 +183,9 @@ func (s *Site) show(w http.ResponseWriter, v *Visit, r *reply) {
 	p := r.page
 	p.Who, p.Build, p.At = v.Who, s.assets.build, v.URL.RequestURI()
 	for _, e := range menu {
+		if e.Path == p.Nav && p.Topics == "" {
+			p.Topics = e.topics
+		}
 		if end, err := engine.EndpointNamed(e.endpoint); err == nil && v.Who.MayCall(end) == nil {
 			p.Menu = append(p.Menu, e)
 		}

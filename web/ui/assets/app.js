@@ -2,7 +2,7 @@
 // place has them, and listens to keys. Without it every page still works.
 import { morph } from './morph.js';
 
-const policy = globalThis.trustedTypes?.createPolicy('qarion', { createHTML: (text) => text });
+const policy = globalThis.trustedTypes?.createPolicy('qarion', { createHTML: (text) => text, createScriptURL: (url) => url });
 const parse = (text) => new DOMParser().parseFromString(policy ? policy.createHTML(text) : text, 'text/html');
 const main = document.getElementById('main');
 
@@ -22,9 +22,13 @@ function took(ms) {
   return Math.floor(s / 3600) + 'h ' + String(Math.floor(s / 60) % 60).padStart(2, '0') + 'm';
 }
 
-// Live: the page asks for itself again and changes only what has changed.
-const every = { seen: 1000, hidden: 5000, lost: 5000 };
+// Live: the page asks for itself again when it hears that something has happened
+// to what it shows, and changes only what has changed. Where no stream tells, it
+// asks by the clock.
+const every = { seen: 1000, hidden: 5000, lost: 5000, told: 5000, toldHidden: 60000 };
+const gap = { seen: 500, hidden: 5000 }; // between two questions
 let tag = '', paused = false, timer = 0, lostSince = 0, said = '', saidAt = 0;
+let told = false, asking = false, again = false, askedAt = 0;
 const badge = document.getElementById('live');
 
 function sayLive() {
@@ -43,8 +47,14 @@ function say(text) {
 }
 
 async function refresh() {
-  let wait = document.hidden ? every.hidden : every.seen;
-  if (!paused && 'live' in document.body.dataset && !busyTyping()) {
+  const hidden = document.hidden;
+  let wait = told ? (hidden ? every.toldHidden : every.told) : hidden ? every.hidden : every.seen;
+  again = false;
+  if (busyTyping()) {
+    wait = every.seen;
+  } else if (!paused && 'live' in document.body.dataset) {
+    asking = true;
+    askedAt = Date.now();
     try {
       const answer = await fetch(location.href, { headers: tag ? { 'If-None-Match': tag } : {}, cache: 'no-store' });
       if (answer.status === 200) {
@@ -58,10 +68,37 @@ async function refresh() {
       lostSince ||= Date.now();
       wait = every.lost;
     }
+    asking = false;
     sayLive();
   }
-  timer = setTimeout(refresh, wait);
+  timer = setTimeout(refresh, again ? gap.seen : wait);
 }
+
+// soon asks in a moment, at most twice a second.
+function soon() {
+  if (again) return;
+  again = true;
+  if (asking) return; // it goes on afterwards
+  clearTimeout(timer);
+  const rest = (document.hidden ? gap.hidden : gap.seen) - (Date.now() - askedAt);
+  timer = setTimeout(refresh, Math.max(0, rest));
+}
+
+// One stream for all tabs, in a worker that they share.
+function listen() {
+  const url = new URL('live.js', import.meta.url).href;
+  const port = new SharedWorker(policy ? policy.createScriptURL(url) : url, { type: 'module', name: 'qarion' }).port;
+  const hello = () => port.postMessage({ topics: document.body.dataset.topics.split(',') });
+  port.onmessage = ({ data }) => {
+    told = data.up;
+    soon();
+  };
+  hello();
+  setInterval(hello, 30000); // who is silent for long is forgotten
+  addEventListener('pageshow', hello);
+  addEventListener('pagehide', () => port.postMessage({ topics: [] }));
+}
+if (globalThis.SharedWorker && 'live' in document.body.dataset && document.body.dataset.topics) listen();
 
 function take(page) {
   localTimes(page);
