@@ -10,21 +10,7 @@ import (
 // ask asks an endpoint of the node for the visitor and reads the answer into
 // out, unless that is nil.
 func (v *Visit) ask(endpoint string, payload map[string]any, out any) error {
-	if payload == nil {
-		payload = map[string]any{}
-	}
-	e, err := engine.EndpointNamed(endpoint)
-	if err != nil {
-		return err
-	}
-	if err := v.Who.MayCall(e); err != nil {
-		return err
-	}
-	text, err := json.Marshal(payload)
-	if err != nil {
-		return fmt.Errorf("write the request for %s: %w", endpoint, err)
-	}
-	answer, err := v.Node.Call(v.Context(), v.Who, endpoint, text)
+	answer, err := v.call(endpoint, payload)
 	if err != nil || out == nil {
 		return err
 	}
@@ -32,6 +18,25 @@ func (v *Visit) ask(endpoint string, payload map[string]any, out any) error {
 		return fmt.Errorf("read the answer of %s: %w", endpoint, err)
 	}
 	return nil
+}
+
+// call asks an endpoint, if the visitor may.
+func (v *Visit) call(endpoint string, payload map[string]any) (engine.Answer, error) {
+	if payload == nil {
+		payload = map[string]any{}
+	}
+	e, err := engine.EndpointNamed(endpoint)
+	if err != nil {
+		return engine.Answer{}, err
+	}
+	if err := v.Who.MayCall(e); err != nil {
+		return engine.Answer{}, err
+	}
+	text, err := json.Marshal(payload)
+	if err != nil {
+		return engine.Answer{}, fmt.Errorf("write the request for %s: %w", endpoint, err)
+	}
+	return v.Node.Call(v.Context(), v.Who, endpoint, text)
 }
 
 // may says whether the visitor may ask an endpoint: a button that would be

@@ -250,11 +250,7 @@ type xcomPage struct {
 func (s *Site) xcom(v *Visit) (*reply, error) {
 	p := xcomPage{Run: v.PathValue("run"), Task: v.PathValue("task")}
 	p.Read = "{{ xcom_" + engine.TaskID(p.Task).TemplateName() + " }}"
-	text, err := json.Marshal(fields("run_id", p.Run, "task_id", p.Task))
-	if err != nil {
-		return nil, err
-	}
-	answer, err := v.Node.Call(v.Context(), v.Who, "xcom.get", text)
+	answer, err := v.call("xcom.get", fields("run_id", p.Run, "task_id", p.Task))
 	if err != nil {
 		return nil, err
 	}
