@@ -31,7 +31,9 @@ type attempt struct {
 	cookies   *cookies // nil: there are none
 	hookNotes []hookNote
 
-	page    *pageState // of a task that reads pages; nil: it makes one call
+	page    *pageState // of a task that reads pages; nil: it does not
+	poll    *pollState // of a task that waits for a job; nil: it does not
+	whole   *program   // of a look at a job: the task's own
 	first   *url.URL   // where the flow itself asks for pages
 	foreign bool       // this page is at another origin: no credential is for it
 	pages   int        // that were joined
@@ -46,14 +48,16 @@ var errTimeout = errors.New("timeout")
 
 // Execute implements engine.Program: one attempt, told in order.
 func (p *program) Execute(ctx context.Context, in *engine.TaskInput) engine.TaskOutput {
-	a := &attempt{prog: p, in: in, vars: &vars{TaskInput: in, prog: p}, start: time.Now()}
+	whole := p
+	if p.looks != nil && in.Key.Turn > 0 {
+		p = p.looks
+	}
+	a := &attempt{prog: p, whole: whole, in: in, vars: &vars{TaskInput: in, prog: whole}, start: time.Now()}
 	a.out.Details.Method = p.props.method
 	a.out.Details.TimeoutMS = p.props.timeout.Milliseconds()
 
-	if p.props.paging != nil {
-		if err := a.openPage(); err != nil {
-			return a.failed(ctx, failure{class: classLedger}, err)
-		}
+	if err := a.openTurn(); err != nil {
+		return a.failed(ctx, failure{class: classLedger}, err)
 	}
 	if err := a.build(ctx); err != nil {
 		return a.failed(ctx, a.classifyBuild(err), a.explain(ctx, err))
@@ -67,6 +71,17 @@ func (p *program) Execute(ctx context.Context, in *engine.TaskInput) engine.Task
 	done(learned(&out))
 	a.pause()
 	return out
+}
+
+// openTurn reads what the turn before has left, of a task that takes several.
+func (a *attempt) openTurn() error {
+	switch p := a.props(); {
+	case p.paging != nil:
+		return a.openPage()
+	case p.polling != nil:
+		return a.openPoll()
+	}
+	return nil
 }
 
 // call makes the request, within the task's timeout.
@@ -173,6 +188,9 @@ func (a *attempt) failed(ctx context.Context, f failure, err error) engine.TaskO
 	message := a.redactor().message(a.message(ctx, f, err))
 	if a.page != nil && a.page.Pages > 0 && f.class != classPage {
 		message = fmt.Sprintf("page %d: %s", a.page.Pages+1, message)
+	}
+	if a.poll != nil && a.in.Key.Turn > 0 && f.class != classPoll {
+		message = fmt.Sprintf("poll %d: %s", a.in.Key.Turn, message)
 	}
 	e := &engine.TaskError{Class: f.class, Message: cut(message, engine.MaxErrorText), Retryable: p.props.retryable(f)}
 	// The run or the node ended the call: whether it arrived is not known.

@@ -83,7 +83,7 @@ func learned(out *engine.TaskOutput) BreakerOutcome {
 			return BreakerIgnored
 		}
 		return BreakerSuccess
-	case classValidation, classResponse, classTooLarge, classSelect, classRedirect, classStore, classPage:
+	case classValidation, classResponse, classTooLarge, classSelect, classRedirect, classStore, classPage, classPoll:
 		return BreakerSuccess
 	}
 	return BreakerIgnored

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/internal/value"
 )
 
@@ -156,15 +157,28 @@ func (p *pageAnswer) number(path *answerPath) (int64, bool) {
 // nextURL takes an address that the server names. What it repeats of a secret is
 // taken out and filled in again from the flow's own address.
 func (a *attempt) nextURL(answer *pageAnswer, ref string, next *pageState) (string, error) {
-	base := answer.resp.Request.URL
+	var err error
+	if next.URL, next.Fill, next.Trusted, err = a.leadsFrom(answer.resp.Request.URL, ref); err != nil {
+		return "", fmt.Errorf("the address of the next page %w", err)
+	}
+	if u, err := parseURL(next.URL); a.body != nil && err == nil && !sameOrigin(a.first, u) {
+		return "", fmt.Errorf("the next page would send the body to another host, %s", u.Host)
+	}
+	return next.URL, nil
+}
+
+// leadsFrom resolves an address that a server names. What it repeats of a secret
+// is taken out: fill has the parameters. own says that it leads to where the flow
+// file itself goes.
+func (a *attempt) leadsFrom(base *url.URL, ref string) (address string, fill []string, own bool, err error) {
 	u := absolute(base, ref)
 	switch {
 	case u == nil:
-		return "", errors.New("the address of the next page is none, or leads to something else than http and https")
+		return "", nil, false, errors.New("is none, or leads to something else than http and https")
 	case base.Scheme == "https" && u.Scheme == "http":
-		return "", errors.New("the next page leads from https to http")
-	case a.body != nil && !sameOrigin(a.first, u):
-		return "", fmt.Errorf("the next page would send the body to another host, %s", u.Host)
+		return "", nil, false, errors.New("leads from https to http")
+	case len(ref) > engine.MaxURL:
+		return "", nil, false, fmt.Errorf("is longer than %d bytes", engine.MaxURL)
 	}
 	r := a.redactor()
 	var kept []string
@@ -173,14 +187,13 @@ func (a *attempt) nextURL(answer *pageAnswer, ref string, next *pageState) (stri
 		plain, err := url.QueryUnescape(val)
 		if val != "" && err == nil && (r.values(plain) != plain || r.values(val) != val) {
 			key, _ := url.QueryUnescape(name)
-			next.Fill = append(next.Fill, key)
+			fill = append(fill, key)
 			continue
 		}
 		kept = append(kept, pair)
 	}
 	u.RawQuery = strings.Join(kept, "&")
-	next.URL, next.Trusted = u.String(), a.trusted && sameOrigin(base, u)
-	return next.URL, nil
+	return u.String(), fill, a.trusted && sameOrigin(base, u), nil
 }
 
 // nextByExpression asks a jq expression.

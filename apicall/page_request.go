@@ -19,16 +19,11 @@ func (a *attempt) pageTarget() error {
 	t := &target{url: new(url.URL), trusted: a.target.trusted}
 	*t.url = *a.target.url
 	if page.URL != "" {
-		u, err := parseURL(page.URL)
-		if err != nil {
+		var err error
+		if t, err = a.leadTo(page.URL, page.Fill, page.Trusted); err != nil {
 			return err
 		}
-		own := a.first.Query()
-		for _, name := range page.Fill {
-			setQuery(u, name, own[name])
-		}
-		t.url, t.trusted = u, page.Trusted
-		a.foreign = !sameOrigin(a.first, u)
+		a.foreign = !sameOrigin(a.first, t.url)
 	}
 	for name, v := range page.Params.All() {
 		values, err := paramValues(v)
@@ -47,6 +42,20 @@ func (a *attempt) pageTarget() error {
 	return nil
 }
 
+// leadTo is an address that leadsFrom gave, with what was taken out of it as the
+// flow's own address has it.
+func (a *attempt) leadTo(address string, fill []string, own bool) (*target, error) {
+	u, err := parseURL(address)
+	if err != nil {
+		return nil, err
+	}
+	query := a.first.Query()
+	for _, name := range fill {
+		setQuery(u, name, query[name])
+	}
+	return &target{url: u, trusted: own}, nil
+}
+
 // pageValue is what asks for this page; "" for what the flow asks for itself.
 func (a *attempt) pageValue() string {
 	g := a.props().paging
@@ -56,8 +65,7 @@ func (a *attempt) pageValue() string {
 	return a.page.Value
 }
 
-// pageHeaders adds the headers of this page, and leaves out what another origin
-// must not see.
+// pageHeaders adds the headers of this page.
 func (a *attempt) pageHeaders() error {
 	if v := a.pageValue(); v != "" && a.props().paging.header != "" {
 		if err := setHeader(a.req.Header, a.props().paging.header, v); err != nil {
@@ -73,9 +81,6 @@ func (a *attempt) pageHeaders() error {
 		if err := setHeader(a.req.Header, name, text); err != nil {
 			return err
 		}
-	}
-	if a.foreign {
-		dropSecrets(a.req)
 	}
 	return nil
 }

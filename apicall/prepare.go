@@ -37,6 +37,8 @@ type program struct {
 	client     *clients
 	hides      atomic.Pointer[redactor]
 	offers     bool            // headers may read the request itself
+	looks      *program        // that asks about the job that this one starts; nil: the request itself does
+	readsStart bool            // a template of poll reads the first answer
 	keyRead    map[string]bool // names of which a template reads xcom_pull_key's key
 }
 
@@ -58,6 +60,7 @@ func (t *TaskType) Prepare(flow *engine.Flow, task *engine.Task) (engine.Program
 	prog.url = c.text("url", p.url)
 	c.checkURL(prog.url)
 	prog.headers = c.headers(p.headers)
+	headers := prog.headers
 	for name, v := range p.params.All() {
 		prog.params = append(prog.params, namedValue{name, c.value([]string{"params", name}, v, 0)})
 	}
@@ -85,6 +88,10 @@ func (t *TaskType) Prepare(flow *engine.Flow, task *engine.Task) (engine.Program
 			c.checkStop(flow, p.paging, source)
 		}
 	}
+	if p.polling != nil {
+		prog.looks = c.compilePoll(flow, task)
+		prog.readsStart = c.readsStart()
+	}
 	c.compileProxy(p.proxy)
 	if prog.client, err = t.clients(p.tls); err != nil {
 		key, _, _ := strings.Cut(err.Error(), ":")
@@ -97,7 +104,13 @@ func (t *TaskType) Prepare(flow *engine.Flow, task *engine.Task) (engine.Program
 		prog.needs.Origins = []string{o}
 	}
 	if engine.Refused(c.problems) == nil {
-		if key, err := prog.fix(); err != nil {
+		key, err := prog.fix()
+		if looks := prog.looks; err == nil && looks != nil {
+			looks.client, looks.creds, looks.proxyCreds, looks.hooks = prog.client, prog.creds, prog.proxyCreds, prog.hooks
+			looks.headers, looks.readsStart = headers, prog.readsStart
+			key, err = looks.fix()
+		}
+		if err != nil {
 			c.problem(key, "bad-"+key, "%v", err)
 		}
 	}
@@ -128,7 +141,7 @@ func (p *program) Needs() engine.Needs { return p.needs }
 func (p *program) describe(c *compiler) engine.Needs {
 	n := engine.Needs{
 		Subtype: p.props.operation, Names: c.names, Retry: p.props.retry, OnInterrupted: p.props.onInterrupted,
-		Unrepeatable: p.props.unrepeatable() || p.props.asks, Jar: p.props.cookieJar,
+		Unrepeatable: p.props.unrepeatable() || p.props.asks, RepeatableTurns: p.looks != nil, Jar: p.props.cookieJar,
 	}
 	if p.props.handling == "ignore" {
 		n.NoValue = `response_handling = "ignore"`

@@ -77,6 +77,8 @@ func (p *program) Preview(ctx context.Context, in *engine.TaskInput) (*engine.Pr
 	a.out.Details.Method = p.props.method
 	if p.props.paging != nil {
 		a.page = &pageState{} // the first
+	} else if p.props.polling != nil {
+		a.poll = &pollState{}
 	}
 	if err := a.build(ctx); err != nil {
 		return nil, errors.New(a.redactor().message(a.explain(ctx, err).Error()))
@@ -224,6 +226,9 @@ func (p *program) Worst() time.Duration {
 func (p *program) policy() string {
 	pr := p.props
 	out := "timeout " + shortSpan(pr.timeout)
+	if g := pr.polling; g != nil {
+		out = fmt.Sprintf("then polled every %s for at most %s · %s", shortSpan(g.interval), shortSpan(g.timeout), out)
+	}
 	if g := pr.paging; g != nil {
 		out = fmt.Sprintf("the first of at most %d pages, each with: %s", g.maxPages, out)
 	}

@@ -64,6 +64,7 @@ var properties = []Property{
 	{"on_interrupted", "string", "auto", "auto, retry or fail: what happens when the outcome of a call is unknown"},
 	{"safe", "boolean", "false", "this post or patch only reads and may be repeated"},
 	{"paginate", "dict", "", "reads a list that comes in pages; see [Pages](#pages)"},
+	{"poll", "dict", "", "waits for the end of a job that the request starts; see [Polls](#polls)"},
 	{"breaker", "boolean or string", "true", "false switches the circuit breaker off; a name shares one"},
 	{"breaker_max_wait", "duration", "3600", "how long a task waits for an open breaker"},
 	{"xcom_pull", "list", "", "tasks whose values are read"},
@@ -126,6 +127,7 @@ type props struct {
 	keyTemplate                string
 	onlyReads                  bool    // safe = true
 	paging                     *paging // nil: one call
+	polling                    *polling
 	onInterrupted              string
 	asks                       bool   // on_lost = "ask"
 	breaker                    string // "" for the host's own
@@ -202,6 +204,7 @@ func readProperties(task *engine.Task) (*props, *reader) {
 	p.rules = r.readRules()
 	r.readFormat(p)
 	r.readPaginate(p)
+	r.readPoll(p)
 	r.readObject(p)
 	r.check(p)
 	return p, r

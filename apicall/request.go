@@ -84,10 +84,14 @@ func (a *attempt) build(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if a.page != nil {
-		if err := cmp.Or(a.pageTarget(), a.pageBody()); err != nil {
-			return err
-		}
+	switch {
+	case a.page != nil:
+		err = cmp.Or(a.pageTarget(), a.pageBody())
+	case a.poll != nil:
+		err = a.pollTarget(ctx)
+	}
+	if err != nil {
+		return err
 	}
 	a.req = &http.Request{
 		Method: a.out.Details.Method, URL: a.target.url, Host: a.target.url.Host, Header: p.fixed.header,
@@ -96,7 +100,7 @@ func (a *attempt) build(ctx context.Context) (err error) {
 	if a.body != nil {
 		a.out.Details.RequestBytes = a.body.length()
 	}
-	if len(p.headers) > 0 || a.page != nil || p.props.keyed || p.props.authType != "none" {
+	if len(p.headers) > 0 || a.page != nil || a.poll != nil || p.props.keyed || p.props.authType != "none" {
 		a.req.Header = maps.Clone(p.fixed.header)
 	}
 	if err := a.headers(ctx); err != nil {
@@ -112,6 +116,9 @@ func (a *attempt) build(ctx context.Context) (err error) {
 		if err := a.pageHeaders(); err != nil {
 			return err
 		}
+	}
+	if a.foreign {
+		dropSecrets(a.req)
 	}
 	a.load(ctx, a.req, a.body)
 	return nil

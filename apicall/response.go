@@ -108,6 +108,11 @@ func (a *attempt) take(ctx context.Context, resp *http.Response, body []byte) *u
 		err = a.quiet(err, "the response is not "+a.props().responseFormat)
 		return &unfit{failure{class: classResponse, status: resp.StatusCode, sent: true}, err, doc}
 	}
+	if a.poll != nil {
+		if done, bad := a.looked(ctx, resp, &doc); !done {
+			return bad
+		}
+	}
 	if doc.why != "" && a.hides() {
 		doc.why = "it is not what its content type says"
 	}

@@ -27,6 +27,7 @@ const (
 	classValidation = "validation"
 	classSelect     = "select"
 	classPage       = "pagination"
+	classPoll       = "poll"
 	classBody       = "body"
 	classStore      = "store"
 
@@ -67,6 +68,7 @@ var classes = []Class{
 	{classValidation, "an answer that fails its checks"},
 	{classSelect, "an answer to which select cannot be applied"},
 	{classPage, "an answer in which the items or the next page cannot be found, or pages that go round in a circle"},
+	{classPoll, "a job that has failed or was not done in time, or an answer that says nothing of it"},
 	{classHookTrap, "a hook broke off: a trap, an abort, an exit"},
 	{classHookTimeout, "a hook took more work than it may"},
 	{classHookProtocol, "a hook was given too much, or answered what the interface does not have"},

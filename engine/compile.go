@@ -142,7 +142,7 @@ func (c *compilation) task(i int) {
 		return
 	}
 	needs := prog.Needs()
-	t.Subtype, t.Target, t.Unrepeatable, t.OnInterrupted, t.Jar = needs.Subtype, needs.Target, needs.Unrepeatable, needs.OnInterrupted, needs.Jar
+	t.Subtype, t.Target, t.Unrepeatable, t.RepeatableTurns, t.OnInterrupted, t.Jar = needs.Subtype, needs.Target, needs.Unrepeatable, needs.RepeatableTurns, needs.OnInterrupted, needs.Jar
 	t.MaxAttempts = needs.Retry.Count + 1
 	c.noValue[i] = needs.NoValue
 	c.named = append(c.named, needs.Origins...)

@@ -86,17 +86,18 @@ type Task struct {
 
 	// The rest is filled by Compile from what the task type says, so that the
 	// fold can plan without knowing any task type.
-	Pulls         []TaskID          `json:"pulls,omitempty"`     // tasks whose XCom value it reads
-	Responses     []TaskID          `json:"responses,omitempty"` // tasks whose resp_ document it reads
-	Secrets       []TaskID          `json:"secrets,omitempty"`   // those of them that are sensitive
-	Files         map[string]string `json:"files,omitempty"`     // texts of the files that it names, by name
-	Subtype       string            `json:"subtype,omitempty"`   // operation subtype, such as "get"
-	Target        string            `json:"target,omitempty"`    // what it talks to, where no property says it
-	Unrepeatable  bool              `json:"unrepeatable,omitempty"`
-	OnInterrupted string            `json:"on_interrupted,omitempty"`
-	Jar           string            `json:"jar,omitempty"`          // name of the run's cookie jar that it uses
-	MaxAttempts   int               `json:"max_attempts,omitempty"` // first try included
-	Answers       bool              `json:"-"`                      // some task reads its resp_ document
+	Pulls           []TaskID          `json:"pulls,omitempty"`     // tasks whose XCom value it reads
+	Responses       []TaskID          `json:"responses,omitempty"` // tasks whose resp_ document it reads
+	Secrets         []TaskID          `json:"secrets,omitempty"`   // those of them that are sensitive
+	Files           map[string]string `json:"files,omitempty"`     // texts of the files that it names, by name
+	Subtype         string            `json:"subtype,omitempty"`   // operation subtype, such as "get"
+	Target          string            `json:"target,omitempty"`    // what it talks to, where no property says it
+	Unrepeatable    bool              `json:"unrepeatable,omitempty"`
+	RepeatableTurns bool              `json:"repeatable_turns,omitempty"` // of an unrepeatable task: only its first turn is
+	OnInterrupted   string            `json:"on_interrupted,omitempty"`
+	Jar             string            `json:"jar,omitempty"`          // name of the run's cookie jar that it uses
+	MaxAttempts     int               `json:"max_attempts,omitempty"` // first try included
+	Answers         bool              `json:"-"`                      // some task reads its resp_ document
 }
 
 // TalksTo is what the task talks to, for people: a URL as it is written, or a
@@ -106,6 +107,12 @@ func (t *Task) TalksTo() string {
 		return fmt.Sprint(url)
 	}
 	return t.Target
+}
+
+// UnrepeatableIn reports whether a request of a turn must not be sent again by
+// itself when its outcome is not known.
+func (t *Task) UnrepeatableIn(turn int) bool {
+	return t.Unrepeatable && !(turn > 0 && t.RepeatableTurns)
 }
 
 // TemplateName is the task's id as it stands in template names: xcom_<name>.

@@ -61,17 +61,18 @@ type Program interface {
 
 // Needs is what a program tells the engine when its flow is loaded.
 type Needs struct {
-	Subtype       string      // operation subtype in the operation log: "get"
-	Target        string      // what it talks to, for people, where no property "url" says it: a database
-	Names         []NameUse   // every free name that its templates read
-	Pulls         []NameUse   // task ids it pulls explicitly (xcom_pull)
-	Credentials   []NameUse   // ids of credentials it will ask for
-	Origins       []string    // addresses that the flow file itself names (see OriginOf)
-	Retry         RetryPolicy // when another attempt follows a failed one
-	NoValue       string      // why it leaves no value that others could read; "" when it does
-	Unrepeatable  bool        // a request whose outcome is unknown must not be sent again by itself
-	Jar           string      // name of the run's cookie jar that it uses; "" for none
-	OnInterrupted string      // "", "retry" or "fail"; "" leaves an unknown outcome to a person
+	Subtype         string      // operation subtype in the operation log: "get"
+	Target          string      // what it talks to, for people, where no property "url" says it: a database
+	Names           []NameUse   // every free name that its templates read
+	Pulls           []NameUse   // task ids it pulls explicitly (xcom_pull)
+	Credentials     []NameUse   // ids of credentials it will ask for
+	Origins         []string    // addresses that the flow file itself names (see OriginOf)
+	Retry           RetryPolicy // when another attempt follows a failed one
+	NoValue         string      // why it leaves no value that others could read; "" when it does
+	Unrepeatable    bool        // a request whose outcome is unknown must not be sent again by itself
+	Jar             string      // name of the run's cookie jar that it uses; "" for none
+	RepeatableTurns bool        // of an unrepeatable task: only its first turn is
+	OnInterrupted   string      // "", "retry" or "fail"; "" leaves an unknown outcome to a person
 }
 
 // NameUse is a name and the key where it stands, for messages.

@@ -30,7 +30,7 @@ func (w *worker) fill(ctx context.Context, rec *engine.AttemptRecord, out *engin
 			err = w.next(ctx, rec, out.Next, task)
 		}
 		if err != nil {
-			out.Err = &engine.TaskError{Class: "store", Message: "store the value: " + err.Error(), Retryable: !task.Unrepeatable}
+			out.Err = &engine.TaskError{Class: "store", Message: "store the value: " + err.Error(), Retryable: !task.UnrepeatableIn(rec.Turn)}
 			out.Value, out.Large = nil, nil
 		}
 	}

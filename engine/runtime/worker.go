@@ -298,7 +298,7 @@ func (w *worker) make(ctx context.Context, rt *engine.ReadyTask) *engine.Attempt
 	}
 	var sent engine.Micros
 	in.OnSending(func(ctx context.Context, what func() engine.Details) error {
-		if !in.Task.Unrepeatable || sent != 0 {
+		if !in.Task.UnrepeatableIn(in.Key.Turn) || sent != 0 {
 			return nil
 		}
 		sent = engine.At(w.cfg.Now())
@@ -307,7 +307,7 @@ func (w *worker) make(ctx context.Context, rt *engine.ReadyTask) *engine.Attempt
 	out := execute(ctx, prog.Program, in)
 	rec.End = engine.At(w.cfg.Now())
 	stopped := ctx.Err() != nil
-	if stopped && out.Err != nil && !errors.Is(context.Cause(ctx), errCancelled) && !(in.Task.Unrepeatable && out.Err.Unknown) {
+	if stopped && out.Err != nil && !errors.Is(context.Cause(ctx), errCancelled) && !(in.Task.UnrepeatableIn(in.Key.Turn) && out.Err.Unknown) {
 		return nil
 	}
 	w.fill(ctx, rec, &out, prog.Retry, in)
