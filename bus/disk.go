@@ -103,6 +103,10 @@ func Room(dir string, used int64) Health {
 	return h
 }
 
+// Takes reports whether the store takes what is written: it is not full, and
+// there is room on its disk for the next write.
+func (h Health) Takes() bool { return !h.Full && (h.Free < 0 || h.Free >= reopenFree) }
+
 // limitStore sets what the store may take: what it has, and what is free on
 // its disk but for a reserve.
 func (b *Bus) limitStore() {

@@ -78,7 +78,7 @@ func (c *checkup) checkRoom(context.Context) error {
 	if c.Store.Broken != "" {
 		c.add(Finding{Severity: Broken, Part: "disk", File: c.storeDir(), Problem: "the node could not write: " + c.Store.Broken, Hint: "free space on the disk: the node opens its store again by itself"})
 	}
-	if c.Store.Full {
+	if !c.Store.Takes() {
 		c.add(Finding{Severity: Broken, Part: "disk", File: c.storeDir(), Problem: fmt.Sprintf("store full: %d MiB are free on its disk, and nothing is written below 256", c.Store.Free>>20), Hint: "free space on the disk"})
 	}
 	return nil
