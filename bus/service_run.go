@@ -91,13 +91,27 @@ func (s *Service) start(ctx context.Context, req engine.StartRequest, wait time.
 		}
 	}
 	req.Trace = s.callOf(ctx).who.Trace
+	began := time.Now()
+	if wait > 0 {
+		req.End = make(chan *engine.RunDoc, 1)
+	}
 	doc, err := s.cfg.Runner.Start(ctx, req)
 	if err != nil {
 		return nil, err
 	}
 	warnings := doc.Warnings
 	if wait > 0 || doc.Final { // final: an earlier run of the same key, of which only the id is known here
-		if doc, err = s.runs.wait(s.callOf(ctx).life, doc.RunID, wait); err != nil {
+		life := s.callOf(ctx).life
+		end, known := ended(life, req.End, wait-time.Since(began))
+		switch {
+		case end != nil:
+			doc = end
+		case known: // an earlier run: its end may have been long ago
+			doc, err = s.runs.wait(life, doc.RunID, wait)
+		default:
+			doc, err = s.runs.wait(life, doc.RunID, 0)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -107,6 +121,23 @@ func (s *Service) start(ctx context.Context, req engine.StartRequest, wait time.
 		doc = &with
 	}
 	return s.runAnswer(ctx, doc, xcom)
+}
+
+// ended is the run that comes within a time; nil where none does. closed: none
+// will ever.
+func ended(ctx context.Context, end <-chan *engine.RunDoc, within time.Duration) (doc *engine.RunDoc, closed bool) {
+	if end == nil {
+		return nil, true
+	}
+	timer := time.NewTimer(within)
+	defer timer.Stop()
+	select {
+	case doc, ok := <-end:
+		return doc, !ok
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return nil, false
 }
 
 // runAnswer writes a run's document, with the values that were asked for.

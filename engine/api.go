@@ -12,7 +12,11 @@ type StartRequest struct {
 	TriggerID     string
 	DedupeID      string        // the caller's own key: the same within 24 h starts nothing new
 	Trace         *TraceContext // that the trigger belongs to; nil for none
-	AdHoc         *Flow         // run this compiled flow instead of the newest version of Flow
+	// End, with room for one, gets the run when it is final and every view shows
+	// it, or when a task of it waits for a person. It is closed instead where
+	// there is no new run. nil: nobody waits.
+	End   chan *RunDoc
+	AdHoc *Flow // run this compiled flow instead of the newest version of Flow
 }
 
 // MaxStarts is how many runs one request may start.

@@ -134,9 +134,15 @@ const maxReason = 1000
 // type than the declared default, a name that is nearly a declared one, and
 // whatever [input] demands. It depends on the flow version and the data alone.
 func CheckVariables(f *Flow, data []byte) error {
+	_, err := ReadVariables(f, data)
+	return err
+}
+
+// ReadVariables is CheckVariables, and returns the variables; nil for none.
+func ReadVariables(f *Flow, data []byte) (*value.Map, error) {
 	vars, err := parseVariables(data)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var wrong []string
 	for name, got := range vars.All() {
@@ -159,13 +165,13 @@ func CheckVariables(f *Flow, data []byte) error {
 		}
 	}
 	if len(wrong) == 0 {
-		return nil
+		return vars, nil
 	}
 	text := strings.Join(wrong, "; ")
 	if len(text) > maxReason {
 		text = strings.ToValidUTF8(text[:maxReason], "") + "..."
 	}
-	return fmt.Errorf("%s", text)
+	return nil, fmt.Errorf("%s", text)
 }
 
 func parseVariables(data []byte) (*value.Map, error) {
@@ -248,11 +254,7 @@ func (f *Flow) nearVariable(name string) string {
 
 // Undeclared lists the variables that the flow neither declares nor reads.
 // They are accepted, and most often a mistake.
-func Undeclared(f *Flow, data []byte) (names []string) {
-	vars, err := parseVariables(data)
-	if err != nil {
-		return nil
-	}
+func Undeclared(f *Flow, vars *value.Map) (names []string) {
 	for _, name := range vars.Keys() {
 		if !f.declares(name) && !slices.Contains(f.Reads, name) {
 			names = append(names, name)

@@ -7,6 +7,7 @@ import (
 	"github.com/qarion/qarion/apicall"
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/engine/flowfile"
+	"github.com/qarion/qarion/internal/value"
 )
 
 // load compiles a flow of one task that reads the given names.
@@ -93,7 +94,11 @@ default = 3
 			}
 		}
 	}
-	if got := strings.Join(engine.Undeclared(f, []byte(`{"other": 1, "order_id": 1, "limit": 2, "customer": 1}`)), " "); got != "other" {
+	given := new(value.Map)
+	if err := given.UnmarshalJSON([]byte(`{"other": 1, "order_id": 1, "limit": 2, "customer": 1}`)); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(engine.Undeclared(f, given), " "); got != "other" {
 		t.Errorf("undeclared: %s", got)
 	}
 	for name, want := range map[string]any{"region": "eu", "note": nil, "count": int64(3)} {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/internal/value"
 )
 
 // State is everything that the ledger says about what is open: the newest flow
@@ -249,7 +250,7 @@ func (s *step) submit(rec *engine.SubmitRecord) {
 		return
 	}
 	refusal := len(s.effects) // where it will stand
-	v, err := s.runnable(rec)
+	v, variables, err := s.runnable(rec)
 	if err != nil {
 		s.reject(rec.Run, string(rec.Flow), err.Error())
 		s.effects[refusal].NoFlow = errors.Is(err, engine.ErrNotFound)
@@ -275,6 +276,9 @@ func (s *step) submit(rec *engine.SubmitRecord) {
 		s.seen.add(rec.Flow, rec.DedupeID, rec.Run, s.at)
 	}
 	r := s.open(rec, v, fs)
+	if !full && len(r.variables) > 0 { // in a queue they would take memory for nothing
+		r.parsed = variables
+	}
 	switch {
 	case !full:
 		s.start(r, fs)
@@ -288,7 +292,7 @@ func (s *step) submit(rec *engine.SubmitRecord) {
 }
 
 // runnable finds the flow version of a submission and checks its variables.
-func (s *step) runnable(rec *engine.SubmitRecord) (*version, error) {
+func (s *step) runnable(rec *engine.SubmitRecord) (*version, *value.Map, error) {
 	hash := rec.Version
 	if hash == "" {
 		if fs := s.flows[rec.Flow]; fs != nil {
@@ -297,9 +301,10 @@ func (s *step) runnable(rec *engine.SubmitRecord) (*version, error) {
 	}
 	v := s.versions[hash]
 	if v == nil || v.graph.Flow.ID != rec.Flow {
-		return nil, s.UnknownFlow(rec.Flow)
+		return nil, nil, s.UnknownFlow(rec.Flow)
 	}
-	return v, engine.CheckVariables(v.graph.Flow, rec.Variables)
+	variables, err := engine.ReadVariables(v.graph.Flow, rec.Variables)
+	return v, variables, err
 }
 
 // UnknownFlow says why a flow cannot run: it was removed, or there is none of

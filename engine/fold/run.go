@@ -29,6 +29,7 @@ type Run struct {
 	triggerType, triggerID string
 	trace                  *engine.TraceContext
 	variables              []byte     // JSON object, or nil
+	parsed                 *value.Map // the same, once parsed, of a run that has started; nobody changes it
 	variablesAt            engine.Pos // where they stand, when larger than keepVariables
 	Seq                    uint64     // ledger sequence that opened it
 	gen                    uint64     // of the last snapshot that has it, or that began before it
@@ -145,15 +146,18 @@ func (r *Run) Doc(status engine.Status, end engine.Micros, full bool) *engine.Ru
 	d := &engine.RunDoc{
 		RunID: r.ID, FlowID: f.ID, FlowVersion: r.Graph.Hash, File: f.File, Environment: f.Environment,
 		Status: status, Final: status.Final(),
-		BatchID: r.Batch, ExecutionDate: r.execution.Format(),
-		TriggerType: r.triggerType, TriggerID: r.triggerID,
+		BatchID: r.Batch, TriggerType: r.triggerType, TriggerID: r.triggerID,
 		StartTime: r.accepted.Format(), EndTime: end.Format(),
 		Calls: r.calls, Rows: r.rows, Error: r.firstError,
+	}
+	if d.ExecutionDate = d.StartTime; r.execution != r.accepted {
+		d.ExecutionDate = r.execution.Format()
 	}
 	if end != 0 {
 		d.DurationMS = end.Since(r.accepted)
 	}
-	if len(r.variables) > 0 {
+	d.Variables = r.parsed
+	if d.Variables == nil && len(r.variables) > 0 {
 		d.Variables = new(value.Map)
 		if d.Variables.UnmarshalJSON(r.variables) != nil {
 			d.Variables = nil // checked when the run was accepted

@@ -40,6 +40,14 @@ func (j *journal) see(c *engine.Change) {
 	if c.Replay {
 		return
 	}
+	switch c.Kind {
+	case engine.RunDone, engine.RunChanged, engine.RunRejected:
+	default:
+		return
+	}
+	if c.Kind == engine.RunDone && c.Doc.Status != engine.Failed {
+		return
+	}
 	n := journalNote{flow: string(c.Flow), count: 1, attrs: []any{engine.LogFlow, c.Flow, engine.LogRun, c.Run}}
 	switch {
 	case c.Kind == engine.RunDone && c.Doc.Status == engine.Failed:

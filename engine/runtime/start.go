@@ -15,7 +15,7 @@ import (
 // the node is so far behind that the run is not opened within a few seconds, or
 // ctx ends meanwhile, the answer is a pending run with its id: it is stored, and
 // nothing more is known of it yet.
-func (e *Engine) Start(ctx context.Context, req engine.StartRequest) (*engine.RunDoc, error) {
+func (e *Engine) Start(ctx context.Context, req engine.StartRequest) (doc *engine.RunDoc, err error) {
 	rec, err := e.submission(&req)
 	if err != nil {
 		return nil, err
@@ -32,6 +32,17 @@ func (e *Engine) Start(ctx context.Context, req engine.StartRequest) (*engine.Ru
 	}
 	result, forget := e.waiters.expectStart(rec.Run)
 	defer forget()
+	if req.End != nil {
+		forgetEnd := e.waiters.endTo(rec.Run, req.End)
+		defer func() {
+			if err != nil || doc.RunID != rec.Run {
+				forgetEnd()
+			}
+			if err == nil && doc.RunID != rec.Run {
+				close(req.End)
+			}
+		}()
+	}
 	if _, err := e.cfg.Ledger.Append(ctx, rec); err != nil {
 		return nil, notStored(err)
 	}
@@ -136,19 +147,19 @@ func (e *Engine) opened(ctx, waiting context.Context, rec *engine.SubmitRecord, 
 		out.Known = true
 		out.Doc, out.Err = e.knownRun(ctx, r.known)
 	default:
-		out.Doc = e.warned(r.doc, rec.Variables)
+		out.Doc = e.warned(r.doc)
 	}
 	return out
 }
 
 // warned adds to a started run what its caller should hear: variables that the
 // flow does not know. They are most often a mistake.
-func (e *Engine) warned(doc *engine.RunDoc, variables []byte) *engine.RunDoc {
+func (e *Engine) warned(doc *engine.RunDoc) *engine.RunDoc {
 	f := e.cfg.programs.flow(doc.FlowVersion)
-	if f == nil || len(variables) == 0 {
+	if f == nil || doc.Variables == nil {
 		return doc
 	}
-	names := engine.Undeclared(f, variables)
+	names := engine.Undeclared(f, doc.Variables)
 	if len(names) == 0 {
 		return doc
 	}

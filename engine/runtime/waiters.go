@@ -49,6 +49,9 @@ func (w *waiters) started(id engine.RunID, r startResult) {
 	ch := w.starts[id]
 	delete(w.starts, id)
 	delete(w.stored, id)
+	if r.refused != "" {
+		delete(w.ends, id) // there is no run to end
+	}
 	w.mu.Unlock()
 	if ch != nil {
 		ch <- r
@@ -59,10 +62,15 @@ func (w *waiters) started(id engine.RunID, r startResult) {
 // waits for a person.
 func (w *waiters) expectEnd(id engine.RunID) (end <-chan *engine.RunDoc, forget func()) {
 	ch := make(chan *engine.RunDoc, 1)
+	return ch, w.endTo(id, ch)
+}
+
+// endTo registers a channel for the same.
+func (w *waiters) endTo(id engine.RunID, ch chan *engine.RunDoc) (forget func()) {
 	w.mu.Lock()
 	w.ends[id] = append(w.ends[id], ch)
 	w.mu.Unlock()
-	return ch, func() {
+	return func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		list := w.ends[id]

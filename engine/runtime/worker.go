@@ -31,10 +31,12 @@ type worker struct {
 	log   *slog.Logger
 	ask   stillOpen
 	slots chan struct{}
+	hand  chan engine.ReadyTask // to a goroutine that has ended its task
 	busy  atomic.Int64
 
 	mu        sync.Mutex
 	take      func(rt engine.ReadyTask) // starts a task that came without the queue; nil while none is taken
+	life      context.Context           // while tasks are taken; goes with take
 	near      int                       // such tasks that have not ended
 	calls     map[engine.AttemptKey]context.CancelCauseFunc
 	held      map[engine.Delivery]struct{}
@@ -51,7 +53,7 @@ type stillOpen interface {
 
 func newWorker(cfg *Config) *worker {
 	return &worker{
-		cfg: cfg, log: engine.Logger(cfg.Log), slots: make(chan struct{}, cfg.Slots),
+		cfg: cfg, log: engine.Logger(cfg.Log), slots: make(chan struct{}, cfg.Slots), hand: make(chan engine.ReadyTask),
 		calls: map[engine.AttemptKey]context.CancelCauseFunc{}, held: map[engine.Delivery]struct{}{}, cancelled: map[engine.RunID]bool{},
 	}
 }
@@ -59,12 +61,17 @@ func newWorker(cfg *Config) *worker {
 // run takes tasks until ctx ends; then no new one starts, and calls ending
 // cuts off those that are being made. It returns when all have ended.
 func (w *worker) run(ctx, calls context.Context) error {
+	// Records outlive the stop that may have ended their calls: losing one would
+	// mean making its call again.
+	save, done := context.WithCancel(context.WithoutCancel(calls))
+	defer done()
+	defer context.AfterFunc(calls, func() { time.AfterFunc(saveGrace, done) })()
 	alive := time.NewTicker(signOfLife)
 	defer alive.Stop()
 	stopped := make(chan error, 1)
-	w.open(ctx, calls)
+	w.open(ctx, calls, save)
 	go func() {
-		stopped <- w.cfg.ReadyQueue.Pull(ctx, 2*w.cfg.Slots, func(d engine.Delivery) { w.deliver(ctx, calls, d) })
+		stopped <- w.cfg.ReadyQueue.Pull(ctx, 2*w.cfg.Slots, func(d engine.Delivery) { w.deliver(ctx, calls, save, d) })
 	}()
 	for {
 		select {
@@ -79,14 +86,15 @@ func (w *worker) run(ctx, calls context.Context) error {
 }
 
 // open lets tasks in that come straight from a scheduler in the same process.
-func (w *worker) open(ctx, calls context.Context) {
+func (w *worker) open(ctx, calls, save context.Context) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.life = ctx
 	w.take = func(rt engine.ReadyTask) {
 		defer w.left()
 		select {
 		case w.slots <- struct{}{}:
-			w.attempt(calls, &rt, false)
+			w.attempt(calls, save, &rt, false)
 		case <-ctx.Done(): // the next start gives it out again
 		}
 	}
@@ -114,9 +122,26 @@ func (w *worker) offer(rt *engine.ReadyTask) bool {
 		return false
 	}
 	w.near++
-	take, task := w.take, *rt
-	w.wg.Go(func() { take(task) })
+	select {
+	case w.hand <- *rt:
+	default:
+		ctx, take, task := w.life, w.take, *rt
+		w.wg.Go(func() { w.serve(ctx, take, task) })
+	}
 	return true
+}
+
+// serve takes one task after another. A goroutine that goes on costs less than
+// a new one for each task, whose stack has to grow anew every time.
+func (w *worker) serve(ctx context.Context, take func(engine.ReadyTask), task engine.ReadyTask) {
+	for {
+		take(task)
+		select {
+		case task = <-w.hand:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // signs tells the queue that what is held is being worked on.
@@ -137,7 +162,7 @@ func (w *worker) ended(id engine.RunID) {
 
 // deliver takes one bundle. The queue hears of it when every task in it has
 // its record in the ledger.
-func (w *worker) deliver(ctx, calls context.Context, d engine.Delivery) {
+func (w *worker) deliver(ctx, calls, save context.Context, d engine.Delivery) {
 	failpoint.Here("worker.deliver")
 	tasks := d.Tasks()
 	if d.Redelivered() && w.holdsAny(tasks) {
@@ -158,7 +183,7 @@ func (w *worker) deliver(ctx, calls context.Context, d engine.Delivery) {
 				continue
 			}
 			all.Go(func() {
-				if !w.attempt(calls, &tasks[i], d.Redelivered()) {
+				if !w.attempt(calls, save, &tasks[i], d.Redelivered()) {
 					undone.Store(true)
 				}
 			})
@@ -202,8 +227,14 @@ func (w *worker) cancelRun(id engine.RunID) {
 // attempt makes one attempt in the slot that it was given, and gives the slot
 // back before the record is written. It reports whether the task is done with:
 // false hands it back to the queue.
-func (w *worker) attempt(calls context.Context, rt *engine.ReadyTask, redelivered bool) bool {
-	release := sync.OnceFunc(func() { <-w.slots })
+func (w *worker) attempt(calls, save context.Context, rt *engine.ReadyTask, redelivered bool) bool {
+	slot := true
+	release := func() {
+		if slot {
+			slot = false
+			<-w.slots
+		}
+	}
 	defer release()
 	ctx, cancel := context.WithCancelCause(calls)
 	defer cancel(nil)
@@ -225,11 +256,6 @@ func (w *worker) attempt(calls context.Context, rt *engine.ReadyTask, redelivere
 	if rec == nil {
 		return false
 	}
-	// The record outlives the stop that may have ended the call: losing it
-	// would mean making the call again.
-	save, done := context.WithCancel(context.WithoutCancel(calls))
-	defer done()
-	defer context.AfterFunc(calls, func() { time.AfterFunc(saveGrace, done) })()
 	return appendPatiently(save, w.cfg.Ledger, w.log, rec) == nil
 }
 
