@@ -30,6 +30,7 @@ type attempt struct {
 	history   []string // redirects, as the operation log shows them
 	cookies   *cookies // nil: there are none
 	hookNotes []hookNote
+	hookTold  bool // a hook of this attempt was told a secret
 
 	page    *pageState // of a task that reads pages; nil: it does not
 	poll    *pollState // of a task that waits for a job; nil: it does not

@@ -46,11 +46,11 @@ func (a *attempt) askHook(ctx context.Context, h *hook, resp *http.Response, bod
 	a.hookLines(h, ans.Lines)
 	switch {
 	case ans.Err != nil && h.skips:
-		note.Verdict, note.Error = "skipped", a.redactor().values(ans.Err.Message)
+		note.Verdict, note.Error = "skipped", a.redactor().said(ans.Err.Message)
 		a.note(fmt.Sprintf("the hook %s was skipped: %s", h.name(), note.Error))
 		ans = HookAnswer{}
 	case ans.Err != nil:
-		note.Verdict, note.Error = "failed", a.redactor().values(ans.Err.Message)
+		note.Verdict, note.Error = "failed", a.redactor().said(ans.Err.Message)
 		err = &HookError{ans.Err.Class, "hook " + h.name() + ": " + note.Error, ans.Err.Retry}
 	case h.validates() && len(ans.Violations) > 0:
 		note.Verdict = "invalid"
@@ -81,7 +81,7 @@ func (a *attempt) hookLines(h *hook, lines []HookLine) {
 		return
 	}
 	for _, l := range lines {
-		log.Log(context.Background(), l.Level, a.redactor().values(l.Text), "hook", h.name(), engine.LogFlow, a.in.Flow.ID, engine.LogRun, a.in.Key.Run, engine.LogTask, a.in.Task.ID)
+		log.Log(context.Background(), l.Level, a.redactor().said(l.Text), "hook", h.name(), engine.LogFlow, a.in.Flow.ID, engine.LogRun, a.in.Key.Run, engine.LogTask, a.in.Task.ID)
 	}
 }
 
@@ -177,7 +177,7 @@ func (a *attempt) hookSecrets(ctx context.Context, h *hook, b []byte) ([]byte, e
 		if err != nil {
 			return nil, err
 		}
-		a.vars.secrets = append(a.vars.secrets, v)
+		a.hideTold(v)
 		name := ref.id
 		if ref.field != "" {
 			name += "." + ref.field
@@ -188,6 +188,19 @@ func (a *attempt) hookSecrets(ctx context.Context, h *hook, b []byte) ([]byte, e
 		b = value.AppendString(append(value.AppendString(b, name), ':'), v)
 	}
 	return append(b, '}'), nil
+}
+
+// minTold is the shortest secret told to a hook that is looked for in what it gives:
+// it is known to be there more often than by chance.
+const minTold = 4
+
+// hideTold notes what a hook of this attempt was told and must not show.
+func (a *attempt) hideTold(secret string) {
+	a.hookTold = true
+	a.vars.secrets = append(a.vars.secrets, secret)
+	if n := len(secret); minTold <= n && n < minSecret {
+		a.vars.leaves = append(a.vars.leaves, secret)
+	}
 }
 
 // hookFailure is a hook's failure for the retry table.
@@ -234,14 +247,18 @@ func (a *attempt) transformResponse(ctx context.Context, resp *http.Response, bo
 	if h == nil {
 		return body, nil
 	}
+	marks := a.vars.marks
 	ans, err := a.askHook(ctx, h, resp, body)
 	if err != nil {
 		return body, &unfit{hookFailure(err, true), errors.New(err.Message), a.received(body)}
 	}
-	if ans.Changed {
-		return ans.Body, nil
+	if !ans.Changed {
+		return body, nil
 	}
-	return body, nil
+	if r := a.redactor(); a.hookTold || a.vars.marks > marks { // it may hold what the hook was told
+		return []byte(r.escaped(r.values(string(ans.Body)))), nil
+	}
+	return ans.Body, nil
 }
 
 // received is a body as it came, to be kept for people.
@@ -264,7 +281,7 @@ func (a *attempt) validateByHook(ctx context.Context, resp *http.Response, body 
 		if a.hides() {
 			v = "what the hook says is not shown: the task is sensitive"
 		}
-		bad = append(bad, cut(a.redactor().values(v), maxViolation))
+		bad = append(bad, cut(a.redactor().said(v), maxViolation))
 	}
 	return bad, ans.Retry, err
 }

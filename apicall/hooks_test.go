@@ -1,8 +1,12 @@
 package apicall_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -127,6 +131,50 @@ func TestHooks_WhatTheyAnswer(t *testing.T) {
 			}
 			if !strings.Contains(string(out.Details.Hooks), `"verdict":"`+c.verdict+`"`) || strings.Contains(string(out.Details.Hooks), secret) {
 				t.Errorf("the log says %s", out.Details.Hooks)
+			}
+		})
+	}
+}
+
+// TestHooks_WhatTheyWereToldIsHidden: a secret that a hook is told stands in nothing
+// that it gives or says, however it is written there.
+func TestHooks_WhatTheyWereToldIsHidden(t *testing.T) {
+	letters := ""
+	for _, r := range secret {
+		letters += fmt.Sprintf(`\u%04x`, r)
+	}
+	for name, shown := range map[string]string{
+		"as it is": secret, "in base64": base64.StdEncoding.EncodeToString([]byte(secret)), "in longer base64": base64.StdEncoding.EncodeToString([]byte("id:" + secret + ":x")),
+		"in hex": hex.EncodeToString([]byte(secret)), "letter by letter": letters, "in JSON in JSON": strings.ReplaceAll(letters, `\`, `\\`), "a short one": "s3cr",
+	} {
+		t.Run(name, func(t *testing.T) {
+			var log bytes.Buffer
+			s, _ := recorder(t)
+			body := `{"kept": "yes", "leak": "` + shown + `"}`
+			cfg := apicall.Config{Credentials: credential("c", "custom", "token", secret, "pin", "s3cr"), Log: slog.New(slog.NewJSONHandler(&log, nil))}
+			for point, answer := range map[string]apicall.HookAnswer{
+				"transform_response": {Changed: true, Body: []byte(body), Lines: []apicall.HookLine{{Level: slog.LevelError, Text: "say " + body}, {Level: slog.LevelError, Text: "cut " + secret[:10]}}},
+				"validate":           {Violations: []string{"/a: " + body}},
+				"transform_request":  {Err: &apicall.HookError{Class: "hook_error", Message: "I say " + body}},
+			} {
+				told := value.MapOf(point, value.MapOf("file", "h.wasm", "secrets", []any{"c.token", "c.pin"}))
+				out := hookTask(t, hooked(cfg, func(*apicall.HookCall) apicall.HookAnswer { return answer }), told, "url", s.URL, "operation", "post")
+				all, err := json.Marshal(out)
+				if err != nil {
+					t.Fatal(err)
+				}
+				seen := string(all) + string(out.Value) + log.String()
+				if out.Err != nil {
+					seen += out.Err.Message
+				}
+				for _, bad := range []string{shown, secret[:10], letters[:24]} {
+					if bad != "" && strings.Contains(seen, bad) {
+						t.Errorf("%s: %q is shown in %s", point, bad, seen)
+					}
+				}
+				if point == "transform_response" && !strings.Contains(string(out.Value), `"kept":`) {
+					t.Errorf("the value is %s", out.Value)
+				}
 			}
 		})
 	}

@@ -188,6 +188,52 @@ func (r *redactor) message(s string) string {
 	}
 }
 
+// escapedLetter finds a letter of ASCII that is written as its number, also in JSON
+// within JSON; escapedText texts of JSON with escapes.
+var (
+	escapedLetter = regexp.MustCompile(`\\+u00[2-7][0-9a-fA-F]`)
+	escapedText   = regexp.MustCompile(`"[^"\\]*(?:\\.[^"\\]*)+"`)
+)
+
+// escaped hides secrets in JSON that spells them with escapes.
+func (r *redactor) escaped(s string) string {
+	if !r.any || !strings.Contains(s, `\`) {
+		return s
+	}
+	plain := escapedLetter.ReplaceAllStringFunc(s, func(letter string) string {
+		if c, err := strconv.ParseUint(letter[len(letter)-2:], 16, 8); err == nil && c != '"' && c != '\\' && c < 0x7f {
+			return string(rune(c))
+		}
+		return letter
+	})
+	if clean := r.values(plain); clean != plain {
+		s = clean
+	}
+	return escapedText.ReplaceAllStringFunc(s, func(literal string) string {
+		var text string
+		if json.Unmarshal([]byte(literal), &text) != nil {
+			return literal
+		}
+		if clean := r.values(text); clean != text {
+			return string(value.AppendString(nil, clean))
+		}
+		return literal
+	})
+}
+
+// said hides secrets in a line that a hook has written, which may have been cut in
+// the middle of one.
+func (r *redactor) said(s string) string {
+	if !r.any {
+		return s
+	}
+	s = r.escaped(r.message(s))
+	if begin := r.beginning(s); begin >= 0 {
+		s = s[:begin] + r.as("secret")
+	}
+	return s
+}
+
 // minShown is how much of a secret may stand in a message, in bytes.
 const minShown = 3
 

@@ -1,6 +1,7 @@
 package wasmhooks
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -80,10 +81,35 @@ func bomb(m *wasmModule) {
 	m.funcs[2].body = code(0x10, appendU32(nil, uint32(first)), i64c(0))
 }
 
+// straight is a function without loops, of 60,000 instructions, that a loop of the
+// hook calls: one turn of it is no small thing.
+func straight(m *wasmModule) {
+	body := bytes.Repeat(code(0x20, 0, i32c(3), 0x6c, 0x21, 0), 15_000)
+	m.funcs = append(m.funcs, wasmFunc{locals: 1, body: body})
+	m.funcs[2].body = code(0x03, 0x40, 0x10, 4, 0x0c, 0, 0x0b, i64c(0))
+}
+
+// asks is a hook that calls a function of the host without end, which is function 0
+// and leaves a number.
+func asks(name string, params []byte, args ...int64) []byte {
+	body := code(0x03, 0x40)
+	for i, a := range args {
+		if params[i] == ti64 {
+			body = append(body, i64c(a)...)
+		} else {
+			body = append(body, i32c(a)...)
+		}
+	}
+	return hook(code(body, 0x10, 0, 0x1a, 0x0c, 0, 0x0b, i64c(0)), func(m *wasmModule) {
+		m.imports = []wasmImport{{wasi, name, params, []byte{ti32}}}
+	})
+}
+
 // TestBadModules goes through what modules do wrong, on purpose or not. Each ends in
 // its named error, within its limit, and the next module is not touched by it.
 func TestBadModules(t *testing.T) {
 	fine := i64c(0)
+	two, four := []byte{ti32, ti32}, []byte{ti32, ti32, ti32, ti32}
 	big := strings.Repeat("x", 1000)
 	data := func(s string) func(*wasmModule) { return func(m *wasmModule) { m.data = s } }
 	for name, c := range map[string]struct {
@@ -91,36 +117,64 @@ func TestBadModules(t *testing.T) {
 		class  string
 		want   string
 	}{
-		"empty":                     {nil, ClassLoad, "the file is empty"},
-		"text":                      {[]byte("#!/bin/sh\necho"), ClassLoad, "it is no WebAssembly module"},
-		"a component":               {[]byte("\x00asm\x0d\x00\x01\x00"), ClassLoad, "it is a component; build a core module"},
-		"another version":           {[]byte("\x00asm\x02\x00\x00\x00"), ClassLoad, "it has version 2 of WebAssembly"},
-		"a header alone":            {[]byte(wasmHeader), ClassLoad, `exports no memory under the name "memory"`},
-		"cut off":                   {hook(fine)[:60], ClassLoad, "it ends in the middle of something"},
-		"rubbish sections":          {append([]byte(wasmHeader), 1, 2, 3, 4, 5, 6), ClassLoad, ""},
-		"too large":                 {append(hook(fine), make([]byte, 9<<20)...), ClassLoad, "at most 8388608 are loaded"},
-		"an unknown opcode":         {hook(code(0x06, 0x40)), ClassLoad, "an instruction 0x06 that hooks may not have"},
-		"no version":                {hook(fine, without(exportVersion)), ClassLoad, "does not export qarion_abi_version"},
-		"no alloc":                  {hook(fine, without(exportAlloc)), ClassLoad, "does not export qarion_alloc"},
-		"neither hook":              {hook(fine, without(exportValidate), without(exportTransform)), ClassLoad, "exports neither qarion_validate nor qarion_transform"},
-		"a wrong signature":         {hook(fine, sign(exportValidate, []byte{ti32}, []byte{ti32}, i32c(0))), ClassLoad, "its export qarion_validate is (i32) -> i32, want (i32, i32, i32) -> i64"},
-		"alloc of 64 bits":          {hook(fine, sign(exportAlloc, []byte{ti64}, []byte{ti64}, i64c(0))), ClassLoad, "its export qarion_alloc is (i64) -> i64, want (i32) -> i32"},
-		"another interface":         {hook(fine, sign(exportVersion, nil, []byte{ti32}, i32c(2<<16))), ClassLoad, "it speaks version 2.0 of the hook interface, this program 1.0"},
-		"no memory":                 {hook(fine, func(m *wasmModule) { m.noExport = true }), ClassLoad, `exports no memory under the name "memory"`},
-		"too much memory":           {hook(fine, func(m *wasmModule) { m.memory = []byte{0, 32} }), ClassLoad, ""},
-		"shared memory":             {hook(fine, func(m *wasmModule) { m.memory = []byte{3, 1, 2} }), ClassLoad, ""},
-		"a table of gigabytes":      {hook(fine, func(m *wasmModule) { m.tableSize = 1 << 27 }), ClassLoad, "it has a table of 134217728 elements, at most 262144 are allowed"},
-		"a table that grows":        {hook(code(0xd0, 0x70, i32c(1<<27), 0xfc, 15, 0, 0x1a, i64c(0)), func(m *wasmModule) { m.tableSize = 10 }), ClassLoad, "its table grows, which hooks may not do"},
-		"an unknown import":         {hook(fine, func(m *wasmModule) { m.imports = []wasmImport{{"env", "open", nil, nil}} }), ClassLoad, "it imports env.open, which hooks may not have"},
-		"log of a wrong type":       {hook(fine, func(m *wasmModule) { m.imports = []wasmImport{{"qarion", "log", []byte{ti32}, nil}} }), ClassLoad, "it imports qarion.log as (i32), want (i32, i32, i32)"},
-		"the counter's name":        {hook(fine, func(m *wasmModule) { m.funcs = append(m.funcs, wasmFunc{export: fuelGlobal}) }), ClassLoad, "it exports \"qarion.fuel\", which is not its to export"},
-		"a start that loops":        {hook(fine, func(m *wasmModule) { m.funcs = append(m.funcs, wasmFunc{export: exportStart, body: loopForever[:5]}) }), ClassLoad, "it does not start"},
-		"a start that traps":        {hook(fine, func(m *wasmModule) { m.funcs = append(m.funcs, wasmFunc{export: exportStart, body: []byte{0}}) }), ClassLoad, "it does not start: it trapped (unreachable)"},
-		"a loop":                    {hook(loopForever), ClassTimeout, "it took more than 2000000 units of work"},
-		"calls without a loop":      {hook(fine, bomb), ClassTimeout, "it took more than 2000000 units of work"},
-		"recursion":                 {hook(recursion), "", ""},
-		"alloc that loops":          {hook(fine, sign(exportAlloc, []byte{ti32}, []byte{ti32}, code(0x03, 0x40, 0x0c, 0, 0x0b, i32c(0)))), ClassTimeout, "units of work"},
-		"filling memory":            {hook(code(0x03, 0x40, i32c(0), i32c(0), i32c(131072), 0xfc, 11, 0, 0x0c, 0, 0x0b, i64c(0))), ClassTimeout, "units of work"},
+		"empty":                {nil, ClassLoad, "the file is empty"},
+		"text":                 {[]byte("#!/bin/sh\necho"), ClassLoad, "it is no WebAssembly module"},
+		"a component":          {[]byte("\x00asm\x0d\x00\x01\x00"), ClassLoad, "it is a component; build a core module"},
+		"another version":      {[]byte("\x00asm\x02\x00\x00\x00"), ClassLoad, "it has version 2 of WebAssembly"},
+		"a header alone":       {[]byte(wasmHeader), ClassLoad, `exports no memory under the name "memory"`},
+		"cut off":              {hook(fine)[:60], ClassLoad, "it ends in the middle of something"},
+		"rubbish sections":     {append([]byte(wasmHeader), 1, 2, 3, 4, 5, 6), ClassLoad, ""},
+		"too large":            {append(hook(fine), make([]byte, 9<<20)...), ClassLoad, "at most 8388608 are loaded"},
+		"an unknown opcode":    {hook(code(0x06, 0x40)), ClassLoad, "an instruction 0x06 that hooks may not have"},
+		"no version":           {hook(fine, without(exportVersion)), ClassLoad, "does not export qarion_abi_version"},
+		"no alloc":             {hook(fine, without(exportAlloc)), ClassLoad, "does not export qarion_alloc"},
+		"neither hook":         {hook(fine, without(exportValidate), without(exportTransform)), ClassLoad, "exports neither qarion_validate nor qarion_transform"},
+		"a wrong signature":    {hook(fine, sign(exportValidate, []byte{ti32}, []byte{ti32}, i32c(0))), ClassLoad, "its export qarion_validate is (i32) -> i32, want (i32, i32, i32) -> i64"},
+		"alloc of 64 bits":     {hook(fine, sign(exportAlloc, []byte{ti64}, []byte{ti64}, i64c(0))), ClassLoad, "its export qarion_alloc is (i64) -> i64, want (i32) -> i32"},
+		"another interface":    {hook(fine, sign(exportVersion, nil, []byte{ti32}, i32c(2<<16))), ClassLoad, "it speaks version 2.0 of the hook interface, this program 1.0"},
+		"no memory":            {hook(fine, func(m *wasmModule) { m.noExport = true }), ClassLoad, `exports no memory under the name "memory"`},
+		"too much memory":      {hook(fine, func(m *wasmModule) { m.memory = []byte{0, 32} }), ClassLoad, ""},
+		"shared memory":        {hook(fine, func(m *wasmModule) { m.memory = []byte{3, 1, 2} }), ClassLoad, ""},
+		"a table of gigabytes": {hook(fine, func(m *wasmModule) { m.tableSize = 1 << 27 }), ClassLoad, "it has a table of 134217728 elements, at most 262144 are allowed"},
+		"a table that grows":   {hook(code(0xd0, 0x70, i32c(1<<27), 0xfc, 15, 0, 0x1a, i64c(0)), func(m *wasmModule) { m.tableSize = 10 }), ClassLoad, "its table grows, which hooks may not do"},
+		"an unknown import":    {hook(fine, func(m *wasmModule) { m.imports = []wasmImport{{"env", "open", nil, nil}} }), ClassLoad, "it imports env.open, which hooks may not have"},
+		"log of a wrong type":  {hook(fine, func(m *wasmModule) { m.imports = []wasmImport{{"qarion", "log", []byte{ti32}, nil}} }), ClassLoad, "it imports qarion.log as (i32), want (i32, i32, i32)"},
+		"the counter's name":   {hook(fine, func(m *wasmModule) { m.funcs = append(m.funcs, wasmFunc{export: fuelGlobal}) }), ClassLoad, "it exports \"qarion.fuel\", which is not its to export"},
+		"a start that loops":   {hook(fine, func(m *wasmModule) { m.funcs = append(m.funcs, wasmFunc{export: exportStart, body: loopForever[:5]}) }), ClassLoad, "it does not start: it took more than 10000000 steps"},
+		"a start that traps":   {hook(fine, func(m *wasmModule) { m.funcs = append(m.funcs, wasmFunc{export: exportStart, body: []byte{0}}) }), ClassLoad, "it does not start: it trapped (unreachable)"},
+		"a loop":               {hook(loopForever), ClassTimeout, "it took more than 2000000 steps"},
+		"calls without a loop": {hook(fine, bomb), ClassTimeout, "it took more than 2000000 steps"},
+		"recursion":            {hook(recursion), "", ""},
+		"alloc that loops":     {hook(fine, sign(exportAlloc, []byte{ti32}, []byte{ti32}, code(0x03, 0x40, 0x0c, 0, 0x0b, i32c(0)))), ClassTimeout, "steps"},
+		"filling memory":       {hook(code(0x03, 0x40, i32c(0), i32c(0), i32c(131072), 0xfc, 11, 0, 0x0c, 0, 0x0b, i64c(0))), ClassTimeout, "steps"},
+		"code without a loop":  {hook(fine, straight), ClassTimeout, "it took more than 2000000 steps"},
+		"copying memory":       {hook(code(0x03, 0x40, i32c(0), i32c(65536), i32c(65536), 0xfc, 10, 0, 0, 0x0c, 0, 0x0b, i64c(0))), ClassTimeout, "steps"},
+		"growing by nothing":   {hook(code(0x03, 0x40, i32c(0), 0x40, 0, 0x1a, 0x0c, 0, 0x0b, i64c(0))), ClassTimeout, "steps"},
+		"growing by too much":  {hook(code(0x03, 0x40, i32c(-1), 0x40, 0, 0x1a, 0x0c, 0, 0x0b, i64c(0))), ClassTimeout, "steps"},
+		"filling tables":       {hook(code(0x03, 0x40, i32c(0), 0xd0, 0x70, i32c(200000), 0xfc, 17, 0, 0x0c, 0, 0x0b, i64c(0)), func(m *wasmModule) { m.tableSize = 200000 }), ClassTimeout, "steps"},
+		"copying tables":       {hook(code(0x03, 0x40, i32c(0), i32c(1), i32c(199999), 0xfc, 14, 0, 0, 0x0c, 0, 0x0b, i64c(0)), func(m *wasmModule) { m.tableSize = 200000 }), ClassTimeout, "steps"},
+		"chance without end":   {asks("random_get", two, 0, 131072), ClassTimeout, "steps"},
+		"chance, once too much": {hook(code(i32c(0), i32c(1_100_000), 0x10, 0, 0x1a, i64c(0)), func(m *wasmModule) {
+			m.memory = []byte{1, 16, 16}
+			m.imports = []wasmImport{{wasi, "random_get", two, []byte{ti32}}}
+		}), ClassTimeout, "steps"},
+		"writing without end":       {asks("fd_write", four, 2, 0, 16384, 8), ClassTimeout, "steps"},
+		"writing much at once":      {asks("fd_write", four, 1, 0, 1<<28, 8), ClassTimeout, "steps"},
+		"the time without end":      {asks("clock_time_get", []byte{ti32, ti64, ti32}, 0, 0, 8), ClassTimeout, "steps"},
+		"yielding without end":      {asks("sched_yield", nil), ClassTimeout, "steps"},
+		"waiting without end":       {asks("poll_oneoff", four, 0, 8192, 64, 16384), ClassTimeout, "steps"},
+		"waiting for two milliards": {asks("poll_oneoff", four, 0, 8192, 1<<31-1, 16384), ClassTimeout, "steps"},
+		"renumbering files":         {asks("fd_renumber", two, 1, 1<<30), ClassTimeout, "steps"},
+		"paths without end":         {asks("path_open", []byte{ti32, ti32, ti32, ti32, ti32, ti64, ti64, ti32, ti32}, 3, 0, 0, 131072, 0, 0, 0, 0, 0), ClassTimeout, "steps"},
+		"a log without end": {hook(code(0x03, 0x40, i32c(1), i32c(0), i32c(131072), 0x10, 0, 0x0c, 0, 0x0b, i64c(0)), func(m *wasmModule) {
+			m.imports = []wasmImport{{"qarion", "log", []byte{ti32, ti32, ti32}, nil}}
+		}), ClassTimeout, "steps"},
+		"a function too large":      {hook(code(bytes.Repeat(code(0x20, 0, 0x1a), 50_000), i64c(0))), ClassLoad, "bytes of code, at most 131072 are allowed"},
+		"loops too deep":            {hook(code(bytes.Repeat(code(0x03, 0x40), 101), bytes.Repeat([]byte{0x0b}, 101), i64c(0))), ClassLoad, "more than 100 loops and conditions lie within one another"},
+		"branches too many":         {hook(code(0x02, 0x40, 0x20, 0, 0x0e, appendU32(nil, 5000), make([]byte, 5001), 0x0b, i64c(0))), ClassLoad, "more than 4000 blocks and branches"},
+		"variables too many":        {hook(fine, func(m *wasmModule) { m.funcs[2].locals = 20_000 }), ClassLoad, "too many local variables"},
+		"a type too large":          {hook(fine, func(m *wasmModule) { m.funcs = append(m.funcs, wasmFunc{params: bytes.Repeat([]byte{ti32}, 200)}) }), ClassLoad, "more than 128 parameters or results"},
+		"an end that ends nothing":  {hook(code(0x0b, 0x0b, i64c(0))), ClassLoad, ""},
 		"unreachable":               {hook([]byte{0}), ClassTrap, "it trapped (unreachable)"},
 		"a division by zero":        {hook(code(i32c(1), i32c(0), 0x6d, 0x1a, i64c(0))), ClassTrap, "integer divide by zero"},
 		"outside of its memory":     {hook(code(i32c(-16), 0x28, 0, 0, 0x1a, i64c(0))), ClassTrap, "out of bounds memory access"},

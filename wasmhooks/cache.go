@@ -3,6 +3,7 @@ package wasmhooks
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
 )
 
 // What was compiled is kept in a folder, so that a node starts in milliseconds. It
@@ -20,6 +22,11 @@ import (
 // keepCompiled is how long a compiled module stays in the folder. One that is still
 // in use is compiled anew then.
 const keepCompiled = 30 * 24 * time.Hour
+
+// compileTime is how long a module may take to be compiled.
+const compileTime = time.Minute
+
+var errSlow = fmt.Errorf("it was not compiled within %s", compileTime)
 
 // prepare compiles a metered module in a runtime of its own. When the folder is at
 // fault it is emptied, and when that does not help it is left alone.
@@ -57,7 +64,13 @@ func (h *Host) compileWith(ctx context.Context, m *module, metered []byte, cache
 	m.runtime = wazero.NewRuntimeWithConfig(ctx, conf.WithMemoryLimitPages(h.cfg.Limits.Memory/wasmPage).WithCoreFeatures(api.CoreFeaturesV2))
 	err := addHost(ctx, m.runtime)
 	if err == nil {
-		m.compiled, err = m.runtime.CompileModule(ctx, metered)
+		// Several workers look after each function whether there is time left.
+		timed, stop := context.WithTimeoutCause(experimental.WithCompilationWorkers(ctx, 2), compileTime, errSlow)
+		defer stop()
+		m.compiled, err = m.runtime.CompileModule(timed, metered)
+	}
+	if errors.Is(err, errSlow) || errors.Is(err, context.DeadlineExceeded) {
+		return &Error{Class: ClassLoad, Message: errSlow.Error(), Retry: true}
 	}
 	return err
 }

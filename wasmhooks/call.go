@@ -9,48 +9,71 @@ import (
 	"math"
 	"strings"
 
+	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/sys"
 )
 
 // instance is one instance of a module. It is used by one call at a time.
 type instance struct {
+	ctx                        context.Context // in which it is called: functions of the host find it there
 	mod                        api.Module
 	alloc, validate, transform api.Function
 	fuel                       api.MutableGlobal
 	memory                     api.Memory
-	stderr                     *complaint
+	stderr                     complaint
+	environ                    []string
 	stack                      [4]uint64
 	ptr, room                  uint32 // the buffer that it has given, and its size
 	calls                      int
 	size                       int64 // of its memory when it was last counted
+
+	limits  *Limits   // of its lines; nil while it is made
+	lines   []LogLine // what it says in a call
+	dropped int       // lines that were too many
 }
 
 // newInstance makes an instance of a compiled module and asks its version.
-func (m *module) newInstance(ctx context.Context) (*instance, error) {
-	in := &instance{stderr: &complaint{}}
-	mod, err := m.runtime.InstantiateModule(ctx, m.compiled, moduleConfig(&m.limits, in.stderr))
+func (m *module) newInstance() (*instance, error) {
+	in := &instance{environ: wasiEnviron(&m.limits)}
+	in.ctx = context.WithValue(context.Background(), instanceKey{}, in)
+	mod, err := m.runtime.InstantiateModule(in.ctx, m.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions())
 	if err != nil {
-		return nil, loadError("it does not start: %s", in.reason(err, nil))
+		return nil, in.unstarted(err, &m.limits)
+	}
+	in.fuel, _ = mod.ExportedGlobal(fuelGlobal).(api.MutableGlobal)
+	if in.fuel == nil {
+		_ = mod.Close(in.ctx)
+		return nil, loadError("it was not metered")
 	}
 	in.mod, in.memory = mod, mod.Memory()
 	in.alloc, in.validate, in.transform = mod.ExportedFunction(exportAlloc), mod.ExportedFunction(exportValidate), mod.ExportedFunction(exportTransform)
-	in.fuel, _ = mod.ExportedGlobal(fuelGlobal).(api.MutableGlobal)
-	if in.fuel == nil {
-		_ = mod.Close(ctx)
-		return nil, loadError("it was not metered")
+	if start := mod.ExportedFunction(exportStart); start != nil {
+		in.fuel.Set(uint64(startFuel * m.limits.Fuel))
+		if err := start.CallWithStack(in.ctx, in.stack[:]); err != nil {
+			_ = mod.Close(in.ctx)
+			return nil, in.unstarted(err, &m.limits)
+		}
 	}
 	in.fuel.Set(uint64(m.limits.Fuel))
-	if err := mod.ExportedFunction(exportVersion).CallWithStack(ctx, in.stack[:]); err != nil {
-		_ = mod.Close(ctx)
-		return nil, loadError("%s: %s", exportVersion, in.reason(err, nil))
+	if err := mod.ExportedFunction(exportVersion).CallWithStack(in.ctx, in.stack[:]); err != nil {
+		_ = mod.Close(in.ctx)
+		return nil, loadError("%s: %v", exportVersion, in.broke(err, &m.limits))
 	}
 	if err := checkVersion(uint32(in.stack[0])); err != nil {
-		_ = mod.Close(ctx)
+		_ = mod.Close(in.ctx)
 		return nil, loadError("%s", err)
 	}
-	in.size = int64(in.memory.Size())
+	in.size, in.limits = int64(in.memory.Size()), &m.limits
 	return in, nil
+}
+
+// unstarted says why a module does not start.
+func (in *instance) unstarted(err error, l *Limits) *Error {
+	if in.exhausted() || errors.Is(err, errFuel) {
+		return loadError("it does not start: it took more than %d steps", startFuel*l.Fuel)
+	}
+	return loadError("it does not start: %s", in.reason(err, nil))
 }
 
 // exhausted reports whether the fuel of the call is used up.
@@ -87,14 +110,15 @@ func (in *instance) reason(err error, l *Limits) string {
 
 // call makes one call. bad: the instance must not be used again. An answer of
 // zero is none.
-func (in *instance) call(ctx context.Context, m *module, export api.Function, meta, body []byte) (out []byte, said, bad bool, err *Error) {
+func (in *instance) call(m *module, export api.Function, meta, body []byte) (out []byte, said, bad bool, err *Error) {
 	l := &m.limits
 	n := len(meta) + len(body)
 	in.calls++
 	in.stderr.reset()
+	in.lines, in.dropped = nil, 0
 	in.fuel.Set(uint64(l.Fuel))
 	if uint32(n) > in.room || in.ptr == 0 {
-		if err := in.grow(ctx, m, uint32(n)); err != nil {
+		if err := in.grow(m, uint32(n)); err != nil {
 			return nil, false, true, err
 		}
 	}
@@ -102,7 +126,7 @@ func (in *instance) call(ctx context.Context, m *module, export api.Function, me
 		return nil, false, true, errorf(ClassProtocol, "%s gave a buffer outside of its memory", exportAlloc)
 	}
 	in.stack[0], in.stack[1], in.stack[2] = uint64(in.ptr), uint64(len(meta)), uint64(len(body))
-	if err := export.CallWithStack(ctx, in.stack[:]); err != nil {
+	if err := export.CallWithStack(in.ctx, in.stack[:]); err != nil {
 		return nil, false, true, in.broke(err, l)
 	}
 	r := in.stack[0]
@@ -120,9 +144,9 @@ func (in *instance) call(ctx context.Context, m *module, export api.Function, me
 	return append(make([]byte, 0, size), view...), r>>31&1 == 1, false, nil
 }
 
-func (in *instance) grow(ctx context.Context, m *module, n uint32) *Error {
+func (in *instance) grow(m *module, n uint32) *Error {
 	in.stack[0] = uint64(n)
-	if err := in.alloc.CallWithStack(ctx, in.stack[:]); err != nil {
+	if err := in.alloc.CallWithStack(in.ctx, in.stack[:]); err != nil {
 		return in.broke(err, &m.limits)
 	}
 	ptr := uint32(in.stack[0])
@@ -139,7 +163,7 @@ func (in *instance) grow(ctx context.Context, m *module, n uint32) *Error {
 // broke tells a call that broke off from one that took too long.
 func (in *instance) broke(err error, l *Limits) *Error {
 	if in.exhausted() {
-		return errorf(ClassTimeout, "it took more than %d units of work (a turn of a loop or a call is one)", l.Fuel)
+		return errorf(ClassTimeout, "it took more than %d steps", l.Fuel)
 	}
 	return errorf(ClassTrap, "%s", in.reason(err, l))
 }

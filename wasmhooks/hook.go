@@ -28,7 +28,7 @@ func (h *Host) Prepare(ctx context.Context, ref Ref, kind Kind) (hash string, er
 	if bad != nil {
 		return hash, bad
 	}
-	if m.compiled.ExportedFunctions()[kind.export()] == nil {
+	if !m.exports[kind] {
 		return hash, loadError("it does not export %s", kind.export())
 	}
 	if h.cfg.Store != nil && content != nil {
@@ -107,48 +107,56 @@ func (h *Host) Call(ctx context.Context, hash string, kind Kind, meta, body []by
 }
 
 func (h *Host) call(ctx context.Context, hash string, kind Kind, meta, body []byte, a *Answer) *Error {
-	m, bad := h.load(ctx, hash, func() ([]byte, error) { return h.kept(ctx, hash) })
+	m, in, bad := h.admit(ctx, hash, meta, body)
 	if bad != nil {
 		return bad
 	}
-	l := &m.limits
-	switch {
-	case len(body) > l.Input:
-		return errorf(ClassProtocol, "the body has %d bytes, at most %d go to a hook", len(body), l.Input)
-	case len(meta) > l.Meta:
-		return errorf(ClassProtocol, "what the hook is told beside the body has %d bytes, at most %d go to a hook", len(meta), l.Meta)
-	case !m.breaker.admits(time.Now()):
-		return &Error{Class: ClassBusy, Message: "it has failed again and again and is held back for a while", Retry: true}
-	}
-	in, bad := m.take(ctx)
-	if bad != nil {
-		m.breaker.learn(time.Now(), bad.Class == ClassLoad)
-		return bad
-	}
-	out, said, broken, bad := h.ask(ctx, m, in, kind, meta, body, a)
-	m.put(in, broken)
-	m.breaker.learn(time.Now(), broken)
-	if bad != nil {
-		return bad
-	}
-	return a.read(l, kind, out, said)
-}
-
-func (h *Host) ask(ctx context.Context, m *module, in *instance, kind Kind, meta, body []byte, a *Answer) (out []byte, said, broken bool, bad *Error) {
 	export := in.transform
 	if kind == Validate {
 		export = in.validate
 	}
 	if export == nil {
-		return nil, false, false, loadError("it does not export %s", kind.export())
+		m.put(in, false)
+		m.breaker.learn(time.Now(), false)
+		return loadError("it does not export %s", kind.export())
 	}
-	ctx = context.WithoutCancel(ctx) // its fuel bounds the call; wazero would pay for a context that ends
-	if m.logs {
-		state := &callState{limits: &m.limits}
-		ctx = context.WithValue(ctx, stateKey{}, state)
-		defer func() { a.Lines, a.Dropped = state.lines, state.dropped }()
+	out, said, broken, bad := in.call(m, export, meta, body)
+	a.Lines, a.Dropped = in.lines, in.dropped
+	if bad == nil {
+		bad = a.read(&m.limits, kind, out, said)
+		broken = bad != nil && bad.Class == ClassProtocol
 	}
-	return in.call(ctx, m, export, meta, body)
+	m.put(in, broken)
+	m.breaker.learn(time.Now(), broken)
+	return bad
+}
+
+// admit finds a module and an instance of it for a call.
+func (h *Host) admit(ctx context.Context, hash string, meta, body []byte) (*module, *instance, *Error) {
+	for {
+		m, bad := h.load(ctx, hash, func() ([]byte, error) { return h.kept(ctx, hash) })
+		if bad != nil {
+			return nil, nil, bad
+		}
+		l := &m.limits
+		switch {
+		case len(body) > l.Input:
+			return nil, nil, errorf(ClassProtocol, "the body has %d bytes, at most %d go to a hook", len(body), l.Input)
+		case len(meta) > l.Meta:
+			return nil, nil, errorf(ClassProtocol, "what the hook is told beside the body has %d bytes, at most %d go to a hook", len(meta), l.Meta)
+		case !m.breaker.admits(time.Now()):
+			return nil, nil, &Error{Class: ClassBusy, Message: "it has failed again and again and is held back for a while", Retry: true}
+		}
+		in, bad := m.take(ctx)
+		switch {
+		case bad == errClosed: // nobody had called it for long; it is loaded anew
+			continue
+		case bad != nil:
+			m.breaker.learn(time.Now(), bad.Class == ClassLoad)
+			return nil, nil, bad
+		}
+		return m, in, nil
+	}
 }
 
 // read makes of a module's answer what it means. An answer that cannot be read

@@ -160,7 +160,7 @@ func (h *Host) load(ctx context.Context, hash string, content func() ([]byte, er
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if bad != nil {
-		if len(h.bad) < 1000 {
+		if !bad.Retry && len(h.bad) < 1000 { // it may be better another time
 			h.bad[hash] = bad
 		}
 		return nil, bad
@@ -199,9 +199,9 @@ func (h *Host) compile(ctx context.Context, hash string, content []byte) (*modul
 	if err := conforms(m.compiled, &m.limits); err != nil {
 		return fail(err)
 	}
-	for _, f := range m.compiled.ImportedFunctions() {
-		from, _, _ := f.Import()
-		m.logs = m.logs || from == "qarion"
+	m.exports = map[Kind]bool{}
+	for _, k := range []Kind{Transform, Validate} {
+		m.exports[k] = m.compiled.ExportedFunctions()[k.export()] != nil
 	}
 	m.made = 1
 	first, bad := m.make(ctx)
@@ -241,18 +241,21 @@ type Info struct {
 // Check loads a module and says what it is. The error is an *Error.
 func (h *Host) Check(ctx context.Context, content []byte) (Info, error) {
 	hash := Hash(content)
-	m, bad := h.load(ctx, hash, func() ([]byte, error) { return content, nil })
-	if bad != nil {
-		return Info{}, bad
+	var m *module
+	var in *instance
+	bad := errClosed
+	for bad == errClosed {
+		if m, bad = h.load(ctx, hash, func() ([]byte, error) { return content, nil }); bad == nil {
+			in, bad = m.take(ctx)
+		}
 	}
-	in, bad := m.take(ctx)
 	if bad != nil {
 		return Info{}, bad
 	}
 	defer m.put(in, false)
 	info := Info{Hash: hash, Size: len(content), Version: fmt.Sprintf("%d.%d", abiMajor, abiMinor), MemoryKiB: in.size >> 10}
 	for _, k := range []Kind{Transform, Validate} {
-		if in.mod.ExportedFunction(k.export()) != nil {
+		if m.exports[k] {
 			info.Exports = append(info.Exports, string(k))
 		}
 	}

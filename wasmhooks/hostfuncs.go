@@ -2,16 +2,14 @@ package wasmhooks
 
 import (
 	"context"
-	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"strings"
 	"unicode/utf16"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
-	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 )
 
 // LogLine is what a hook has said.
@@ -20,19 +18,42 @@ type LogLine struct {
 	Text  string
 }
 
-// callState is what host functions know of the call that is being made.
-type callState struct {
-	lines   []LogLine
-	dropped int
-	limits  *Limits
+// hostCall is what a call of a function of the host costs, in steps.
+const hostCall = 200
+
+// errFuel ends a module whose fuel a function of the host has used up.
+var errFuel = errors.New("its fuel is used up")
+
+// instanceKey finds in a context the instance that is called.
+type instanceKey struct{}
+
+// called is the instance that has called a function of the host. It pays for that.
+func called(ctx context.Context, mod api.Module) *instance {
+	in := ctx.Value(instanceKey{}).(*instance)
+	in.charge(mod, hostCall)
+	return in
 }
 
-// stateKey finds the state of a call in its context.
-type stateKey struct{}
+// charge takes steps from the fuel, before they are made. Where there are none left
+// the call ends.
+func (in *instance) charge(mod api.Module, steps int64) {
+	fuel := in.fuel
+	if fuel == nil { // it is being made
+		var metered bool
+		if fuel, metered = mod.ExportedGlobal(fuelGlobal).(api.MutableGlobal); !metered {
+			return
+		}
+	}
+	left := int64(fuel.Get()) - steps
+	fuel.Set(uint64(left))
+	if left < 0 {
+		panic(errFuel)
+	}
+}
 
 // addHost gives a runtime what modules may import.
 func addHost(ctx context.Context, rt wazero.Runtime) error {
-	if _, err := wasi_snapshot_preview1.Instantiate(ctx, rt); err != nil {
+	if err := addWASI(ctx, rt); err != nil {
 		return err
 	}
 	_, err := rt.NewHostModuleBuilder("qarion").NewFunctionBuilder().
@@ -47,25 +68,30 @@ func addHost(ctx context.Context, rt wazero.Runtime) error {
 
 // hostLog is qarion.log(level, ptr, len).
 func hostLog(ctx context.Context, m api.Module, stack []uint64) {
-	s, _ := ctx.Value(stateKey{}).(*callState)
-	if s == nil {
+	in := called(ctx, m)
+	if in.limits == nil { // it is being made, and nobody listens
 		return
 	}
-	if len(s.lines) >= s.limits.LogLines {
-		s.dropped++
+	if len(in.lines) >= in.limits.LogLines {
+		in.dropped++
 		return
 	}
-	n := min(uint32(stack[2]), uint32(s.limits.LogLine))
+	n := min(uint32(stack[2]), uint32(in.limits.LogLine))
+	in.charge(m, int64(n))
 	text, ok := m.Memory().Read(uint32(stack[1]), n)
 	if !ok {
 		return
 	}
-	level := map[uint32]slog.Level{0: slog.LevelDebug, 1: slog.LevelInfo, 2: slog.LevelWarn}
-	l, known := level[uint32(stack[0])]
-	if !known {
-		l = slog.LevelError
+	level := slog.LevelError
+	switch uint32(stack[0]) {
+	case 0:
+		level = slog.LevelDebug
+	case 1:
+		level = slog.LevelInfo
+	case 2:
+		level = slog.LevelWarn
 	}
-	s.lines = append(s.lines, LogLine{l, strings.ToValidUTF8(string(text), "\uFFFD")})
+	in.lines = append(in.lines, LogLine{level, strings.ToValidUTF8(string(text), "\uFFFD")})
 }
 
 // abortError is env.abort of AssemblyScript: it says where.
@@ -96,16 +122,4 @@ func utf16At(m api.Module, ptr uint32) string {
 		units[i] = uint16(b[2*i]) | uint16(b[2*i+1])<<8
 	}
 	return string(utf16.Decode(units))
-}
-
-// moduleConfig is what an instance sees of the world: clocks and chance, and
-// nothing else. The two variables are read by the runtime of Go. Its collector
-// means to run beside the program, and in a module there is nothing beside: a
-// cycle that begins within a call ends long after, and memory is used up while
-// most of it is garbage. So a cycle is made to end where it begins, and begins in
-// time.
-func moduleConfig(l *Limits, stderr *complaint) wazero.ModuleConfig {
-	return wazero.NewModuleConfig().WithName("").WithStartFunctions(exportStart).WithStderr(stderr).
-		WithEnv("GODEBUG", "gcstoptheworld=1").WithEnv("GOMEMLIMIT", strconv.FormatInt(int64(l.Memory)/8*5, 10)).
-		WithSysWalltime().WithSysNanotime().WithRandSource(rand.Reader)
 }

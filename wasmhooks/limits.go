@@ -8,7 +8,7 @@ import (
 // Limits bound what modules may use. A zero field means its default.
 type Limits struct {
 	Memory     uint32        // bytes of an instance
-	Fuel       int64         // units of a call
+	Fuel       int64         // steps of a call
 	Input      int           // bytes of a body
 	Output     int           // bytes of an answer
 	Meta       int           // bytes of what a hook is told beside the body
@@ -27,7 +27,7 @@ type Limits struct {
 // DefaultLimits are the limits that docs/hooks.md names.
 func DefaultLimits() Limits {
 	return Limits{
-		Memory: 32 << 20, Fuel: 20_000_000, Input: 1 << 20, Output: 4 << 20, Meta: 256 << 10, Module: 8 << 20,
+		Memory: 32 << 20, Fuel: 400_000_000, Input: 1 << 20, Output: 4 << 20, Meta: 256 << 10, Module: 8 << 20,
 		Instances: max(2, 2*runtime.GOMAXPROCS(0)), Total: 512 << 20, Wait: time.Second, RecycleAt: 100_000, Idle: 5 * time.Minute,
 		LogLines: 16, LogLine: 1 << 10, MaxErrors: 32, MaxMessage: 1 << 10,
 	}

@@ -62,7 +62,7 @@ func FuzzMeter(f *testing.F) {
 	f.Add(hook(loopForever))
 	f.Add(hook(code(i32c(0), i32c(7), i32c(100), 0xfc, 11, 0, i32c(200), i32c(0), i32c(100), 0xfc, 10, 0, 0, i32c(250), 0x28, 2, 0, 0xad)))
 	f.Add(hook(code(0x03, 0x40, 0x20, 3, i32c(1), 0x6a, 0x22, 3, i32c(100), 0x48, 0x0d, 0, 0x0b, 0x20, 3, 0xad)))
-	ctx := context.Background()
+	ctx := context.WithValue(context.Background(), instanceKey{}, &instance{})
 	conf := wazero.NewRuntimeConfigInterpreter().WithMemoryLimitPages(16)
 	f.Fuzz(func(t *testing.T, module []byte) {
 		if len(module) > 4<<10 || len(module) < 8 {

@@ -15,10 +15,10 @@ type module struct {
 	hash     string
 	size     int
 	runtime  wazero.Runtime
-	compiled wazero.CompiledModule
+	compiled wazero.CompiledModule // while instances are made alone: it goes with the runtime
+	exports  map[Kind]bool
 	limits   Limits
 	total    *atomic.Int64 // memory of all instances of the node
-	logs     bool          // it imports qarion.log
 	breaker  breaker
 
 	mu     sync.Mutex
@@ -29,6 +29,9 @@ type module struct {
 	used   time.Time
 }
 
+// errClosed says that a module was closed since it was looked up.
+var errClosed = &Error{Class: ClassLoad, Message: "the module was closed", Retry: true}
+
 // take hands out an instance: a warm one, a new one, or the next that is given
 // back. The caller gives it back with put.
 func (m *module) take(ctx context.Context) (*instance, *Error) {
@@ -37,7 +40,7 @@ func (m *module) take(ctx context.Context) (*instance, *Error) {
 	switch n := len(m.free); {
 	case m.closed:
 		m.mu.Unlock()
-		return nil, &Error{Class: ClassLoad, Message: "the module was closed", Retry: true}
+		return nil, errClosed
 	case n > 0:
 		in := m.free[n-1]
 		m.free = m.free[:n-1]
@@ -62,7 +65,7 @@ func (m *module) make(ctx context.Context) (*instance, *Error) {
 		m.lost()
 		return nil, &Error{Class: ClassBusy, Message: "the memory for hooks is used up", Retry: true}
 	}
-	in, err := m.newInstance(context.WithoutCancel(ctx))
+	in, err := m.newInstance()
 	if err != nil {
 		m.total.Add(-need)
 		m.lost()

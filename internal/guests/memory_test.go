@@ -65,7 +65,7 @@ func TestMemory_GoDecodesLargeBodies(t *testing.T) {
 		t.Fatal(err)
 	}
 	// It takes more work than is allowed by default.
-	h := startWith(t, module, wasmhooks.Config{Cache: os.Getenv(cacheEnv), Limits: wasmhooks.Limits{Instances: 1, RecycleAt: 1 << 30, Fuel: 200_000_000}})
+	h := startWith(t, module, wasmhooks.Config{Cache: os.Getenv(cacheEnv), Limits: wasmhooks.Limits{Instances: 1, RecycleAt: 1 << 30, Fuel: 4_000_000_000}})
 	for i, n := range []int{38_000, 100, 38_000, 20_000, 38_000, 10_000, 38_000} {
 		r := row{hook: "check", body: `{"data":` + numbered(n) + `}`}
 		if a := h.ask(t, r); a.Err != nil {

@@ -1,0 +1,249 @@
+package wasmhooks
+
+import (
+	"errors"
+	"fmt"
+)
+
+// What a function may have, so that it is compiled in good time.
+const (
+	maxLocals = 10_000    // variables
+	maxValues = 128       // parameters, and results
+	maxBody   = 128 << 10 // bytes
+	maxForks  = 4_000     // blocks, branches and their targets
+	maxLoops  = 100       // loops and conditions within one another
+	maxPages  = 4096      // of memory, by the highest limit there is
+)
+
+// A region is code that is charged at once: it is entered at its begin alone, and
+// nothing in it runs twice. What it costs is the sum of all that stands in it, so a
+// jump over a part of it pays for what it leaves out; to keep that small a region ends
+// at the next fork when it costs more than smallRegion.
+const smallRegion = 24
+
+// frame is a block that is open.
+type frame struct {
+	op     byte // of its begin
+	region int  // in which it begins
+}
+
+// codeMeter meters the instructions of one function.
+type codeMeter struct {
+	*metering
+	out     []byte
+	frames  []frame
+	region  int   // the number of the one that is open
+	cost    int64 // of it
+	at      int   // where in out its charge stands; 0: it costs nothing yet
+	local   uint32
+	usesOwn bool // the local of the meter
+	forks   int  // that there are
+	loops   int  // loops and conditions that are open
+}
+
+func (m *metering) code(content []byte) ([]byte, error) {
+	r := &reader{data: content}
+	n := r.u32()
+	if int(n) != len(m.types) {
+		return nil, errors.New("it has another number of functions than of their bodies")
+	}
+	c := &codeMeter{metering: m}
+	out := appendU32(make([]byte, 0, len(content)+len(content)/2), n)
+	for i := range m.types {
+		size := r.u32()
+		if size > maxBody {
+			return nil, fmt.Errorf("function %d: it has %d bytes of code, at most %d are allowed", i, size, maxBody)
+		}
+		body := r.bytes(size)
+		if r.err != nil {
+			return nil, r.err
+		}
+		var err error
+		if out, err = c.function(out, body, m.types[i]); err != nil {
+			return nil, fmt.Errorf("function %d: %w", i, err)
+		}
+	}
+	return out, nil
+}
+
+// function writes one body metered: its locals, to which one may be added, and its
+// instructions.
+func (c *codeMeter) function(out, body []byte, kind uint32) ([]byte, error) {
+	if int(kind) >= len(c.params) {
+		return nil, errors.New("it has no type")
+	}
+	r := &reader{data: body}
+	groups := r.u32()
+	first := r.at
+	locals := uint64(c.params[kind])
+	for range groups {
+		if !r.more() {
+			break
+		}
+		locals += uint64(r.u32())
+		r.byte()
+	}
+	if locals > maxLocals {
+		r.fail(errors.New("it has too many local variables"))
+	}
+	declared := body[first:r.at]
+	*c = codeMeter{metering: c.metering, out: c.out[:0], frames: append(c.frames[:0], frame{}), local: uint32(locals)}
+	c.begin(6+int64(c.values[kind]), true)
+	for r.more() {
+		start := r.at
+		in := r.instruction()
+		if r.err != nil {
+			return nil, r.err
+		}
+		if err := c.instruction(in, body[start:r.at]); err != nil {
+			return nil, err
+		}
+	}
+	if r.err != nil {
+		return nil, r.err
+	}
+	c.settle()
+	if c.usesOwn {
+		groups++
+	}
+	size := len(appendU32(nil, groups)) + len(declared) + len(c.out)
+	if c.usesOwn {
+		size += 2
+	}
+	out = appendU32(appendU32(out, uint32(size)), groups)
+	out = append(out, declared...)
+	if c.usesOwn {
+		out = append(out, 1, 0x7f) // one i32
+	}
+	return append(out, c.out...), nil
+}
+
+// instruction writes one instruction, and before or behind it what charges.
+func (c *codeMeter) instruction(in instr, text []byte) error {
+	op := text[0]
+	cost := in.cost
+	if in.typed {
+		if int(in.index) >= len(c.values) {
+			return errors.New("a block has no type")
+		}
+		cost += 2 * int64(c.values[in.index])
+	}
+	if cost > 0 {
+		c.add(cost)
+	}
+	if in.moves != movesNothing || op == opGrow {
+		c.chargeMoved(in.moves, op == opGrow)
+	}
+	c.out = append(c.out, text...)
+	if c.forks += in.forks; c.forks > maxForks {
+		return fmt.Errorf("it has more than %d blocks and branches", maxForks)
+	}
+	if op == opLoop || op == opIf {
+		if c.loops++; c.loops > maxLoops {
+			return fmt.Errorf("more than %d loops and conditions lie within one another", maxLoops)
+		}
+	}
+	switch op {
+	case opBlock, opIf:
+		c.frames = append(c.frames, frame{op, c.region})
+		if op == opIf {
+			c.fork()
+		}
+	case opLoop:
+		c.frames = append(c.frames, frame{op, -1})
+		c.begin(3+cost, true)
+	case opBranchIf:
+		c.fork()
+	case opElse, opEnd:
+		if len(c.frames) == 0 {
+			return errors.New("it has an end that ends nothing")
+		}
+		last := c.frames[len(c.frames)-1]
+		if op == opEnd {
+			c.frames = c.frames[:len(c.frames)-1]
+			if last.op == opLoop || last.op == opIf {
+				c.loops--
+			}
+		}
+		if last.region != c.region { // jumps lead here from outside of the region
+			c.begin(0, false)
+		} else {
+			c.fork()
+		}
+	}
+	return nil
+}
+
+// fork ends a region that is large where another may begin.
+func (c *codeMeter) fork() {
+	if c.cost > smallRegion {
+		c.begin(0, false)
+	}
+}
+
+// begin begins a region. With stop it ends here what has no fuel left.
+func (c *codeMeter) begin(cost int64, stop bool) {
+	c.settle()
+	c.region++
+	c.cost, c.at = 0, 0
+	if cost > 0 {
+		c.add(cost)
+	}
+	if stop {
+		c.stop()
+	}
+}
+
+// add charges the region; with its first cost the charge is written, to be filled in.
+func (c *codeMeter) add(cost int64) {
+	if c.at == 0 {
+		c.out = appendU32(append(c.out, 0x23), c.globals) // global.get
+		c.out = append(c.out, 0x42)                       // i64.const
+		c.at = len(c.out)                                 //
+		c.out = append(c.out, 0, 0, 0, 0, 0x7d)           // its value, i64.sub
+		c.out = appendU32(append(c.out, 0x24), c.globals) // global.set
+	}
+	c.cost += cost
+}
+
+// settle fills in what the region costs: a signed number in four bytes of LEB128,
+// enough for a body of maxBody.
+func (c *codeMeter) settle() {
+	if c.at == 0 {
+		return
+	}
+	for i := range 4 {
+		c.out[c.at+i] = byte(c.cost>>(7*i))&0x7f | 0x80
+	}
+	c.out[c.at+3] &^= 0x80
+}
+
+// stop ends what has no fuel left.
+func (c *codeMeter) stop() {
+	c.out = appendU32(append(c.out, 0x23), c.globals)
+	c.out = append(c.out, 0x42, 0, 0x53, 0x04, 0x40, 0x00, 0x0b) // i64.const 0, i64.lt_s, if, unreachable, end
+}
+
+// chargeMoved charges for what the number on top of the stack says: a step for 8
+// bytes, and for an element of a table. Memory that grows is charged by its pages,
+// as long as they can be had.
+func (c *codeMeter) chargeMoved(what moves, pages bool) {
+	c.usesOwn = true
+	local := func(op byte) { c.out = appendU32(append(c.out, op), c.local) }
+	local(0x22) // local.tee
+	c.out = appendU32(append(c.out, 0x23), c.globals)
+	local(0x20) // local.get
+	switch {
+	case pages:
+		c.out = append(c.out, 0x41, 0) // i32.const
+		local(0x20)
+		c.out = append(appendS64(append(c.out, 0x41), maxPages), 0x49, 0x1b) // i32.lt_u, select: more cannot be had
+		c.out = append(c.out, 0xad, 0x42, 13, 0x86)                          // i64.extend_i32_u, i64.const, i64.shl: 64 KiB are 8192 steps
+	case what == movesBytes:
+		c.out = append(c.out, 0x41, 3, 0x76, 0xad) // i32.const, i32.shr_u, i64.extend_i32_u
+	default:
+		c.out = append(c.out, 0xad)
+	}
+	c.out = appendU32(append(c.out, 0x7d, 0x24), c.globals) // i64.sub, global.set
+	c.stop()
+}

@@ -1,0 +1,79 @@
+package wasmhooks
+
+import (
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// TestLoad_FullMemoryIsNoFaultOfTheModule: who is loaded while the memory for
+// hooks is used up is loaded once there is some again.
+func TestLoad_FullMemoryIsNoFaultOfTheModule(t *testing.T) {
+	module := hook(i64c(0))
+	h := openHost(t, false, func(c *Config) { c.Limits.Total = 1 << 20 })
+	h.total.Store(1 << 20)
+	if a := ask(h, module, Validate, "x"); a.Err == nil || a.Err.Class != ClassBusy || !a.Err.Retry {
+		t.Fatalf("with no memory left: %+v", a.Err)
+	}
+	h.total.Store(0)
+	if a := ask(h, module, Validate, "x"); a.Err != nil {
+		t.Errorf("with memory again: %v", a.Err)
+	}
+}
+
+// TestInstances_ThatGiveWhatCannotBeReadGo: an answer that is no document is a
+// fault of the module like a trap, and of the instance that gave it.
+func TestInstances_ThatGiveWhatCannotBeReadGo(t *testing.T) {
+	h := openHost(t, false)
+	module := hook(answer(1024, 5, false), func(m *wasmModule) { m.data = "{oops" })
+	for i := range breakerFailures {
+		if a := ask(h, module, Validate, "x"); a.Err == nil || a.Err.Class != ClassProtocol {
+			t.Fatalf("call %d: %+v", i, a.Err)
+		}
+		if m, _ := h.loaded(Hash(module)); m.made != 0 {
+			t.Fatalf("call %d: %d instances are left", i, m.made)
+		}
+	}
+	if a := ask(h, module, Validate, "x"); a.Err == nil || !strings.Contains(a.Err.Message, "held back") {
+		t.Errorf("after %d of them: %+v", breakerFailures, a.Err)
+	}
+}
+
+// TestPrepare_BesideTheSweep: a module may be let go of at any moment, also between
+// being found and being asked.
+func TestPrepare_BesideTheSweep(t *testing.T) {
+	module := hook(i64c(0))
+	store := &memoryStore{modules: map[string][]byte{Hash(module): module}}
+	h := openHost(t, false, func(c *Config) { c.Store, c.Limits.Wait = store, time.Minute })
+	done := make(chan struct{})
+	var sweep, work sync.WaitGroup
+	sweep.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			default:
+				h.sweep(time.Now().Add(time.Hour))
+			}
+		}
+	})
+	for range 3 {
+		work.Go(func() {
+			for range 100 {
+				if _, err := h.Prepare(t.Context(), Ref{SHA256: Hash(module)}, Validate); err != nil {
+					t.Error(err)
+				}
+				if _, err := h.Check(t.Context(), module); err != nil {
+					t.Error(err)
+				}
+				if a := h.Call(t.Context(), Hash(module), Validate, []byte(`{}`), nil); a.Err != nil {
+					t.Error(a.Err)
+				}
+			}
+		})
+	}
+	work.Wait()
+	close(done)
+	sweep.Wait()
+}
