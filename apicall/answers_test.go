@@ -223,7 +223,7 @@ func TestAnswers_WhatIsNotDataSaysSo(t *testing.T) {
 		want string
 	}{
 		{nil, "url: xcom_a.uid is undefined: xcom_a is null"},
-		{[]any{int64(1)}, "url: xcom_a.uid is undefined: xcom_a is a list"},
+		{[]any{int64(1)}, "url: xcom_a.uid is undefined: xcom_a is a list of 1: its first is xcom_a[0]"},
 		{value.MapOf("id", int64(1)), "url: xcom_a.uid is undefined (a returned: id)"},
 	} {
 		out := callIn(t, &engine.Flow{ID: "f"}, value.MapOf("url", "http://127.0.0.1:1/{{ xcom_a.uid }}"), map[engine.TaskID]any{"a": row.left})

@@ -63,6 +63,11 @@ func (a *attempt) noData(ctx context.Context, name string) string {
 		return name + " is text, " + aboutText(v)
 	case *value.Map:
 		return ""
+	case []any:
+		if len(v) == 0 {
+			return name + " is a list, and empty"
+		}
+		return fmt.Sprintf("%s is a list of %d: its first is %s[0]", name, len(v), name)
 	default:
 		return name + " is " + value.Kind(v)
 	}

@@ -45,6 +45,7 @@ func TestPrepare_BadInputGetsOneClearLine(t *testing.T) {
 		{with("url", "https:///path"), "url: url has no host", ""},
 		{with("time_out", int64(3)), `time_out: unknown property "time_out"`, "timeout"},
 		{with("expected_status_code", int64(200)), `expected_status_code: unknown property "expected_status_code": it belongs into response_validation = { expected_status_code = ... }`, ""},
+		{with("method", "post", "body", value.MapOf("a", int64(1))), `method: unknown property "method"`, "operation"},
 		{with("operation", "fetch"), `operation: operation is "fetch", want one of get, post, put, patch, delete, head, options`, ""},
 		{with("operation", "gett"), `operation: operation is "gett", want one of get, post, put, patch, delete, head, options`, "get"},
 		{with("timeout", "soon"), `timeout: timeout: "soon" is not a time span such as "1.5s" or "2m"`, ""},

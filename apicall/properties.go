@@ -347,7 +347,7 @@ func (r *reader) check(p *props) {
 	if p.url == "" && r.judges("url") {
 		r.problem("url", "missing", "url is missing")
 	}
-	if p.hasBody && (p.operation == "get" || p.operation == "head") && r.judges("operation") {
+	if p.hasBody && (p.operation == "get" || p.operation == "head") && r.judges("operation") && !r.otherwise("operation") {
 		r.problem("body", "body-not-allowed", "a %s request has no body; did you mean params?", p.operation)
 	}
 	if err := engine.CheckCredentialID(p.credentialID); p.credentialID != "" && err != nil {

@@ -275,6 +275,20 @@ func (r *reader) statuses(key string, def []int) []int {
 	return out
 }
 
+// otherwise reports whether a property stands there under the word of another
+// tool: that is told, and what follows from its absence is no mistake of its own.
+func (r *reader) otherwise(property string) bool {
+	if _, given := r.from.Get(property); given {
+		return false
+	}
+	for key := range r.from.All() {
+		if !slices.Contains(propertyNames(), key) && engine.Meant(key, propertyNames(), propertyWords) == property {
+			return true
+		}
+	}
+	return false
+}
+
 // unknown reports keys that are not in the known ones.
 func (r *reader) unknown(what string, known []string) {
 	for key, v := range r.from.All() {
