@@ -66,7 +66,7 @@ type ServiceConfig struct {
 	Version string // of the program, as semantic version
 	// Environment is the one whose values the flows have; "" for none.
 	Environment string
-	Log     *slog.Logger
+	Log         *slog.Logger
 	// Tasks lists the tasks of a run that has ended, where its document does not
 	// list them all; nil: nobody can.
 	Tasks func(ctx context.Context, id engine.RunID, f engine.TaskFilter) (*engine.TaskPage, error)
