@@ -27,7 +27,7 @@ type Limits struct {
 // DefaultLimits are the limits that docs/hooks.md names.
 func DefaultLimits() Limits {
 	return Limits{
-		Memory: 32 << 20, Fuel: 400_000_000, Input: 1 << 20, Output: 4 << 20, Meta: 256 << 10, Module: 8 << 20,
+		Memory: 32 << 20, Fuel: 600_000_000, Input: 1 << 20, Output: 4 << 20, Meta: 256 << 10, Module: 8 << 20,
 		Instances: max(2, 2*runtime.GOMAXPROCS(0)), Total: 512 << 20, Wait: time.Second, RecycleAt: 100_000, Idle: 5 * time.Minute,
 		LogLines: 16, LogLine: 1 << 10, MaxErrors: 32, MaxMessage: 1 << 10,
 	}
