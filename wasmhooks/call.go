@@ -20,6 +20,7 @@ type instance struct {
 	mod                        api.Module
 	alloc, validate, transform api.Function
 	fuel                       api.MutableGlobal
+	steps                      int64 // that the call may take
 	memory                     api.Memory
 	stderr                     complaint
 	environ                    []string
@@ -116,7 +117,8 @@ func (in *instance) call(m *module, export api.Function, meta, body []byte) (out
 	in.calls++
 	in.stderr.reset()
 	in.lines, in.dropped = nil, 0
-	in.fuel.Set(uint64(l.Fuel))
+	in.steps = l.steps(n)
+	in.fuel.Set(uint64(in.steps))
 	if uint32(n) > in.room || in.ptr == 0 {
 		if err := in.grow(m, uint32(n)); err != nil {
 			return nil, false, true, err
@@ -163,7 +165,7 @@ func (in *instance) grow(m *module, n uint32) *Error {
 // broke tells a call that broke off from one that took too long.
 func (in *instance) broke(err error, l *Limits) *Error {
 	if in.exhausted() {
-		return errorf(ClassTimeout, "it took more than %d steps", l.Fuel)
+		return errorf(ClassTimeout, "it took more than %d steps", in.steps)
 	}
 	return errorf(ClassTrap, "%s", in.reason(err, l))
 }

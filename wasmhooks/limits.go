@@ -9,6 +9,7 @@ import (
 type Limits struct {
 	Memory     uint32        // bytes of an instance
 	Fuel       int64         // steps of a call
+	PerByte    int64         // further steps of a call for each byte that it is given
 	Input      int           // bytes of a body
 	Output     int           // bytes of an answer
 	Meta       int           // bytes of what a hook is told beside the body
@@ -27,11 +28,14 @@ type Limits struct {
 // DefaultLimits are the limits that docs/hooks.md names.
 func DefaultLimits() Limits {
 	return Limits{
-		Memory: 32 << 20, Fuel: 600_000_000, Input: 1 << 20, Output: 4 << 20, Meta: 256 << 10, Module: 8 << 20,
+		Memory: 32 << 20, Fuel: 400_000_000, PerByte: 2_000, Input: 1 << 20, Output: 4 << 20, Meta: 256 << 10, Module: 8 << 20,
 		Instances: max(2, 2*runtime.GOMAXPROCS(0)), Total: 512 << 20, Wait: time.Second, RecycleAt: 100_000, Idle: 5 * time.Minute,
 		LogLines: 16, LogLine: 1 << 10, MaxErrors: 32, MaxMessage: 1 << 10,
 	}
 }
+
+// steps are what a call may take that is given n bytes.
+func (l *Limits) steps(n int) int64 { return l.Fuel + l.PerByte*int64(n) }
 
 // filled has the defaults in place of what is zero.
 func (l Limits) filled() Limits {
@@ -49,6 +53,9 @@ func (l Limits) filled() Limits {
 	}
 	if l.Fuel == 0 {
 		l.Fuel = d.Fuel
+	}
+	if l.PerByte == 0 {
+		l.PerByte = d.PerByte
 	}
 	if l.Total == 0 {
 		l.Total = d.Total
