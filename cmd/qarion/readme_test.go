@@ -125,6 +125,8 @@ func (s *shell) paste(t *testing.T, line string) {
 	switch {
 	case strings.HasPrefix(line, "go test"):
 		return
+	case strings.HasPrefix(line, "go run ./cmd/qarion "):
+		line = "./qarion " + strings.TrimPrefix(line, "go run ./cmd/qarion ")
 	case strings.HasPrefix(line, "go build ./cmd/qarion && "):
 		line = strings.TrimPrefix(line, "go build ./cmd/qarion && ")
 	case line == "qarion demo --keep":
