@@ -16,30 +16,37 @@ import (
 	"github.com/qarion/qarion/internal/filestore"
 )
 
-// stored is a store that a real server has written: 300 messages in blocks of
-// a few, of which some were deleted, and the first ones purged.
-func stored(t *testing.T) *filestore.Stream {
+// serve opens a server on a folder; stop closes it, so that its files are whole.
+func serve(t *testing.T, dir string) (js jetstream.JetStream, stop func()) {
 	t.Helper()
-	dir := t.TempDir()
 	s, err := server.NewServer(&server.Options{DontListen: true, NoSigs: true, NoLog: true, JetStream: true, StoreDir: dir, SyncAlways: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.Start()
-	defer s.WaitForShutdown()
-	defer s.Shutdown()
+	end := func() { s.Shutdown(); s.WaitForShutdown() }
 	if !s.ReadyForConnections(20 * time.Second) {
+		end()
 		t.Fatal("the server is not ready")
 	}
 	nc, err := nats.Connect("", nats.InProcessServer(s))
+	if err == nil {
+		js, err = jetstream.New(nc)
+	}
 	if err != nil {
+		end()
 		t.Fatal(err)
 	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	return js, func() { nc.Close(); end() }
+}
+
+// stored is a store that a real server has written: 300 messages in blocks of
+// a few, of which some were deleted, and the first ones purged.
+func stored(t *testing.T) *filestore.Stream {
+	t.Helper()
+	dir := t.TempDir()
+	js, stop := serve(t, dir)
+	defer stop()
 	stream, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"a.>"}, MaxBytes: 1 << 20})
 	if err != nil {
 		t.Fatal(err)
@@ -68,8 +75,7 @@ func stored(t *testing.T) *filestore.Stream {
 	if err != nil || len(list) != 1 {
 		t.Fatalf("%v, %v", list, err)
 	}
-	s.Shutdown()
-	s.WaitForShutdown()
+	stop()
 	if p := list[0].ReadMeta(); p != nil || list[0].Config.Name != "S" || list[0].Config.Subjects[0] != "a.>" {
 		t.Fatalf("%v, %+v", p, list[0].Config)
 	}
@@ -230,25 +236,8 @@ func TestWriter_AServerOpensIt(t *testing.T) {
 	if err := w.Close(300); err != nil {
 		t.Fatal(err)
 	}
-	srv, err := server.NewServer(&server.Options{DontListen: true, NoSigs: true, NoLog: true, JetStream: true, StoreDir: dir})
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv.Start()
-	defer srv.WaitForShutdown()
-	defer srv.Shutdown()
-	if !srv.ReadyForConnections(20 * time.Second) {
-		t.Fatal("the server is not ready")
-	}
-	nc, err := nats.Connect("", nats.InProcessServer(srv))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	js, stop := serve(t, dir)
+	defer stop()
 	stream, err := js.Stream(t.Context(), "S")
 	if err != nil {
 		t.Fatal(err)
