@@ -13,6 +13,7 @@ import (
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/internal/jinja"
 	"github.com/qarion/qarion/internal/value"
+	"github.com/qarion/qarion/transform/sqltext"
 )
 
 // maxParameter is the largest value that is bound to a parameter, in bytes.
@@ -50,9 +51,9 @@ func (v *vars) runKey() string {
 
 // args are the values of a statement's parameters, as databases take them; with
 // an error, those before the one that has it.
-func (b *binder) args(ctx context.Context, st *statement) ([]any, error) {
-	out := make([]any, len(st.params))
-	for i, name := range st.params {
+func (b *binder) args(ctx context.Context, st *sqltext.Statement) ([]any, error) {
+	out := make([]any, len(st.Params))
+	for i, name := range st.Params {
 		v, ok := b.done[name]
 		if !ok {
 			found, err := b.find(ctx, name)

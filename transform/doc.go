@@ -8,7 +8,7 @@
 // lost, the next attempt finds the mark, takes the value from it and executes
 // nothing.
 //
-// The way of one attempt: render (prepare.go), scan and split (scan.go,
-// statement.go), bind (bind.go), run (sqlite.go, postgres.go), collect
+// The way of one attempt: render (prepare.go), scan and split (package
+// sqltext), bind (bind.go), run (sqlite.go, postgres.go), collect
 // (result.go).
 package transform

@@ -4,6 +4,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/qarion/qarion/transform/sqltext"
 )
 
 // Classes of failure, as operation_details name them; see Classes.
@@ -76,11 +78,11 @@ var missing = regexp.MustCompile(`^no such [a-z ]+: (?:[A-Za-z_]+\.)?([^ ,]+)$`)
 
 // locate turns the place in the query into one in the statement as written. Of
 // a name that is not there the first place is taken.
-func (f *failure) locate(st *statement) {
+func (f *failure) locate(st *sqltext.Statement) {
 	if m := missing.FindStringSubmatch(f.message); m != nil && f.offset < 0 {
-		f.offset = strings.Index(st.query, m[1])
+		f.offset = strings.Index(st.Query, m[1])
 	}
 	if f.offset >= 0 {
-		f.offset = st.offset(f.offset)
+		f.offset = st.Offset(f.offset)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/internal/secret"
+	"github.com/qarion/qarion/transform/sqltext"
 )
 
 var errTimeout = errors.New("timeout")
@@ -85,7 +86,7 @@ func (p *program) job(ctx context.Context, v *vars) (*job, *failure) {
 		args, err := b.args(ctx, &j.statements[i])
 		if err != nil {
 			f := failed(classParameter, err.Error())
-			f.at, f.offset = i+1, j.statements[i].spots[len(args)].text
+			f.at, f.offset = i+1, j.statements[i].ParamOffset(len(args))
 			return j, f
 		}
 		j.args = append(j.args, args)
@@ -95,7 +96,7 @@ func (p *program) job(ctx context.Context, v *vars) (*job, *failure) {
 }
 
 // statements are those of one text, rendered.
-func (s *source) statements(ctx context.Context, v *vars) ([]statement, *failure) {
+func (s *source) statements(ctx context.Context, v *vars) ([]sqltext.Statement, *failure) {
 	if s.fixed != nil {
 		return s.fixed, nil
 	}
@@ -105,16 +106,16 @@ func (s *source) statements(ctx context.Context, v *vars) ([]statement, *failure
 	}
 	v.hide = v.hide || r.Origin.Secret()
 	sql, _ := r.Value.(string)
-	list, err := split(sql, v.prog.target.dialect)
-	var wrong *scanError
+	list, err := sqltext.Split(sql, v.prog.target.dialect)
+	var wrong *sqltext.Error
 	if errors.As(err, &wrong) {
-		line, column := place(sql, wrong.at)
-		return nil, failed(classTemplate, at(s.file, line, column)+" of the rendered SQL: "+wrong.message)
+		line, column := sqltext.Place(sql, wrong.At)
+		return nil, failed(classTemplate, at(s.file, line, column)+" of the rendered SQL: "+wrong.Message)
 	}
 	for i := range list {
-		list[i].source = s.text
+		list[i].Source = s.text
 		if len(list) == len(s.masked) {
-			list[i].source = s.text[s.masked[i].start : s.masked[i].start+len(s.masked[i].text)]
+			list[i].Source = s.text[s.masked[i].Start : s.masked[i].Start+len(s.masked[i].Text)]
 		}
 	}
 	return list, nil
@@ -125,7 +126,7 @@ func (p *program) announcement(j *job) func() engine.Details {
 	return func() engine.Details {
 		d := p.details(j)
 		for i := range j.statements {
-			d.Statements = append(d.Statements, engine.Statement{SQL: j.statements[i].shown()})
+			d.Statements = append(d.Statements, engine.Statement{SQL: shown(&j.statements[i])})
 		}
 		return d
 	}
@@ -144,8 +145,8 @@ var literals = regexp.MustCompile(`'(?:[^']|'')*'`)
 // shown is a statement as the operation log has it: as it stands in the flow, so
 // that no data is in it. Where it speaks of a password, what stands in quotes is
 // hidden.
-func (st *statement) shown() string {
-	sql := cmp.Or(st.source, st.text)
+func shown(st *sqltext.Statement) string {
+	sql := cmp.Or(st.Source, st.Text)
 	if secret.Name(sql) {
 		sql = literals.ReplaceAllString(sql, "'"+secret.Hidden+"'")
 	}
@@ -163,7 +164,7 @@ func cut(s string, n int) string {
 func (j *job) ran(o *outcome) { j.done = o.ran }
 
 // note adds a statement that has ended to what the operation log shows.
-func (o *outcome) note(st *statement, rows int64, began time.Time) {
+func (o *outcome) note(st *sqltext.Statement, rows int64, began time.Time) {
 	o.rows += rows
 	if len(o.ran) == maxListed {
 		o.ran = append(o.ran[:maxListed-1], engine.Statement{SQL: "... and others"})
@@ -172,7 +173,7 @@ func (o *outcome) note(st *statement, rows int64, began time.Time) {
 		o.ran[len(o.ran)-1].Rows += rows
 		return
 	}
-	o.ran = append(o.ran, engine.Statement{SQL: st.shown(), Rows: rows, DurationMS: float64(time.Since(began).Microseconds()) / 1000})
+	o.ran = append(o.ran, engine.Statement{SQL: shown(st), Rows: rows, DurationMS: float64(time.Since(began).Microseconds()) / 1000})
 }
 
 // ended says why a transaction that was cut off ended.
@@ -205,7 +206,7 @@ func (p *program) failed(ctx context.Context, in *engine.TaskInput, hide bool, j
 		out.Details.Statements = j.done
 		if f.at > 0 && f.at <= len(j.statements) {
 			st := &j.statements[f.at-1]
-			out.Details.Statements = append(out.Details.Statements, engine.Statement{SQL: st.shown()})
+			out.Details.Statements = append(out.Details.Statements, engine.Statement{SQL: shown(st)})
 			message = cmp.Or(p.where(j, f), "") + message
 		}
 	}
@@ -244,7 +245,7 @@ func (p *program) where(j *job, f *failure) string {
 		if n < len(list) {
 			st := &list[n]
 			offset := max(f.offset, 0)
-			line, column := place(p.texts[i].text, st.start+offset)
+			line, column := sqltext.Place(p.texts[i].text, st.Start+offset)
 			if f.offset < 0 && p.texts[i].file == "" {
 				return strings.TrimSuffix(fmt.Sprintf("%sline %d", out, line), ", ") + ": "
 			}
@@ -253,7 +254,7 @@ func (p *program) where(j *job, f *failure) string {
 		n -= len(list)
 	}
 	if f.offset >= 0 {
-		line, column := place(j.statements[f.at-1].text, f.offset)
+		line, column := sqltext.Place(j.statements[f.at-1].Text, f.offset)
 		out += at("", line, column) + " of it as it was rendered"
 	}
 	if out = strings.TrimSuffix(out, ", "); out != "" {

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/qarion/qarion/internal/failpoint"
+	"github.com/qarion/qarion/transform/sqltext"
 )
 
 // postgresTx is one transaction.
@@ -126,7 +127,7 @@ func (t *postgresTx) work(j *job) (*outcome, *failure) {
 			f := t.db.failure(err)
 			f.at = i + 1
 			if f.offset >= 0 {
-				f.offset = characters(st.query, f.offset)
+				f.offset = characters(st.Query, f.offset)
 			}
 			f.locate(st)
 			return out, f
@@ -164,8 +165,8 @@ func (t *postgresTx) marked(j *job) (*outcome, *failure) {
 }
 
 // statement runs one. rows is what it read or changed, changed what it changed.
-func (t *postgresTx) statement(st *statement, args []any, into *collector, last bool) (rows, changed int64, err error) {
-	r := t.pg.ExecParams(t.ctx, st.query, texts(args), nil, nil, nil)
+func (t *postgresTx) statement(st *sqltext.Statement, args []any, into *collector, last bool) (rows, changed int64, err error) {
+	r := t.pg.ExecParams(t.ctx, st.Query, texts(args), nil, nil, nil)
 	c := into
 	if !last {
 		c = &collector{mode: resultNone}

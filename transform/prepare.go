@@ -13,6 +13,7 @@ import (
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/internal/jinja"
 	"github.com/qarion/qarion/internal/value"
+	"github.com/qarion/qarion/transform/sqltext"
 )
 
 // MaxFile is the largest file that sql_file may name, in bytes.
@@ -60,9 +61,9 @@ type program struct {
 type source struct {
 	sqlText
 	tpl   *jinja.Template
-	fixed []statement // where the text is no template
+	fixed []sqltext.Statement // where the text is no template
 
-	masked []statement // of a template, as far as it tells
+	masked []sqltext.Statement // of a template, as far as it tells
 }
 
 // param is an entry of the property params.
@@ -128,7 +129,7 @@ func (c *compiler) params() {
 		case name == runKey:
 			c.problems = append(c.problems, engine.Problem{Task: c.task.ID, Path: path, Code: "reserved", Message: "params: the name run_key is reserved"})
 			continue
-		case name == "" || !isStart(name[0]) || strings.ContainsFunc(name, func(r rune) bool { return r < 0x80 && !isName(byte(r)) }):
+		case !sqltext.IsName(name):
 			c.problems = append(c.problems, engine.Problem{Task: c.task.ID, Path: path, Code: "bad-name", Message: fmt.Sprintf("params: %s is no name of letters, digits and _", value.Quoted(name))})
 			continue
 		}
@@ -165,28 +166,28 @@ func (c *compiler) source(text sqlText) source {
 	}
 	plain, literal := s.tpl.Literal()
 	if !literal {
-		plain = masked(text.text)
+		plain = sqltext.Masked(text.text)
 		c.warnOfData(s)
 	}
-	list, err := split(plain, c.prog.target.dialect)
+	list, err := sqltext.Split(plain, c.prog.target.dialect)
 	if literal {
 		s.fixed = list
 	} else {
 		s.masked = list
 	}
-	var wrong *scanError
-	if errors.As(err, &wrong) && (literal || wrong.refusal) {
-		line, column := place(plain, wrong.at)
+	var wrong *sqltext.Error
+	if errors.As(err, &wrong) && (literal || wrong.Refusal) {
+		line, column := sqltext.Place(plain, wrong.At)
 		c.problems = append(c.problems, engine.Problem{Task: c.task.ID, Path: text.path, Code: "sql",
-			Message: fmt.Sprintf("%s: %s", at(text.file, line, column), wrong.message)})
+			Message: fmt.Sprintf("%s: %s", at(text.file, line, column), wrong.Message)})
 	}
 	if literal && err == nil && len(list) == 0 {
 		c.problems = append(c.problems, engine.Problem{Task: c.task.ID, Path: text.path, Code: "empty", Message: "sql has no statement"})
 	}
 	for _, st := range list {
-		c.verbs = append(c.verbs, st.verb)
-		c.writes, c.rows = c.writes || st.writes, st.rows
-		for _, name := range st.params {
+		c.verbs = append(c.verbs, st.Verb)
+		c.writes, c.rows = c.writes || st.Writes, st.Rows
+		for _, name := range st.Params {
 			if root, _, _ := strings.Cut(name, "."); !c.own[root] {
 				c.names = append(c.names, engine.NameUse{Name: root, Path: text.path})
 			}
@@ -213,29 +214,6 @@ func at(file string, line, column int) string {
 	return fmt.Sprintf("line %d column %d", line, column)
 }
 
-// masked is a template's text with spaces where its tags are, so that the SQL
-// around them can be read before there is data.
-func masked(text string) string {
-	out := []byte(text)
-	for i := 0; i+1 < len(out); i++ {
-		ends := map[string]string{"{{": "}}", "{%": "%}", "{#": "#}"}[string(out[i:i+2])]
-		if ends == "" {
-			continue
-		}
-		end := len(out)
-		if n := strings.Index(string(out[i+2:]), ends); n >= 0 {
-			end = i + 2 + n + 2
-		}
-		for ; i < end; i++ {
-			if out[i] != '\n' {
-				out[i] = ' '
-			}
-		}
-		i--
-	}
-	return string(out)
-}
-
 // describe fills what the engine plans by.
 func (p *program) describe(c *compiler) {
 	n := engine.Needs{Names: c.names, Retry: p.props.retry, OnInterrupted: p.props.onInterrupted, Target: p.target.String()}
@@ -256,7 +234,7 @@ func (p *program) describe(c *compiler) {
 	if p.props.result == resultNone {
 		n.NoValue = `result = "none"`
 	}
-	if mode := p.props.result; len(c.verbs) > 0 && !c.rows && mode != resultAuto && mode != resultNone && p.target.dialect == sqlite && p.literal() {
+	if mode := p.props.result; len(c.verbs) > 0 && !c.rows && mode != resultAuto && mode != resultNone && p.target.dialect == sqltext.SQLite && p.literal() {
 		c.problem("result", "unused", "result = %q, but the last statement gives no rows", mode)
 	}
 	for _, id := range p.props.pulls {

@@ -24,9 +24,9 @@ func (p *program) Preview(ctx context.Context, in *engine.TaskInput) (*engine.Pr
 	}
 	for i := range j.statements {
 		st := &j.statements[i]
-		shows := engine.PreviewStatement{SQL: st.text}
+		shows := engine.PreviewStatement{SQL: st.Text}
 		seen := map[string]bool{}
-		for n, name := range st.params {
+		for n, name := range st.Params {
 			if seen[name] {
 				continue
 			}

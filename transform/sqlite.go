@@ -15,6 +15,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/qarion/qarion/internal/failpoint"
+	"github.com/qarion/qarion/transform/sqltext"
 )
 
 // sqliteSetup is how connections are set up. Every commit reaches the disk
@@ -208,10 +209,10 @@ func (t *sqliteTx) work(j *job) (*outcome, *failure) {
 }
 
 // statement runs one. rows is what it read or changed, changed what it changed.
-func (t *sqliteTx) statement(st *statement, args []any, into *collector, last bool) (rows, changed int64, err error) {
-	if !st.rows {
-		n, err := t.exec(t.ctx, st.query, args...)
-		switch st.verb {
+func (t *sqliteTx) statement(st *sqltext.Statement, args []any, into *collector, last bool) (rows, changed int64, err error) {
+	if !st.Rows {
+		n, err := t.exec(t.ctx, st.Query, args...)
+		switch st.Verb {
 		case "insert", "update", "delete", "replace": // for others SQLite answers the last one's number again
 			return n, n, err
 		}
@@ -219,7 +220,7 @@ func (t *sqliteTx) statement(st *statement, args []any, into *collector, last bo
 	}
 	stop := t.interruptible()
 	defer stop()
-	r, err := t.conn.(driver.QueryerContext).QueryContext(t.ctx, st.query, named(args))
+	r, err := t.conn.(driver.QueryerContext).QueryContext(t.ctx, st.Query, named(args))
 	if err != nil {
 		return 0, 0, err
 	}
@@ -244,7 +245,7 @@ func (t *sqliteTx) statement(st *statement, args []any, into *collector, last bo
 			return 0, 0, err
 		}
 	}
-	if st.writes {
+	if st.Writes {
 		changed = c.rows
 	}
 	return c.rows, changed, t.ctx.Err()

@@ -94,10 +94,11 @@ func TestSQLite_ParametersAreBound(t *testing.T) {
 		}
 	}
 	for sql, want := range map[string]string{
-		"SELECT :xcom_fetch.totl":     `line 1 column 8: :xcom_fetch.totl: xcom_fetch has no "totl" (there are: total, name, items, ok, none, big, long)`,
-		"SELECT :xcom_fetch.items.2":  `line 1 column 8: :xcom_fetch.items.2: xcom_fetch.items is a list of 2 and has no "2"`,
-		"SELECT :xcom_a_b.x":          `line 1 column 8: :xcom_a_b.x: xcom_a_b is a str and has no "x"`,
-		"SELECT 1; SELECT {{ nope }}": `sql: nope is undefined (there are: batch_id`,
+		"SELECT :xcom_fetch.totl":                  `line 1 column 8: :xcom_fetch.totl: xcom_fetch has no "totl" (there are: total, name, items, ok, none, big, long)`,
+		"SELECT :xcom_fetch.items.2":               `line 1 column 8: :xcom_fetch.items.2: xcom_fetch.items is a list of 2 and has no "2"`,
+		"SELECT :xcom_a_b.x":                       `line 1 column 8: :xcom_a_b.x: xcom_a_b is a str and has no "x"`,
+		"SELECT :batch_id, :batch_id, :xcom_a_b.x": `line 1 column 30: :xcom_a_b.x: `,
+		"SELECT 1; SELECT {{ nope }}":              `sql: nope is undefined (there are: batch_id`,
 	} {
 		if err := b.fails(t, xcom, "sql", sql); !strings.HasPrefix(err.Message, want) {
 			t.Errorf("%s: got %s", sql, err.Message)

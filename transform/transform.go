@@ -15,6 +15,7 @@ import (
 
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/internal/value"
+	"github.com/qarion/qarion/transform/sqltext"
 )
 
 // Name is how a flow names this task type.
@@ -66,7 +67,7 @@ var (
 // target is a database as it is configured.
 type target struct {
 	name       string
-	dialect    dialect
+	dialect    sqltext.Dialect
 	where      string // file or URL
 	credential string
 	own        bool // the default file
@@ -120,7 +121,7 @@ func readTarget(name string, d Database) (*target, error) {
 			return nil, wrong("credential_id: a SQLite file has no password")
 		}
 	case "postgres", "postgresql":
-		t.dialect = postgres
+		t.dialect = sqltext.PostgreSQL
 		u, err := url.Parse(d.URL)
 		if err != nil {
 			return nil, wrong("url cannot be read: write postgres://user@host:5432/name")
@@ -157,7 +158,7 @@ func (t *TaskType) database(to *target) (database, error) {
 	}
 	var db database
 	var err error
-	if to.dialect == postgres {
+	if to.dialect == sqltext.PostgreSQL {
 		db, err = newPostgres(to, t.cfg.Credentials)
 	} else {
 		db, err = newSQLite(to)
@@ -188,7 +189,7 @@ type database interface {
 
 // job is what a task does in its transaction.
 type job struct {
-	statements []statement
+	statements []sqltext.Statement
 	args       [][]any // of each: nil, bool, int64, float64, string or []byte
 	mark       *mark   // nil: none is written
 	result     collector
@@ -198,12 +199,12 @@ type job struct {
 
 // writes reports whether the transaction may change something.
 func (j *job) writes() bool {
-	return j.mark != nil || slices.ContainsFunc(j.statements, func(s statement) bool { return s.writes })
+	return j.mark != nil || slices.ContainsFunc(j.statements, func(s sqltext.Statement) bool { return s.Writes })
 }
 
 // session reports whether it may leave something in the session.
 func (j *job) session() bool {
-	return slices.ContainsFunc(j.statements, func(s statement) bool { return s.session })
+	return slices.ContainsFunc(j.statements, func(s sqltext.Statement) bool { return s.Session })
 }
 
 // outcome is what became of a job.

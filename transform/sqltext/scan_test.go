@@ -1,4 +1,4 @@
-package transform
+package sqltext
 
 import (
 	"slices"
@@ -9,35 +9,35 @@ import (
 func TestSplit_StatementsAndParameters(t *testing.T) {
 	for _, c := range []struct {
 		sql     string
-		dialect dialect
+		dialect Dialect
 		queries []string
 		params  string
 	}{
-		{"SELECT :a, :a, :b.c.0", sqlite, []string{"SELECT ?1, ?1, ?2"}, "a b.c.0"},
-		{"SELECT :a, :a, :b.c.0", postgres, []string{"SELECT $1, $2, $3"}, "a a b.c.0"},
-		{"SELECT ':a;', \":b\", `:c`, [:d;], :e -- :f;\n/* :g; */", sqlite, []string{"SELECT ':a;', \":b\", `:c`, [:d;], ?1"}, "e"},
-		{"SELECT 'it''s :a', :b", sqlite, []string{"SELECT 'it''s :a', ?1"}, "b"},
-		{"SELECT 'a\\', :b, 'c'", postgres, []string{"SELECT 'a\\', $1, 'c'"}, "b"},
-		{"SELECT E'a\\':x', :b::int, x::text, $$ ; :c $$, $t$ $$ ; $t$", postgres, []string{"SELECT E'a\\':x', $1::int, x::text, $$ ; :c $$, $t$ $$ ; $t$"}, "b"},
-		{"SELECT a[1:n], a[:m], a[1: :n], f(x:=:y)", postgres, []string{"SELECT a[1:n], a[$1], a[1: $2], f(x:=$3)"}, "m n y"},
-		{"/* a /* ; */ ; */ SELECT :a;;; SELECT 2;", postgres, []string{"SELECT $1", "SELECT 2"}, "a"},
-		{"CREATE TRIGGER x AFTER INSERT ON t BEGIN UPDATE t SET a = CASE WHEN 1 THEN 2 END; DELETE FROM u; END; SELECT :z", sqlite,
+		{"SELECT :a, :a, :b.c.0", SQLite, []string{"SELECT ?1, ?1, ?2"}, "a b.c.0"},
+		{"SELECT :a, :a, :b.c.0", PostgreSQL, []string{"SELECT $1, $2, $3"}, "a a b.c.0"},
+		{"SELECT ':a;', \":b\", `:c`, [:d;], :e -- :f;\n/* :g; */", SQLite, []string{"SELECT ':a;', \":b\", `:c`, [:d;], ?1"}, "e"},
+		{"SELECT 'it''s :a', :b", SQLite, []string{"SELECT 'it''s :a', ?1"}, "b"},
+		{"SELECT 'a\\', :b, 'c'", PostgreSQL, []string{"SELECT 'a\\', $1, 'c'"}, "b"},
+		{"SELECT E'a\\':x', :b::int, x::text, $$ ; :c $$, $t$ $$ ; $t$", PostgreSQL, []string{"SELECT E'a\\':x', $1::int, x::text, $$ ; :c $$, $t$ $$ ; $t$"}, "b"},
+		{"SELECT a[1:n], a[:m], a[1: :n], f(x:=:y)", PostgreSQL, []string{"SELECT a[1:n], a[$1], a[1: $2], f(x:=$3)"}, "m n y"},
+		{"/* a /* ; */ ; */ SELECT :a;;; SELECT 2;", PostgreSQL, []string{"SELECT $1", "SELECT 2"}, "a"},
+		{"CREATE TRIGGER x AFTER INSERT ON t BEGIN UPDATE t SET a = CASE WHEN 1 THEN 2 END; DELETE FROM u; END; SELECT :z", SQLite,
 			[]string{"CREATE TRIGGER x AFTER INSERT ON t BEGIN UPDATE t SET a = CASE WHEN 1 THEN 2 END; DELETE FROM u; END", "SELECT ?1"}, "z"},
-		{"CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT CASE WHEN true THEN 1 END; SELECT 2; END; SELECT 3", postgres,
+		{"CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT CASE WHEN true THEN 1 END; SELECT 2; END; SELECT 3", PostgreSQL,
 			[]string{"CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT CASE WHEN true THEN 1 END; SELECT 2; END", "SELECT 3"}, ""},
-		{"SELECT 1 ? 2, a ?| b, @x", postgres, []string{"SELECT 1 ? 2, a ?| b, @x"}, ""},
-		{"SELECT :a.", sqlite, []string{"SELECT ?1."}, "a"},
-		{"SELECT :ä", sqlite, []string{"SELECT ?1"}, "ä"},
-		{"  ", sqlite, nil, ""},
+		{"SELECT 1 ? 2, a ?| b, @x", PostgreSQL, []string{"SELECT 1 ? 2, a ?| b, @x"}, ""},
+		{"SELECT :a.", SQLite, []string{"SELECT ?1."}, "a"},
+		{"SELECT :ä", SQLite, []string{"SELECT ?1"}, "ä"},
+		{"  ", SQLite, nil, ""},
 	} {
-		list, err := split(c.sql, c.dialect)
+		list, err := Split(c.sql, c.dialect)
 		if err != nil {
 			t.Errorf("%s: %v", c.sql, err)
 			continue
 		}
 		var queries, params []string
 		for i := range list {
-			queries, params = append(queries, list[i].query), append(params, list[i].params...)
+			queries, params = append(queries, list[i].Query), append(params, list[i].Params...)
 		}
 		if !slices.Equal(queries, c.queries) || strings.Join(params, " ") != c.params {
 			t.Errorf("%s:\n got %q with %q\nwant %q with %q", c.sql, queries, params, c.queries, c.params)
@@ -50,16 +50,16 @@ func TestSplit_StatementsAndParameters(t *testing.T) {
 		"ATTACH 'x' AS y": "ATTACH: a task works on one database", "PRAGMA main.journal_mode = off": "PRAGMA journal_mode: it would stay set for other tasks",
 		"pragma writable_schema(1)": "PRAGMA writable_schema: it would stay set for other tasks", "PRAGMA schema_version = 1": "PRAGMA schema_version: it can only be read",
 	} {
-		if _, err := split(sql, sqlite); err == nil || err.Error() != want {
+		if _, err := Split(sql, SQLite); err == nil || err.Error() != want {
 			t.Errorf("%s: got %v, want %s", sql, err, want)
 		}
 	}
 	for sql, want := range map[string]string{"SELECT $1": "a parameter is written :name, not $1", "SELECT $a$ x": "$a$ has no end", "COPY t FROM '/etc/passwd'": "COPY: it moves files or a stream: write INSERT ... SELECT"} {
-		if _, err := split(sql, postgres); err == nil || err.Error() != want {
+		if _, err := Split(sql, PostgreSQL); err == nil || err.Error() != want {
 			t.Errorf("%s: got %v, want %s", sql, err, want)
 		}
 	}
-	if _, err := split("SAVEPOINT a; ROLLBACK TO a; RELEASE a", sqlite); err != nil {
+	if _, err := Split("SAVEPOINT a; ROLLBACK TO a; RELEASE a", SQLite); err != nil {
 		t.Error(err)
 	}
 }
@@ -72,15 +72,15 @@ func TestStatement_WhatItDoes(t *testing.T) {
 		"EXPLAIN DELETE FROM t": "explain rows", "SELECT a INTO t FROM u": "select rows writes", "SELECT pg_advisory_lock(1)": "select rows session", "PRAGMA table_info(t)": "pragma rows",
 		"(SELECT 1)": "select rows",
 	} {
-		list, err := split(sql, sqlite)
+		list, err := Split(sql, SQLite)
 		if err != nil || len(list) != 1 {
 			t.Fatalf("%s: %v", sql, err)
 		}
-		st, got := &list[0], list[0].verb
+		st, got := &list[0], list[0].Verb
 		for _, f := range []struct {
 			is   bool
 			word string
-		}{{st.rows, " rows"}, {st.writes, " writes"}, {st.session, " session"}} {
+		}{{st.Rows, " rows"}, {st.Writes, " writes"}, {st.Session, " session"}} {
 			if f.is {
 				got += f.word
 			}
@@ -99,39 +99,39 @@ func FuzzScan(f *testing.F) {
 		f.Add(s, true)
 	}
 	f.Fuzz(func(t *testing.T, sql string, pg bool) {
-		d := sqlite
+		d := SQLite
 		if pg {
-			d = postgres
+			d = PostgreSQL
 		}
 		end := 0
-		list, err := split(sql, d)
-		if wrong, ok := err.(*scanError); err != nil && (!ok || wrong.at < 0 || wrong.at > len(sql)) {
+		list, err := Split(sql, d)
+		if wrong, ok := err.(*Error); err != nil && (!ok || wrong.At < 0 || wrong.At > len(sql)) {
 			t.Fatalf("%q: %v", sql, err)
 		}
 		for i := range list {
 			st := &list[i]
-			if st.start < end || st.text == "" || sql[st.start:st.start+len(st.text)] != st.text {
-				t.Fatalf("%q: statement %d is %q at %d", sql, i, st.text, st.start)
+			if st.Start < end || st.Text == "" || sql[st.Start:st.Start+len(st.Text)] != st.Text {
+				t.Fatalf("%q: statement %d is %q at %d", sql, i, st.Text, st.Start)
 			}
-			end = st.start + len(st.text)
+			end = st.Start + len(st.Text)
 			last := -1
 			for _, s := range st.spots {
-				if s.text <= last || st.text[s.text] != ':' || !strings.ContainsAny(st.query[s.query:s.query+1], "?$") || st.offset(s.query) != s.text {
-					t.Fatalf("%q: a parameter at %+v of %q", sql, s, st.query)
+				if s.text <= last || st.Text[s.text] != ':' || !strings.ContainsAny(st.Query[s.query:s.query+1], "?$") || st.Offset(s.query) != s.text {
+					t.Fatalf("%q: a parameter at %+v of %q", sql, s, st.Query)
 				}
 				last = s.text
 			}
-			for n := range len(st.query) + 2 {
-				if at := st.offset(n); at < 0 || at > len(st.text) {
+			for n := range len(st.Query) + 2 {
+				if at := st.Offset(n); at < 0 || at > len(st.Text) {
 					t.Fatalf("%q: place %d leads to %d", sql, n, at)
 				}
 			}
-			again, err := split(st.text, d)
-			if err != nil || len(again) != 1 || again[0].query != st.query {
-				t.Fatalf("%q: the statement %q alone is %+v: %v", sql, st.text, again, err)
+			again, err := Split(st.Text, d)
+			if err != nil || len(again) != 1 || again[0].Query != st.Query {
+				t.Fatalf("%q: the statement %q alone is %+v: %v", sql, st.Text, again, err)
 			}
 		}
-		if m := masked(sql); len(m) != len(sql) || strings.Count(m, "\n") != strings.Count(sql, "\n") {
+		if m := Masked(sql); len(m) != len(sql) || strings.Count(m, "\n") != strings.Count(sql, "\n") {
 			t.Fatalf("%q is masked as %q", sql, m)
 		}
 	})

@@ -1,20 +1,22 @@
-package transform
+package sqltext
 
 import (
 	"fmt"
 	"strings"
 )
 
-// dialect is a kind of database, as far as its SQL is read differently.
-type dialect uint8
+// Dialect is a kind of database, as far as its SQL is read differently.
+type Dialect uint8
 
+// The dialects.
 const (
-	sqlite dialect = iota
-	postgres
+	SQLite Dialect = iota
+	PostgreSQL
 )
 
-func (d dialect) String() string {
-	if d == postgres {
+// String names the kind as operation logs do.
+func (d Dialect) String() string {
+	if d == PostgreSQL {
 		return "postgresql"
 	}
 	return "sqlite"
@@ -39,19 +41,20 @@ type token struct {
 	start, end int
 }
 
-// scanError is SQL that cannot be split into tokens.
-type scanError struct {
-	at      int // offset in the text
-	message string
-	refusal bool // of a statement that was read: it stands in a template too
+// Error is SQL that cannot be used, and where.
+type Error struct {
+	At      int // offset in the text, in bytes
+	Message string
+	Refusal bool // of a statement that was read: it stands in a template too
 }
 
-func (e *scanError) Error() string { return e.message }
+// Error implements error.
+func (e *Error) Error() string { return e.Message }
 
 // scanner reads tokens.
 type scanner struct {
 	sql      string
-	dialect  dialect
+	dialect  Dialect
 	at       int
 	brackets int // open ones, in PostgreSQL: an array or a slice of one
 }
@@ -91,9 +94,9 @@ func (s *scanner) read() (kind, error) {
 		return space, s.comment()
 	case c == '\'':
 		return text, s.quoted('\'', false)
-	case c == '"', c == '`' && s.dialect == sqlite:
+	case c == '"', c == '`' && s.dialect == SQLite:
 		return text, s.quoted(c, false)
-	case c == '[' && s.dialect == sqlite:
+	case c == '[' && s.dialect == SQLite:
 		return text, s.until(']', "[")
 	case c == '[':
 		s.brackets++
@@ -103,12 +106,12 @@ func (s *scanner) read() (kind, error) {
 		s.brackets = max(0, s.brackets-1)
 		s.at++
 		return other, nil
-	case c == '$' && s.dialect == postgres:
+	case c == '$' && s.dialect == PostgreSQL:
 		return s.dollar()
 	case c == ':':
 		return s.colon()
-	case c == '?' && s.dialect == sqlite, c == '@' && s.dialect == sqlite && isName(s.ahead(1)), c == '$' && isName(s.ahead(1)):
-		return other, &scanError{at: s.at, message: fmt.Sprintf("a parameter is written :name, not %s", s.sql[s.at:s.nameEnd(s.at+1)])}
+	case c == '?' && s.dialect == SQLite, c == '@' && s.dialect == SQLite && isName(s.ahead(1)), c == '$' && isName(s.ahead(1)):
+		return other, &Error{At: s.at, Message: fmt.Sprintf("a parameter is written :name, not %s", s.sql[s.at:s.nameEnd(s.at+1)])}
 	case isName(c):
 		return s.word()
 	}
@@ -136,6 +139,16 @@ func isName(c byte) bool { return isStart(c) || '0' <= c && c <= '9' }
 
 func isStart(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' || c == '_' || c >= 0x80 }
 
+// IsName reports whether a parameter can be called so: :name.
+func IsName(name string) bool {
+	for i := range len(name) {
+		if !isName(name[i]) {
+			return false
+		}
+	}
+	return name != "" && isStart(name[0])
+}
+
 func (s *scanner) nameEnd(at int) int {
 	for at < len(s.sql) && isName(s.sql[at]) {
 		at++
@@ -149,7 +162,7 @@ func (s *scanner) word() (kind, error) {
 	for s.at < len(s.sql) && (isName(s.sql[s.at]) || s.sql[s.at] == '$') {
 		s.at++
 	}
-	if s.dialect == postgres && s.at-start == 1 && s.ahead(0) == '\'' && s.sql[start]|0x20 == 'e' {
+	if s.dialect == PostgreSQL && s.at-start == 1 && s.ahead(0) == '\'' && s.sql[start]|0x20 == 'e' {
 		return text, s.quoted('\'', true)
 	}
 	return word, nil
@@ -171,25 +184,25 @@ func (s *scanner) quoted(quote byte, escapes bool) error {
 		}
 	}
 	s.at = len(s.sql)
-	return &scanError{at: start, message: fmt.Sprintf("%c has no end", quote)}
+	return &Error{At: start, Message: fmt.Sprintf("%c has no end", quote)}
 }
 
 func (s *scanner) until(end byte, what string) error {
 	n := strings.IndexByte(s.sql[s.at:], end)
 	if n < 0 {
-		return &scanError{at: s.at, message: what + " has no end"}
+		return &Error{At: s.at, Message: what + " has no end"}
 	}
 	s.at += n + 1
 	return nil
 }
 
-// comment reads /* ... */, which nests in PostgreSQL. SQLite takes the end of
-// the text for the end of the comment.
+// comment reads /* ... */, which nests in PostgreSQL. One without an end is a
+// mistake, though SQLite takes the end of the text for it.
 func (s *scanner) comment() error {
 	start, depth := s.at, 0
 	for s.at < len(s.sql) {
 		switch {
-		case s.sql[s.at] == '/' && s.ahead(1) == '*' && (depth == 0 || s.dialect == postgres):
+		case s.sql[s.at] == '/' && s.ahead(1) == '*' && (depth == 0 || s.dialect == PostgreSQL):
 			depth++
 			s.at += 2
 		case s.sql[s.at] == '*' && s.ahead(1) == '/':
@@ -202,13 +215,13 @@ func (s *scanner) comment() error {
 			s.at++
 		}
 	}
-	return &scanError{at: start, message: "/* has no end"}
+	return &Error{At: start, Message: "/* has no end"}
 }
 
 // dollar reads a dollar-quoted string of PostgreSQL: $$...$$ or $tag$...$tag$.
 func (s *scanner) dollar() (kind, error) {
 	if c := s.ahead(1); '0' <= c && c <= '9' {
-		return other, &scanError{at: s.at, message: fmt.Sprintf("a parameter is written :name, not %s", s.sql[s.at:s.nameEnd(s.at+1)])}
+		return other, &Error{At: s.at, Message: fmt.Sprintf("a parameter is written :name, not %s", s.sql[s.at:s.nameEnd(s.at+1)])}
 	}
 	end := s.nameEnd(s.at + 1)
 	if end >= len(s.sql) || s.sql[end] != '$' {
@@ -218,7 +231,7 @@ func (s *scanner) dollar() (kind, error) {
 	tag := s.sql[s.at : end+1]
 	n := strings.Index(s.sql[end+1:], tag)
 	if n < 0 {
-		return other, &scanError{at: s.at, message: tag + " has no end"}
+		return other, &Error{At: s.at, Message: tag + " has no end"}
 	}
 	s.at = end + 1 + n + len(tag)
 	return text, nil
@@ -232,7 +245,7 @@ func (s *scanner) colon() (kind, error) {
 		s.at += 2
 		return other, nil
 	}
-	slice := s.dialect == postgres && s.brackets > 0 && s.at > 0 && (isName(s.sql[s.at-1]) || strings.IndexByte(`)]"'`, s.sql[s.at-1]) >= 0)
+	slice := s.dialect == PostgreSQL && s.brackets > 0 && s.at > 0 && (isName(s.sql[s.at-1]) || strings.IndexByte(`)]"'`, s.sql[s.at-1]) >= 0)
 	if !isStart(next) || slice {
 		s.at++
 		return other, nil

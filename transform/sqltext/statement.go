@@ -1,4 +1,4 @@
-package transform
+package sqltext
 
 import (
 	"fmt"
@@ -7,31 +7,35 @@ import (
 	"strings"
 )
 
-// statement is one statement, ready for the database.
-type statement struct {
-	text   string // as it is written
-	source string // as the flow has it, where it was rendered from that
-	start  int    // where that stands in the whole text
-	query  string // with the database's own parameters
-	params []string
-	spots  []spot // of the parameters, in order
+// Statement is one statement, ready for the database.
+type Statement struct {
+	Text   string   // as it is written
+	Source string   // as a flow has it, where it was rendered from that; left to the caller
+	Start  int      // where Text stands in the whole text, in bytes
+	Query  string   // Text with the database's own parameters: ?1, $1
+	Params []string // what they stand for, in order: "xcom_fetch.total"
 
-	verb    string // in lower case: "select", "insert"
-	rows    bool   // it gives rows
-	writes  bool   // it may change data
-	session bool   // it may leave something in the session: a setting, a table
+	Verb    string // in lower case: "select", "insert"
+	Rows    bool   // it gives rows
+	Writes  bool   // it may change data
+	Session bool   // it may leave something in the session: a setting, a table
+
+	spots []spot // of the parameters, in order
 }
 
 // spot is where a parameter stands.
 type spot struct {
 	text, query       int // offsets of its beginning
 	textLen, queryLen int
+	param             int // which of Params stands there
 }
 
-// split scans SQL and splits it into its statements. Empty ones are left out.
-func split(sql string, d dialect) ([]statement, error) {
+// Split scans SQL and splits it into its statements; empty ones are left out.
+// Where it cannot, the error is an *Error, and the statements before it are
+// returned.
+func Split(sql string, d Dialect) ([]Statement, error) {
 	s := &scanner{sql: sql, dialect: d}
-	var out []statement
+	var out []Statement
 	var tokens []token
 	body := bodyOf{sql: sql}
 	for {
@@ -100,13 +104,13 @@ func (b *bodyOf) inside(tokens []token) bool {
 func upper(sql string, t token) string { return strings.ToUpper(sql[t.start:t.end]) }
 
 // newStatement makes a statement of its tokens.
-func newStatement(sql string, tokens []token, d dialect) (statement, error) {
+func newStatement(sql string, tokens []token, d Dialect) (Statement, error) {
 	start, end := tokens[0].start, tokens[len(tokens)-1].end
-	st := statement{text: sql[start:end], start: start}
+	st := Statement{Text: sql[start:end], Start: start}
 	st.substitute(sql, tokens, d)
 	st.classify(sql, tokens)
 	if why := refused(sql, tokens, d); why != "" {
-		return st, &scanError{start, why, true}
+		return st, &Error{At: start, Message: why, Refusal: true}
 	}
 	return st, nil
 }
@@ -114,34 +118,45 @@ func newStatement(sql string, tokens []token, d dialect) (statement, error) {
 // substitute writes the query with the database's parameters. In SQLite all
 // places of a name are one parameter; in PostgreSQL each is one of its own, so
 // that each can have the type that its place wants.
-func (st *statement) substitute(sql string, tokens []token, d dialect) {
+func (st *Statement) substitute(sql string, tokens []token, d Dialect) {
 	var b strings.Builder
-	at := st.start
+	at := st.Start
 	for _, t := range tokens {
 		if t.kind != parameter {
 			continue
 		}
 		b.WriteString(sql[at:t.start])
 		name := sql[t.start+1 : t.end]
-		n := slices.Index(st.params, name) + 1
-		if n == 0 || d == postgres {
-			st.params = append(st.params, name)
-			n = len(st.params)
+		n := slices.Index(st.Params, name) + 1
+		if n == 0 || d == PostgreSQL {
+			st.Params = append(st.Params, name)
+			n = len(st.Params)
 		}
 		own := "?" + strconv.Itoa(n)
-		if d == postgres {
+		if d == PostgreSQL {
 			own = "$" + strconv.Itoa(n)
 		}
-		st.spots = append(st.spots, spot{t.start - st.start, b.Len(), t.end - t.start, len(own)})
+		st.spots = append(st.spots, spot{t.start - st.Start, b.Len(), t.end - t.start, len(own), n - 1})
 		b.WriteString(own)
 		at = t.end
 	}
-	b.WriteString(sql[at : st.start+len(st.text)])
-	st.query = b.String()
+	b.WriteString(sql[at : st.Start+len(st.Text)])
+	st.Query = b.String()
 }
 
-// offset turns a place in the query into one in the text as written.
-func (st *statement) offset(query int) int {
+// ParamOffset is where in Text the parameter Params[n] stands for the first
+// time, in bytes.
+func (st *Statement) ParamOffset(n int) int {
+	for _, s := range st.spots {
+		if s.param == n {
+			return s.text
+		}
+	}
+	return 0
+}
+
+// Offset turns a place in Query into one in Text, both in bytes.
+func (st *Statement) Offset(query int) int {
 	shift := 0
 	for _, s := range st.spots {
 		if query < s.query {
@@ -152,7 +167,7 @@ func (st *statement) offset(query int) int {
 		}
 		shift = s.text + s.textLen - s.query - s.queryLen
 	}
-	return min(query+shift, len(st.text))
+	return min(query+shift, len(st.Text))
 }
 
 // The words by which statements are told apart.
@@ -164,7 +179,7 @@ var (
 )
 
 // classify says what the statement does, as far as its words tell.
-func (st *statement) classify(sql string, tokens []token) {
+func (st *Statement) classify(sql string, tokens []token) {
 	depth, with := 0, false
 	for i, t := range tokens {
 		switch t.kind {
@@ -174,26 +189,26 @@ func (st *statement) classify(sql string, tokens []token) {
 			depth--
 		case word:
 			w := upper(sql, t)
-			st.session = st.session || slices.Contains(settings, w) && (i == 0 || w != "SET")
-			st.writes = st.writes || slices.Contains(writing, w)
+			st.Session = st.Session || slices.Contains(settings, w) && (i == 0 || w != "SET")
+			st.Writes = st.Writes || slices.Contains(writing, w)
 			if w == "RETURNING" && depth == 0 {
-				st.rows = true
+				st.Rows = true
 			}
 			switch {
-			case st.verb == "" && w == "WITH" && depth == 0:
+			case st.Verb == "" && w == "WITH" && depth == 0:
 				with = true
-			case st.verb == "" && (!with || depth == 0 && slices.Contains(verbs, w)):
-				st.verb = strings.ToLower(w)
+			case st.Verb == "" && (!with || depth == 0 && slices.Contains(verbs, w)):
+				st.Verb = strings.ToLower(w)
 			}
 		}
 	}
-	if st.verb == "" {
-		st.verb = "sql"
+	if st.Verb == "" {
+		st.Verb = "sql"
 	}
-	st.rows = st.rows || slices.Contains(giving, st.verb)
-	st.writes = st.writes || !slices.Contains(giving, st.verb)
-	if st.verb == "explain" || st.verb == "pragma" {
-		st.writes = false
+	st.Rows = st.Rows || slices.Contains(giving, st.Verb)
+	st.Writes = st.Writes || !slices.Contains(giving, st.Verb)
+	if st.Verb == "explain" || st.Verb == "pragma" {
+		st.Writes = false
 	}
 }
 
@@ -214,7 +229,7 @@ var pragmas = []string{
 }
 
 // refused says why a statement cannot be run; "" when it can.
-func refused(sql string, tokens []token, d dialect) string {
+func refused(sql string, tokens []token, d Dialect) string {
 	if tokens[0].kind != word {
 		return ""
 	}
@@ -231,7 +246,7 @@ func refused(sql string, tokens []token, d dialect) string {
 	if first == "PREPARE" && second == "TRANSACTION" {
 		return "PREPARE TRANSACTION: a task is one transaction: leave it out"
 	}
-	if first == "PRAGMA" && d == sqlite {
+	if first == "PRAGMA" && d == SQLite {
 		name := second
 		if len(tokens) > 3 && sql[tokens[2].start:tokens[2].end] == "." {
 			name = upper(sql, tokens[3])
@@ -246,10 +261,33 @@ func refused(sql string, tokens []token, d dialect) string {
 	return ""
 }
 
-// place is a line and column, both from 1, of an offset; columns are characters.
-func place(text string, at int) (line, column int) {
+// Place is the line and column, both from 1, of an offset; columns are characters.
+func Place(text string, at int) (line, column int) {
 	at = min(max(at, 0), len(text))
 	before := text[:at]
 	line = strings.Count(before, "\n") + 1
 	return line, len([]rune(before[strings.LastIndexByte(before, '\n')+1:])) + 1
+}
+
+// Masked is a template's text with spaces where its tags are, so that the SQL
+// around them can be read before there is data.
+func Masked(text string) string {
+	out := []byte(text)
+	for i := 0; i+1 < len(out); i++ {
+		ends := map[string]string{"{{": "}}", "{%": "%}", "{#": "#}"}[string(out[i:i+2])]
+		if ends == "" {
+			continue
+		}
+		end := len(out)
+		if n := strings.Index(string(out[i+2:]), ends); n >= 0 {
+			end = i + 2 + n + 2
+		}
+		for ; i < end; i++ {
+			if out[i] != '\n' {
+				out[i] = ' '
+			}
+		}
+		i--
+	}
+	return string(out)
 }
