@@ -242,8 +242,8 @@ func (s *Service) runList(ctx context.Context, data []byte) (any, error) {
 	filter := engine.RunFilter{
 		Flow: engine.FlowID(in.Flow), Status: engine.Status(in.Status), Before: engine.RunID(in.Before), Limit: in.Limit,
 	}
-	if filter.Status != "" && !slices.Contains(engine.RunStatuses, filter.Status) {
-		return nil, fmt.Errorf("%w: status %s: a run is one of %s", engine.ErrInvalid, value.Quoted(in.Status), runStatuses())
+	if filter.Status != "" && !slices.Contains(engine.ListStatuses, filter.Status) {
+		return nil, fmt.Errorf("%w: status %s: want one of %s", engine.ErrInvalid, value.Quoted(in.Status), listStatuses())
 	}
 	if in.Since != "" {
 		var err error
@@ -273,10 +273,10 @@ func (s *Service) runList(ctx context.Context, data []byte) (any, error) {
 	return json.RawMessage(append(out, '}')), nil
 }
 
-// runStatuses names the states of runs.
-func runStatuses() string {
-	names := make([]string, len(engine.RunStatuses))
-	for i, s := range engine.RunStatuses {
+// listStatuses names what a list of runs may be asked for.
+func listStatuses() string {
+	names := make([]string, len(engine.ListStatuses))
+	for i, s := range engine.ListStatuses {
 		names[i] = string(s)
 	}
 	return strings.Join(names, ", ")

@@ -83,14 +83,20 @@ func (r *runs) list(ctx context.Context, filter engine.RunFilter) (list []*engin
 	if err != nil {
 		return nil, false, err
 	}
-	docs, err := r.view.List(ctx, filter)
-	if err != nil {
-		return nil, false, err
+	var docs []*engine.RunDoc
+	if filter.Status != engine.Waiting { // what waits is open
+		if docs, err = r.view.List(ctx, filter); err != nil {
+			return nil, false, err
+		}
 	}
 	now := make(map[engine.RunID]bool, len(open))
 	for _, doc := range open {
 		now[doc.RunID] = true
-		if filter.Matches(doc.RunID, doc.FlowID, doc.Status) {
+		status := doc.Status
+		if filter.Status == engine.Waiting && doc.Waiting != nil {
+			status = engine.Waiting
+		}
+		if filter.Matches(doc.RunID, doc.FlowID, status) {
 			list = append(list, doc)
 		}
 	}

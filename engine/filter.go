@@ -11,7 +11,7 @@ import (
 // RunFilter chooses runs. A zero field chooses all.
 type RunFilter struct {
 	Flow   FlowID
-	Status Status
+	Status Status    // one of ListStatuses
 	Since  time.Time // started at or after
 	Before RunID     // older than this run: the next page
 	Limit  int       // at most so many, the newest; 0 means DefaultRunLimit

@@ -26,6 +26,14 @@ const (
 // RunStatuses are the states that a run may have.
 var RunStatuses = []Status{Pending, Running, Interrupted, Success, Failed, Cancelled}
 
+// Waiting is how a running run is shown that calls nothing now, because all
+// that it could do waits for a time or a breaker (RunDoc.Waiting). It is no
+// state: such a run's status is Running. Lists are asked for it.
+const Waiting Status = "waiting"
+
+// ListStatuses are what a list of runs may be asked for: RunFilter.Status.
+var ListStatuses = []Status{Pending, Running, Waiting, Interrupted, Success, Failed, Cancelled}
+
 // Final reports whether nothing follows any more.
 func (s Status) Final() bool {
 	switch s {

@@ -22,8 +22,8 @@ const rejected = "rejected"
 
 // runStatuses are what --status takes.
 func runStatuses() []string {
-	out := make([]string, 0, len(engine.RunStatuses)+1)
-	for _, s := range engine.RunStatuses {
+	out := make([]string, 0, len(engine.ListStatuses)+1)
+	for _, s := range engine.ListStatuses {
 		out = append(out, string(s))
 	}
 	return append(out, rejected)

@@ -16,9 +16,9 @@ const pageRuns = 100
 type runsPage struct {
 	List                        runList
 	Flow, Status, Since, Before string
-	Find                        string // a run id that was looked for
-	Statuses                    []engine.Status
-	Next                        string // the address of the page after
+	Find                        string          // a run id that was looked for
+	Statuses                    []engine.Status // to choose from
+	Next                        string          // the address of the page after
 	Narrowed                    bool
 	Wrong                       string // why the list is not the one that was asked for
 }
@@ -27,7 +27,7 @@ func (s *Site) runs(v *Visit) (*reply, error) {
 	q := v.URL.Query()
 	p := runsPage{
 		Flow: strings.TrimSpace(q.Get("flow")), Status: q.Get("status"), Since: strings.TrimSpace(q.Get("since")),
-		Before: q.Get("before"), Find: strings.TrimSpace(q.Get("q")), Statuses: engine.RunStatuses,
+		Before: q.Get("before"), Find: strings.TrimSpace(q.Get("q")), Statuses: engine.ListStatuses,
 	}
 	p.Narrowed = p.Flow+p.Status+p.Since != ""
 	if p.Find != "" {
