@@ -9,13 +9,13 @@ import (
 	"io"
 	"net/url"
 	"os"
-	"strings"
 	"sync"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/internal/sqliteraw"
 )
 
 // sqliteWords is how SQLite says what the schema needs. JSON_TEXT is a type
@@ -264,20 +264,7 @@ func (s *sqliteDB) problem(err error) error {
 	}
 	switch e.Code() & 0xff {
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
-		return fmt.Errorf("%s; stop the node and delete %s: the next start makes the tables again", sqliteText(e), s.path)
+		return fmt.Errorf("%s; stop the node and delete %s: the next start makes the tables again", sqliteraw.Message(e), s.path)
 	}
-	return errors.New(sqliteText(e))
-}
-
-// sqliteText is an error without the driver's prefixes and numbers: "no such
-// column: durations".
-func sqliteText(e *sqlite.Error) string {
-	text := e.Error()
-	if i := strings.LastIndex(text, " ("); i > 0 {
-		text = text[:i]
-	}
-	for _, prefix := range []string{"SQL logic error: ", "SQL logic error"} {
-		text = strings.TrimPrefix(text, prefix)
-	}
-	return text
+	return errors.New(sqliteraw.Message(e))
 }

@@ -9,16 +9,14 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"reflect"
 	"strings"
-	"sync"
 	"time"
 
-	"modernc.org/libc"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/internal/sqliteraw"
 )
 
 // openReaders opens the file for reading, once: with a pool for what we ask
@@ -61,20 +59,21 @@ func (s *sqliteDB) ask(ctx context.Context, text string) (answer, error) {
 	}
 	a := &sqliteAnswer{ctx: ctx, db: s, conn: conn}
 	err = conn.Raw(func(c any) error {
-		if a.handle, err = handleOf(c); err != nil {
+		if err := guard(c); err != nil { // its count begins anew
 			return err
 		}
-		return guard(c) // its count begins anew
+		a.stop, err = sqliteraw.Interruptible(ctx, c) // what looks for a second row for ever would keep its goroutine and a processor as long
+		return err
 	})
 	if err != nil {
 		conn.Close()
 		return nil, err
 	}
 	if a.rows, err = conn.QueryContext(ctx, text); err != nil {
+		a.stop()
 		conn.Close()
 		return nil, s.refused(ctx, err)
 	}
-	a.idle = context.AfterFunc(ctx, a.interrupt)
 	rows := a.rows
 	if a.names, err = rows.Columns(); err == nil {
 		var types []*sql.ColumnType
@@ -109,13 +108,13 @@ func (s *sqliteDB) refused(ctx context.Context, err error) error {
 	case sqlite3.SQLITE_NOMEM:
 		return fmt.Errorf("%w: the statement is too large to be carried out: ask for less at a time", engine.ErrInvalid)
 	case sqlite3.SQLITE_ERROR:
-		text := sqliteText(e)
+		text := sqliteraw.Message(e)
 		if name, denied := strings.CutPrefix(text, "not authorized to use function: "); denied {
 			return deniedFunction(name)
 		}
 		return fmt.Errorf("%w: %s", engine.ErrInvalid, suggest(text))
 	case sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_RANGE, sqlite3.SQLITE_CONSTRAINT:
-		return fmt.Errorf("%w: %s", engine.ErrInvalid, suggest(sqliteText(e)))
+		return fmt.Errorf("%w: %s", engine.ErrInvalid, suggest(sqliteraw.Message(e)))
 	}
 	return err
 }
@@ -131,9 +130,7 @@ type sqliteAnswer struct {
 	into   []any
 	values []any
 
-	idle   func() bool // ends the waiting for the end of ctx
-	mu     sync.Mutex
-	handle uintptr // of the connection; 0 once it may belong to others
+	stop func() // from here on the connection may belong to others
 }
 
 func (a *sqliteAnswer) columns() []string { return a.names }
@@ -175,37 +172,9 @@ func fromSQLite(kind string, v any) any {
 }
 
 func (a *sqliteAnswer) close() {
-	a.idle()
-	a.mu.Lock()
-	a.handle = 0
-	a.mu.Unlock()
+	a.stop()
 	_ = a.rows.Close()
 	_ = a.conn.Close()
-}
-
-// interrupt ends the query that is being read. The driver itself does that only
-// until the first row is there: what looks for a second one for ever would keep
-// its goroutine and a processor as long.
-func (a *sqliteAnswer) interrupt() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.handle == 0 {
-		return
-	}
-	tls := libc.NewTLS()
-	sqlite3.Xsqlite3_interrupt(tls, a.handle)
-	tls.Close()
-}
-
-// handleOf is the sqlite3 handle of a driver's connection, which has no method
-// for it.
-func handleOf(conn any) (uintptr, error) {
-	if v := reflect.ValueOf(conn); v.Kind() == reflect.Pointer && v.Elem().Kind() == reflect.Struct {
-		if db := v.Elem().FieldByName("db"); db.Kind() == reflect.Uintptr && db.Uint() != 0 {
-			return uintptr(db.Uint()), nil
-		}
-	}
-	return 0, fmt.Errorf("a connection of type %T cannot be interrupted", conn)
 }
 
 // list implements database.

@@ -15,6 +15,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/qarion/qarion/internal/failpoint"
+	"github.com/qarion/qarion/internal/sqliteraw"
 	"github.com/qarion/qarion/transform/sqltext"
 )
 
@@ -218,7 +219,10 @@ func (t *sqliteTx) statement(st *sqltext.Statement, args []any, into *collector,
 		}
 		return 0, 0, err
 	}
-	stop := t.interruptible()
+	stop, err := sqliteraw.Interruptible(t.ctx, t.conn)
+	if err != nil {
+		return 0, 0, err
+	}
 	defer stop()
 	r, err := t.conn.(driver.QueryerContext).QueryContext(t.ctx, st.Query, named(args))
 	if err != nil {
@@ -322,7 +326,7 @@ func (s *sqliteDB) failure(t *sqliteTx, err error) *failure {
 		}
 		return failed(classSQL, err.Error())
 	}
-	f := failed(classSQL, sqliteMessage(e))
+	f := failed(classSQL, sqliteraw.Message(e))
 	switch e.Code() & 0xff {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		f.class, f.message = classLocked, s.target.name+": "+f.message
@@ -335,7 +339,7 @@ func (s *sqliteDB) failure(t *sqliteTx, err error) *failure {
 	}
 	f.code = fmt.Sprintf("SQLite error %d", e.Code())
 	if t != nil && f.class == classSQL {
-		f.offset = t.offset()
+		f.offset = sqliteraw.ErrorOffset(t.conn)
 	}
 	return f
 }

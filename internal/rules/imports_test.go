@@ -22,6 +22,7 @@ var floors = map[string]int{
 	"internal/curl":      0,
 	"internal/filestore": 0,
 	"internal/dag":       0,
+	"internal/sqliteraw": 0,
 	"internal/jinja":     1,
 	"internal/schema":    1,
 	"internal/jq":        1,
