@@ -2,59 +2,62 @@ package metadata
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/qarion/qarion/engine"
 )
 
-// Comparison holds the rows of a SQLite file against what the ledger makes of
-// them, row by row. The file is only read.
+// Comparison holds the rows of the tables against what the ledger makes of
+// them, row by row. The tables are only read.
 type Comparison struct {
-	Position engine.Pos // how far the tables are
+	Position     engine.Pos // how far the tables are
+	Installation string     // whose ledger they follow; "": nothing was written yet
 
-	dir    string // of the rows that the ledger makes
-	file   string
-	tables *Tables
-	batch  []engine.Change
+	schema int // of the tables
+	pair   pair
+	batch  *batch
+	queue  []engine.Change
 }
 
 // compareBatch is how many changes are written at a time.
 const compareBatch = 1000
 
-// Compare begins a comparison. os.ErrNotExist: there is no such file.
-func Compare(ctx context.Context, file string) (c *Comparison, err error) {
-	if _, err := os.Stat(file); err != nil {
-		return nil, err
+// pair is the tables as they are, and beside them those that the ledger makes,
+// which are gone when it is closed. One connection sees both.
+type pair interface {
+	// put adds rows to those that the ledger makes.
+	put(ctx context.Context, b *batch) error
+	// list runs a statement on both sides, with ? for its arguments.
+	list(ctx context.Context, sql string, args []any, row func(scan func(...any) error) error) error
+	// sides are the schemas of both.
+	sides() (made, found string)
+	moment(at time.Time) any
+	// problem puts an error into words.
+	problem(err error) error
+	close() error
+}
+
+// Compare begins a comparison with the tables of a database, named as in
+// Config. os.ErrNotExist: there are none. ErrDamaged: they cannot be read.
+// ErrUnavailable: the database cannot be asked. ErrConflict: they are a newer
+// program's. ErrOlder: they are an older one's.
+func Compare(ctx context.Context, database string) (*Comparison, error) {
+	c := &Comparison{batch: newBatch()}
+	var err error
+	if IsURL(database) {
+		err = c.openPostgres(ctx, database)
+	} else {
+		err = c.openSQLite(ctx, database)
 	}
-	db, err := sql.Open("sqlite", (&sqliteDB{path: file}).dsn("?mode=ro&_pragma=busy_timeout(5000)"))
 	if err != nil {
 		return nil, err
 	}
-	defer db.Close()
-	var sound string
-	if err := db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&sound); err != nil || sound != "ok" {
-		return nil, fmt.Errorf("%w: the database is damaged: %w", engine.ErrDamaged, errors.Join(err, errors.New(sound)))
-	}
-	c = &Comparison{file: file}
-	err = db.QueryRowContext(ctx, "SELECT seq, n FROM qarion_metadata WHERE id = 1").Scan(&c.Position.Seq, &c.Position.N)
-	if errors.Is(err, sql.ErrNoRows) || err != nil && strings.Contains(err.Error(), "no such table") {
-		err = nil // nothing was written yet
-	}
-	if err != nil {
-		return nil, err
-	}
-	if c.dir, err = os.MkdirTemp("", "qarion-doctor-"); err != nil {
-		return nil, err
-	}
-	c.tables, err = Open(Config{Database: filepath.Join(c.dir, DefaultFile), Installation: func(context.Context) (string, error) { return "doctor", nil }})
-	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(c.dir))
+	if c.schema > 0 {
+		if _, err := pending(int64(c.schema), false); err != nil {
+			_ = c.Close()
+			return nil, err
+		}
 	}
 	return c, nil
 }
@@ -64,20 +67,29 @@ func (c *Comparison) Expect(ctx context.Context, change *engine.Change) error {
 	if c.Position.Before(change.Pos) {
 		return nil // it is not there yet
 	}
-	if c.batch = append(c.batch, *change); len(c.batch) < compareBatch {
+	if c.queue = append(c.queue, *change); len(c.queue) < compareBatch {
 		return nil
 	}
 	return c.flush(ctx)
 }
 
 func (c *Comparison) flush(ctx context.Context) error {
-	if len(c.batch) == 0 {
+	if len(c.queue) == 0 {
 		return nil
 	}
-	err := c.tables.Project(ctx, c.batch)
-	clear(c.batch)
-	c.batch = c.batch[:0]
-	return err
+	c.batch.fill(c.queue, engine.Pos{})
+	err := c.pair.put(ctx, c.batch)
+	c.batch.reset()
+	clear(c.queue)
+	c.queue = c.queue[:0]
+	return c.failed(err)
+}
+
+func (c *Comparison) failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", engine.ErrUnavailable, c.pair.problem(err))
 }
 
 // Difference is rows of a run that are not what the ledger says.
@@ -88,61 +100,42 @@ type Difference struct {
 }
 
 // Differences compares. Runs that ended before a time may have been deleted.
-// At most limit are told.
-func (c *Comparison) Differences(ctx context.Context, before time.Time, limit int) (rows int, out []Difference, err error) {
-	if err := c.flush(ctx); err != nil {
+// whole says that the changes began with the ledger's first entry: then the
+// tables know no run that was not among them. Of each kind at most limit are
+// told.
+func (c *Comparison) Differences(ctx context.Context, before time.Time, whole bool, limit int) (rows int, out []Difference, err error) {
+	if err := c.flush(ctx); err != nil || c.schema == 0 {
 		return 0, nil, err
 	}
-	if _, err := c.tables.Position(ctx); err != nil { // makes them, where there was nothing to write
-		return 0, nil, err
-	}
-	if err := c.tables.Mark(ctx, c.Position); err != nil {
-		return 0, nil, err
-	}
-	if err := c.tables.Close(); err != nil {
-		return 0, nil, err
-	}
-	c.tables = nil
-	db, err := sql.Open("sqlite", (&sqliteDB{path: filepath.Join(c.dir, DefaultFile)}).dsn(""))
-	if err != nil {
-		return 0, nil, err
-	}
-	defer db.Close()
-	db.SetMaxOpenConns(1)
-	if _, err := db.ExecContext(ctx, "ATTACH ? AS theirs", (&sqliteDB{path: c.file}).dsn("?mode=ro")); err != nil {
-		return 0, nil, err
-	}
-	var version int
-	err = db.QueryRowContext(ctx, "SELECT schema FROM theirs.qarion_metadata WHERE id = 1").Scan(&version)
-	if err != nil || version != len(migrations) {
-		return 0, nil, nil // nothing yet, or of an older program: the next start brings it up to date
+	made, found := c.pair.sides()
+	kept := "execution_id IN (SELECT execution_id FROM " + made + "." + tableFlows + " WHERE end_time IS NULL OR end_time > ?)"
+	theirs := kept
+	if whole {
+		theirs = "execution_id NOT IN (SELECT execution_id FROM " + made + "." + tableFlows + " WHERE end_time <= ?)"
 	}
 	for _, t := range []struct{ name, columns string }{{tableFlows, flowColumns}, {tableTasks, taskColumns}, {tableOps, opColumns}} {
 		n := 0
-		if err := db.QueryRowContext(ctx, "SELECT count(*) FROM main."+t.name).Scan(&n); err != nil {
-			return 0, nil, err
+		err := c.pair.list(ctx, "SELECT count(*) FROM "+made+"."+t.name, nil, func(scan func(...any) error) error { return scan(&n) })
+		if err != nil {
+			return 0, nil, c.failed(err)
 		}
 		rows += n
-		for _, side := range []struct{ have, not, reason string }{
-			{"main", "theirs", "a row is missing, or is not what the ledger says"},
-			{"theirs", "main", "a row is there, or says something, that the ledger does not know"},
+		for _, side := range []struct{ have, not, of, reason string }{
+			{made, found, kept, "a row is missing, or is not what the ledger says"},
+			{found, made, theirs, "a row is there, or says something, that the ledger does not know"},
 		} {
-			list, err := db.QueryContext(ctx, fmt.Sprintf(`SELECT DISTINCT execution_id FROM (
-				SELECT %[1]s FROM %[2]s.%[4]s EXCEPT SELECT %[1]s FROM %[3]s.%[4]s)
-				WHERE execution_id IN (SELECT execution_id FROM main.xt_flow_executions WHERE end_time IS NULL OR end_time > ?)
-				ORDER BY execution_id LIMIT ?`, t.columns, side.have, side.not, t.name), engine.FormatTime(before), limit)
-			if err != nil {
-				return 0, nil, err
-			}
-			for list.Next() {
+			text := fmt.Sprintf("SELECT DISTINCT execution_id FROM (SELECT %[1]s FROM %[2]s.%[4]s EXCEPT SELECT %[1]s FROM %[3]s.%[4]s) AS odd WHERE %[5]s ORDER BY execution_id LIMIT ?",
+				t.columns, side.have, side.not, t.name, side.of)
+			err := c.pair.list(ctx, text, []any{c.pair.moment(before), int64(limit)}, func(scan func(...any) error) error {
 				d := Difference{Table: t.name, Reason: side.reason}
-				if err := list.Scan(&d.Run); err != nil {
-					return 0, nil, errors.Join(err, list.Close())
+				if err := scan(&d.Run); err != nil {
+					return err
 				}
 				out = append(out, d)
-			}
-			if err := errors.Join(list.Err(), list.Close()); err != nil {
-				return 0, nil, err
+				return nil
+			})
+			if err != nil {
+				return 0, nil, c.failed(err)
 			}
 		}
 	}
@@ -150,10 +143,4 @@ func (c *Comparison) Differences(ctx context.Context, before time.Time, limit in
 }
 
 // Close deletes what the comparison has made.
-func (c *Comparison) Close() error {
-	var err error
-	if c.tables != nil {
-		err = c.tables.Close()
-	}
-	return errors.Join(err, os.RemoveAll(c.dir))
-}
+func (c *Comparison) Close() error { return c.pair.close() }

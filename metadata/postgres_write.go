@@ -24,11 +24,15 @@ func (p *postgresDB) write(ctx context.Context, fill func(engine.Pos) *batch) er
 		if b.upTo == at {
 			return nil
 		}
-		if err := errors.Join(putFlows(ctx, tx, b), putTasks(ctx, tx, b), putOperations(ctx, tx, b)); err != nil {
+		if err := putRows(ctx, tx, b); err != nil {
 			return err
 		}
 		return moveTo(ctx, tx, b.upTo)
 	})
+}
+
+func putRows(ctx context.Context, tx pgx.Tx, b *batch) error {
+	return errors.Join(putFlows(ctx, tx, b), putTasks(ctx, tx, b), putOperations(ctx, tx, b))
 }
 
 func lockPosition(ctx context.Context, tx pgx.Tx) (at engine.Pos, err error) {

@@ -146,7 +146,7 @@ func (d dialect) sql(text string) string {
 func pending(version int64, upgrade bool) ([]string, error) {
 	switch {
 	case version > 0 && version < int64(len(migrations)) && !upgrade:
-		return nil, errOlder
+		return nil, ErrOlder
 	case version > int64(len(migrations)):
 		return nil, fmt.Errorf("%w: the tables were made by a newer qarion: schema %d, this one knows %d", engine.ErrConflict, version, len(migrations))
 	}

@@ -65,7 +65,7 @@ var _ engine.Projection = (*Tables)(nil)
 type database interface {
 	// prepare connects, within connectWithin, and brings the schema up to date,
 	// which may take minutes; the position of an empty database is the zero one.
-	// ErrConflict: it is not ours. errOlder, with the position: the schema is an
+	// ErrConflict: it is not ours. ErrOlder, with the position: the schema is an
 	// older one, and is not to be upgraded now.
 	prepare(ctx context.Context, installation string, upgrade bool) (engine.Pos, error)
 	// write stores what fill makes of the position that the tables are at, and
@@ -160,7 +160,7 @@ func (t *Tables) Position(ctx context.Context) (engine.Pos, error) {
 	switch {
 	case errors.Is(err, errNew):
 		return engine.Pos{}, nil // the first record has yet to be written, and nothing to be shown
-	case errors.Is(err, errOlder):
+	case errors.Is(err, ErrOlder):
 		t.log.Info("the SQL tables have an older schema; they are upgraded with the next run", "database", t.Where())
 		return at, nil // the node does not wait for it
 	}
@@ -174,8 +174,8 @@ func (t *Tables) Position(ctx context.Context) (engine.Pos, error) {
 // errNew says that the ledger is new: it has no installation id yet.
 var errNew = errors.New("the ledger is new")
 
-// errOlder says that the tables have an older schema.
-var errOlder = errors.New("the tables have an older schema")
+// ErrOlder says that the tables have an older schema.
+var ErrOlder = errors.New("the tables have an older schema")
 
 func (t *Tables) connect(ctx context.Context, upgrade bool) (engine.Pos, error) {
 	id, err := t.cfg.Installation(ctx)

@@ -97,14 +97,17 @@ var mustBe = []string{bus.StreamLedger, bus.StreamCheckpoints, "KV_" + kvstore.B
 
 type checkup struct {
 	Checkup
-	cfg     CheckupConfig
-	streams map[string]*filestore.Stream
-	views   map[string]*kvstore.ViewFiles
-	objects *kvstore.ObjectFiles
-	tables  *metadata.Comparison    // nil where they are not compared
-	started map[engine.RunID]bool   // runs whose beginning the ledger has; nil: all of them
-	named   map[string]engine.RunID // large values that records name
-	marks   *bus.CheckpointFiles
+	cfg          CheckupConfig
+	streams      map[string]*filestore.Stream
+	views        map[string]*kvstore.ViewFiles
+	objects      *kvstore.ObjectFiles
+	tables       *metadata.Comparison    // nil where they are not compared
+	tablesFile   string                  // where they lie; "" in a database of their own
+	installation string                  // of the ledger
+	ledgerLast   uint64                  // its last sequence
+	started      map[engine.RunID]bool   // runs whose beginning the ledger has; nil: all of them
+	named        map[string]engine.RunID // large values that records name
+	marks        *bus.CheckpointFiles
 }
 
 // CheckUp reads everything in a data directory. The caller holds its lock,

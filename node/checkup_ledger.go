@@ -103,6 +103,7 @@ func (c *checkup) checkLedger(ctx context.Context) error {
 		return c.newer(s, err)
 	}
 	c.Entries, c.Open = facts.Messages, state.Open()
+	c.installation, c.ledgerLast = state.Installation, facts.Last
 	c.Streams = append(c.Streams, StreamChecked{Name: s.Name, Messages: facts.Messages, First: facts.From, Last: facts.Last, Bytes: s.Bytes()})
 	for _, p := range facts.Problems {
 		c.file(s, p)
@@ -173,7 +174,10 @@ func (c *checkup) see(ctx context.Context, change *engine.Change) error {
 	}
 	if c.tables != nil && (c.started == nil || c.started[change.Run]) {
 		if err := c.tables.Expect(ctx, change); err != nil {
-			return err
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			c.noTables(err)
 		}
 	}
 	for _, v := range c.views {

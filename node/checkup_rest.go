@@ -15,7 +15,8 @@ import (
 
 // trimKind is an error without the word of its kind.
 func trimKind(err error) string {
-	return strings.TrimPrefix(err.Error(), engine.ErrDamaged.Error()+": ")
+	text := strings.TrimPrefix(err.Error(), engine.ErrDamaged.Error()+": ")
+	return strings.TrimPrefix(text, engine.ErrUnavailable.Error()+": ")
 }
 
 // checkKey opens every sealed record.

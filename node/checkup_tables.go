@@ -19,42 +19,68 @@ const tablesPart = "tables"
 
 // openTables begins to hold the SQL tables against the ledger.
 func (c *checkup) openTables(ctx context.Context) (err error) {
-	where := c.cfg.Tables
-	if c.Serving || where == TablesOff {
+	database := c.cfg.Tables
+	if c.Serving || database == TablesOff {
 		return nil
 	}
-	if metadata.IsURL(where) {
-		c.add(Finding{Severity: Note, Part: tablesPart, Problem: "the SQL tables are in a database of their own, and are not held against the ledger here"})
-		return nil
+	if !metadata.IsURL(database) {
+		database = filepath.Join(c.cfg.DataDir, metadata.DefaultFile)
+		c.tablesFile = database
 	}
-	file := filepath.Join(c.cfg.DataDir, metadata.DefaultFile)
-	c.tables, err = metadata.Compare(ctx, file)
+	c.tables, err = metadata.Compare(ctx, database)
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, os.ErrNotExist):
-		c.add(Finding{Severity: Note, Part: tablesPart, File: file, Problem: "there are no SQL tables: a node makes them from the ledger"})
+		c.add(Finding{Severity: Note, Part: tablesPart, File: c.tablesFile, Problem: "there are no SQL tables: a node makes them from the ledger"})
+	case errors.Is(err, metadata.ErrOlder):
+		c.add(Finding{Severity: Note, Part: tablesPart, File: c.tablesFile, Problem: "an older qarion has made them; a node brings them up to date, and then they can be held against the ledger"})
 	default:
-		c.add(Finding{Severity: Damaged, Part: tablesPart, File: file, Problem: trimKind(err), Hint: rebuildHint})
+		c.noTables(err)
 	}
 	return nil
+}
+
+// noTables says why the tables cannot be compared, or not to their end.
+func (c *checkup) noTables(err error) {
+	f := Finding{Severity: Broken, Part: tablesPart, File: c.tablesFile, Problem: "they cannot be held against the ledger: " + trimKind(err), Hint: "a node goes on without them, and catches up when they can be written"}
+	if errors.Is(err, engine.ErrDamaged) {
+		f.Severity, f.Problem, f.Hint = Damaged, trimKind(err), rebuildHint
+	}
+	c.add(f)
+	if c.tables != nil {
+		_ = c.tables.Close()
+		c.tables = nil
+	}
 }
 
 const rebuildHint = "let them be made again from the ledger: qarion doctor --rebuild-metadata"
 
 // compareTables holds their rows against what the ledger makes of them.
 func (c *checkup) compareTables(ctx context.Context) error {
-	if c.tables == nil || c.streams[bus.StreamLedger] == nil || c.ledgerDamaged() {
+	ledger := c.streams[bus.StreamLedger]
+	if c.tables == nil || ledger == nil || c.ledgerDamaged() {
+		return nil
+	}
+	if theirs := c.tables.Installation; theirs != "" && c.installation != "" && theirs != c.installation {
+		c.add(Finding{Severity: Broken, Part: tablesPart, File: c.tablesFile, Problem: fmt.Sprintf("they follow the ledger of another installation, %s; this is %s", theirs, c.installation), Hint: "give this one a database or schema of its own: [metadata] database"})
+		return nil
+	}
+	if at := c.tables.Position.Seq; at > c.ledgerLast {
+		c.add(Finding{Severity: Damaged, Part: tablesPart, File: c.tablesFile, Problem: fmt.Sprintf("they are ahead of the ledger, as after a restore: they have entry %d, the ledger ends with %d", at, c.ledgerLast), Hint: rebuildHint})
 		return nil
 	}
 	keep := cmp.Or(c.cfg.Keep.Runs, metadata.DefaultRetention)
-	rows, list, err := c.tables.Differences(ctx, c.cfg.Now().Add(10*time.Minute-keep), maxMismatches)
+	rows, list, err := c.tables.Differences(ctx, c.cfg.Now().Add(10*time.Minute-keep), c.started == nil, maxMismatches)
 	if err != nil {
-		return fmt.Errorf("hold the SQL tables against the ledger: %w", err)
+		if ctx.Err() == nil {
+			c.noTables(err)
+		}
+		return ctx.Err()
 	}
 	c.Compared += rows
 	for _, d := range list {
-		c.add(Finding{Severity: Damaged, Part: tablesPart, File: filepath.Join(c.cfg.DataDir, metadata.DefaultFile), Problem: fmt.Sprintf("%s, run %s: %s", d.Table, d.Run, d.Reason), Hint: rebuildHint})
+		c.add(Finding{Severity: Damaged, Part: tablesPart, File: c.tablesFile, Problem: fmt.Sprintf("%s, run %s: %s", d.Table, d.Run, d.Reason), Hint: rebuildHint})
 	}
 	return nil
 }

@@ -71,6 +71,12 @@ func TestDoctor_HoldsRowsAgainstTheLedger(t *testing.T) {
 		{"an operation too many", "xt_operation_logs, run ", func(t *testing.T, dir string) {
 			change1(t, dir, "INSERT INTO xt_operation_logs SELECT 1, operation_id, operation_type, operation_subtype, execution_id, flow_id, task_id, item_index, attempt, batch_id, status, success, superseded, start_time, end_time, duration_ms, error_message, operation_details, worker FROM xt_operation_logs LIMIT 1")
 		}},
+		{"a run that never was", "xt_flow_executions, run 01M84BFBV1N8Q6D2T4XW9B7C5E", func(t *testing.T, dir string) {
+			change1(t, dir, "INSERT INTO xt_flow_executions SELECT '01M84BFBV1N8Q6D2T4XW9B7C5E', flow_id, flow_version, batch_id, execution_date, trigger_type, trigger_id, start_time, end_time, status, success, rows_loaded, rows_processed, error_message, variables FROM xt_flow_executions LIMIT 1")
+		}},
+		{"tables of another ledger", "the ledger of another installation, 01M84BFBV1N8Q6D2T4XW9B7C5E", func(t *testing.T, dir string) {
+			change1(t, dir, "UPDATE qarion_metadata SET installation = '01M84BFBV1N8Q6D2T4XW9B7C5E'")
+		}},
 		{"a file that is none", "the database is damaged", func(t *testing.T, dir string) {
 			write(t, filepath.Join(dir, "data", "metadata.db"), strings.Repeat("nonsense ", 10_000))
 		}},
@@ -106,6 +112,63 @@ func TestDoctor_HoldsRowsAgainstTheLedger(t *testing.T) {
 				t.Errorf("%d rows, before %d", after.Compared, before.Compared)
 			}
 		})
+	}
+}
+
+// TestDoctor_HoldsRowsInPostgresAgainstTheLedger: the same of a database of its
+// own, of which doctor says also that it is down, another's, or ahead.
+func TestDoctor_HoldsRowsInPostgresAgainstTheLedger(t *testing.T) {
+	server := testkit.StartPostgres(t)
+	t.Setenv("QARION_METADATA_DATABASE", server.URL)
+	dir := filled(t, false)
+	before := doctorSays(t, dir)
+	if list := worst(before); len(list) > 0 {
+		t.Fatalf("nothing was touched:\n%s", strings.Join(list, "\n"))
+	}
+	early := like(t, dir) // before one more run
+	p := testkit.Serve(t, dir)
+	if out, errs, code := qarion(t, dir, "trigger", "chain", "--wait"); code != 0 {
+		t.Fatalf("%d\n%s%s", code, out, errs)
+	}
+	if code := p.Stop(); code != 0 {
+		t.Fatalf("exit code %d", code)
+	}
+	before = doctorSays(t, dir)
+	for _, c := range []struct{ name, sql, want string }{
+		{"a run", "UPDATE xt_flow_executions SET status = 'success', success = true WHERE execution_id = (SELECT min(execution_id) FROM xt_flow_executions WHERE status = 'failed')", "xt_flow_executions, run "},
+		{"a run that never was", "INSERT INTO xt_flow_executions SELECT '01M84BFBV1N8Q6D2T4XW9B7C5E', flow_id, flow_version, batch_id, execution_date, trigger_type, trigger_id, start_time, end_time, status, success, rows_loaded, rows_processed, error_message, variables FROM xt_flow_executions LIMIT 1", "xt_flow_executions, run 01M84BFBV1N8Q6D2T4XW9B7C5E"},
+		{"a task that is missing", "DELETE FROM xt_task_executions WHERE ctid = (SELECT ctid FROM xt_task_executions LIMIT 1)", "xt_task_executions, run "},
+		{"a detail", "UPDATE xt_operation_logs SET operation_details = operation_details || '{\"status_code\": 299}' WHERE ledger_pos = (SELECT min(ledger_pos) FROM xt_operation_logs)", "xt_operation_logs, run "},
+		{"of another ledger", "UPDATE qarion_metadata SET installation = '01M84BFBV1N8Q6D2T4XW9B7C5E'", "the ledger of another installation, 01M84BFBV1N8Q6D2T4XW9B7C5E"},
+		{"a table that is gone", "DROP TABLE xt_task_executions", "they cannot be held against the ledger: postgres://qarion@127.0.0.1:"},
+		{"no temporary tables", "REVOKE TEMPORARY ON DATABASE qarion FROM PUBLIC, qarion", "permission denied"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			server.SQL(t, c.sql)
+			text := strings.Join(worst(doctorSays(t, dir)), "\n")
+			if !strings.Contains(text, c.want) || strings.Contains(text, "hush-hush") {
+				t.Errorf("want %q in:\n%s", c.want, text)
+			}
+			switch c.name {
+			case "a table that is gone":
+				server.SQL(t, "DROP TABLE xt_flow_executions, xt_operation_logs, qarion_metadata")
+			case "no temporary tables":
+				server.SQL(t, "GRANT TEMPORARY ON DATABASE qarion TO PUBLIC")
+			}
+			if out, errs, code := qarion(t, dir, "doctor", "--rebuild-metadata"); code != 0 {
+				t.Errorf("after they were made again: %d %s%s", code, out, errs)
+			}
+			if after := doctorSays(t, dir); after.Compared != before.Compared {
+				t.Errorf("%d rows, before %d", after.Compared, before.Compared)
+			}
+		})
+	}
+	if text := strings.Join(worst(doctorSays(t, early)), "\n"); !strings.Contains(text, "ahead of the ledger, as after a restore") {
+		t.Errorf("of tables that are ahead:\n%s", text)
+	}
+	server.Stop(t)
+	if text := strings.Join(worst(doctorSays(t, dir)), "\n"); !strings.Contains(text, "broken tables") || !strings.Contains(text, "connection refused") {
+		t.Errorf("of a database that is down:\n%s", text)
 	}
 }
 
