@@ -206,6 +206,9 @@ func ServeTarget(in io.Reader, out io.Writer) error {
 		case "/object":
 			serveObject(w, r)
 			return
+		case "/rows":
+			serveRows(w, r)
+			return
 		case "/list":
 			w.Header().Set("Content-Type", "application/json")
 			_, _ = w.Write(benchList)

@@ -25,7 +25,8 @@ func (a *app) benchCommand() *cobra.Command {
 		Use: "bench", Short: "Measure the engine against a bare HTTP client",
 		Long: `Starts a target HTTP server as a process of its own (200-byte JSON), measures a
 bare net/http client against it, and then the engine with sync = "always",
-XCom and events on. Ratios are of one run on this machine.
+XCom and events on. Ratios are of one run on this machine. The part sql holds
+transformation tasks against the same statements by database/sql.
 
 Parts: ` + strings.Join(all, ", ") + `.
 Four are not measured by themselves: object streams an object of --object-mib
