@@ -101,9 +101,11 @@ func (a *app) anyNode(ctx context.Context) (*session, error) {
 			return &session{Client: c}, nil
 		}
 		s, err := a.openOwn(ctx, func(err error) {
-			if !told {
-				a.waiting(err)
+			if told || a.flags.quiet {
+				return
 			}
+			a.waiting(err)
+			a.ui.hint(shareHint)
 			told = true
 		})
 		if err == nil || !isConflict(err) || time.Now().After(end) {
@@ -115,11 +117,14 @@ func (a *app) anyNode(ctx context.Context) (*session, error) {
 	}
 }
 
+// shareHint is the way out for commands that wait for each other.
+const shareHint = "start a node, and commands share it: qarion serve"
+
 // wrapOpen puts an error of opening the data directory into the words and exit
 // code of a command.
 func wrapOpen(err error, dir string) error {
 	if errors.Is(err, engine.ErrConflict) {
-		return nobody(err, "start a node, and commands share it: qarion serve", "or choose another place: --data-dir")
+		return nobody(err, shareHint, "or choose another place: --data-dir")
 	}
 	return hintDamaged(err, dir)
 }

@@ -139,7 +139,7 @@ func (a *app) keepSecrets(c *cobra.Command, made *fromCurl, store bool) error {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintln(a.ui.err, "qarion: hint: "+fmt.Sprintf("store its secrets: qarion credentials store --credential-id %s --type %s --json '%s'", cred.id, cred.kind, strings.ReplaceAll(string(text), "'", `'\''`)))
+			a.ui.hint(fmt.Sprintf("store its secrets: qarion credentials store --credential-id %s --type %s --json '%s'", cred.id, cred.kind, strings.ReplaceAll(string(text), "'", `'\''`)))
 			continue
 		}
 		s, err := a.anyNode(c.Context())

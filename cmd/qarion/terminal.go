@@ -70,12 +70,17 @@ func (a *app) exit(ctx context.Context, err error) int {
 	}
 	a.ui.problem("error", c.err)
 	if c.code == exitUsage {
-		fmt.Fprintf(a.ui.err, "qarion: hint: how it is used: %s --help\n", cmp.Or(a.path, "qarion"))
+		a.ui.hint(fmt.Sprintf("how it is used: %s --help", cmp.Or(a.path, "qarion")))
 	}
 	for _, h := range c.hints {
-		fmt.Fprintln(a.ui.err, "qarion: hint: "+h)
+		a.ui.hint(h)
 	}
 	return c.code
+}
+
+// hint prints a way out.
+func (u *ui) hint(text string) {
+	fmt.Fprintln(u.err, "qarion: hint: "+text)
 }
 
 // problem prints one error or warning: lower case, without the kind's word
