@@ -135,6 +135,7 @@ var endpoints = [...]Endpoint{
 	{"token.create", RoleAdmin, true},
 	{"token.list", RoleAdmin, true},
 	{"token.delete", RoleAdmin, true},
+	{"login.code", RoleAdmin, true},
 }
 
 // Endpoints lists the requests that a node answers.

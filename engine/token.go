@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"strings"
@@ -46,13 +45,11 @@ func NewToken(role Role, flows []FlowID, name string, ttl time.Duration, now tim
 	if ttl < 0 {
 		return t, "", fmt.Errorf("%w: a token that has expired already", ErrInvalid)
 	}
-	var secret [32]byte
-	rand.Read(secret[:]) // never fails since Go 1.24
 	t = Token{ID: strings.ToLower(rand.Text()[:tokenID]), Name: name, Role: role, Flows: flows, Created: now.UTC().Truncate(time.Millisecond)}
 	if ttl > 0 {
 		t.Expires = t.Created.Add(ttl)
 	}
-	text = tokenPrefix + t.ID + "_" + base64.RawURLEncoding.EncodeToString(secret[:])
+	text = tokenPrefix + t.ID + "_" + randomSecret()
 	t.Hash = hashToken(text)
 	return t, text, nil
 }
@@ -81,7 +78,7 @@ func (t *Token) Caller(text string, now time.Time) (Caller, error) {
 	if subtle.ConstantTimeCompare([]byte(hashToken(text)), []byte(t.Hash)) != 1 {
 		return Caller{}, fmt.Errorf("%w: no such token", ErrDenied)
 	}
-	if !t.Expires.IsZero() && !now.Before(t.Expires) {
+	if t.Expired(now) {
 		return Caller{}, fmt.Errorf("%w: token %s has expired at %s", ErrDenied, t.ID, FormatTime(t.Expires))
 	}
 	name := "token " + t.ID
@@ -90,3 +87,6 @@ func (t *Token) Caller(text string, now time.Time) (Caller, error) {
 	}
 	return Caller{Name: name, Role: t.Role, Flows: t.Flows, Login: true}, nil
 }
+
+// Expired reports whether the token's time is up.
+func (t *Token) Expired(now time.Time) bool { return !t.Expires.IsZero() && !now.Before(t.Expires) }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -19,53 +18,21 @@ import (
 const BucketTokens = "qarion_tokens"
 
 // Tokens is the store of tokens. Its bucket is made with the first of them.
-type Tokens struct {
-	js jetstream.JetStream
-
-	mu sync.Mutex
-	kv jetstream.KeyValue // nil until there is one
-}
+type Tokens struct{ bucket *lateBucket }
 
 // OpenTokens opens the store.
 func OpenTokens(conn *nats.Conn) (*Tokens, error) {
-	js, err := jetstream.New(conn)
-	if err != nil {
-		return nil, err
-	}
-	return &Tokens{js: js}, nil
-}
-
-// bucket is the bucket; nil where there is none yet.
-func (t *Tokens) bucket(ctx context.Context) (jetstream.KeyValue, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.kv != nil {
-		return t.kv, nil
-	}
-	kv, err := t.js.KeyValue(ctx, BucketTokens)
-	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, unavailable(fmt.Errorf("open bucket %s: %w", BucketTokens, err))
-	}
-	t.kv = kv
-	return kv, nil
+	b, err := openLate(conn, jetstream.KeyValueConfig{
+		Bucket: BucketTokens, Description: "qarion: hashes of tokens", History: 1, Storage: jetstream.FileStorage, Replicas: 1,
+	})
+	return &Tokens{b}, err
 }
 
 // Store keeps a token.
 func (t *Tokens) Store(ctx context.Context, token engine.Token) error {
-	kv, err := t.bucket(ctx)
+	kv, err := t.bucket.make(ctx)
 	if err != nil {
 		return err
-	}
-	if kv == nil {
-		kv, err = t.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
-			Bucket: BucketTokens, Description: "qarion: hashes of tokens", History: 1, Storage: jetstream.FileStorage, Replicas: 1,
-		})
-		if err != nil {
-			return unavailable(fmt.Errorf("make bucket %s: %w", BucketTokens, err))
-		}
 	}
 	data, err := json.Marshal(token)
 	if err != nil {
@@ -80,32 +47,14 @@ func (t *Tokens) Store(ctx context.Context, token engine.Token) error {
 
 // Find returns a token. engine.ErrNotFound.
 func (t *Tokens) Find(ctx context.Context, id string) (token engine.Token, err error) {
-	kv, err := t.bucket(ctx)
-	if err != nil {
-		return token, err
-	}
-	if kv == nil {
-		return token, noToken(id)
-	}
-	entry, err := kv.Get(ctx, id)
-	switch {
-	case errors.Is(err, jetstream.ErrKeyNotFound), errors.Is(err, jetstream.ErrInvalidKey):
-		return token, noToken(id)
-	case err != nil:
-		return token, unavailable(err)
-	}
-	if err := json.Unmarshal(entry.Value(), &token); err != nil {
-		return token, fmt.Errorf("%w: token %s cannot be read: %w", engine.ErrDamaged, id, err)
-	}
-	return token, nil
+	_, err = t.bucket.read(ctx, "token", id, &token)
+	return token, err
 }
-
-func noToken(id string) error { return fmt.Errorf("%w: no token %.40q", engine.ErrNotFound, id) }
 
 // List returns the tokens without their hashes, oldest first.
 func (t *Tokens) List(ctx context.Context) ([]engine.Token, error) {
 	list := []engine.Token{}
-	kv, err := t.bucket(ctx)
+	kv, err := t.bucket.find(ctx)
 	if err != nil || kv == nil {
 		return list, err
 	}
@@ -133,7 +82,7 @@ func (t *Tokens) Delete(ctx context.Context, id string) error {
 	if _, err := t.Find(ctx, id); err != nil && !errors.Is(err, engine.ErrDamaged) {
 		return err
 	}
-	kv, err := t.bucket(ctx)
+	kv, err := t.bucket.find(ctx)
 	if err != nil {
 		return err
 	}

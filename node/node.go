@@ -93,6 +93,8 @@ type Node struct {
 	blobs       *kvstore.Blobs
 	secrets     *kvstore.Credentials
 	tokens      *kvstore.Tokens
+	sessions    *kvstore.Sessions
+	codes       codes
 	xcom        *kvstore.XCom
 	runs        *kvstore.Runs
 	events      *bus.Events
@@ -152,6 +154,9 @@ func (n *Node) openStore(ctx context.Context) (err error) {
 		return err
 	}
 	if n.tokens, err = kvstore.OpenTokens(n.Bus.Conn()); err != nil {
+		return err
+	}
+	if n.sessions, err = kvstore.OpenSessions(n.Bus.Conn()); err != nil {
 		return err
 	}
 	n.ledger, err = n.Bus.Ledger(ctx, bus.LedgerConfig{
@@ -313,7 +318,7 @@ func (n *Node) openFlows(ctx context.Context) error {
 func (n *Node) serve(context.Context) (err error) {
 	n.service, err = n.Bus.Serve(bus.ServiceConfig{
 		Runner: n.Engine, Runs: n.history(), XCom: n.xcom, Version: serviceVersion(n.cfg.Version), Log: n.log, Info: n.info, Environment: n.environment(), Tasks: n.endedTasks,
-		Endpoints: slices.Concat(n.tableEndpoints(), n.breakerEndpoints(), n.credentialEndpoints(), n.fileEndpoints(), n.tokenEndpoints(), n.hookEndpoints()),
+		Endpoints: slices.Concat(n.tableEndpoints(), n.breakerEndpoints(), n.credentialEndpoints(), n.fileEndpoints(), n.tokenEndpoints(), n.loginEndpoints(), n.hookEndpoints()),
 	})
 	if err == nil && n.web != nil {
 		n.web.Use(backend{n})

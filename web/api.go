@@ -290,9 +290,15 @@ func readAll(w http.ResponseWriter, r *http.Request, largest int64, within time.
 
 // audit notes who has changed something, or tried to.
 func (s *Server) audit(r *http.Request, endpoint string, who engine.Caller, err error) {
-	e, unknown := engine.EndpointNamed(endpoint)
+	if e, unknown := engine.EndpointNamed(endpoint); unknown == nil && e.Role != engine.RoleViewer {
+		s.tell(r, endpoint, who, err)
+	}
+}
+
+// tell makes a request an event, once there is a node to tell it.
+func (s *Server) tell(r *http.Request, endpoint string, who engine.Caller, err error) {
 	b, starting := s.node()
-	if e.Role == engine.RoleViewer || unknown != nil || starting != nil {
+	if starting != nil {
 		return
 	}
 	entry := Audit{
@@ -319,8 +325,8 @@ type Audit struct {
 	Role     engine.Role `json:"role"`
 	From     string      `json:"from,omitempty"` // address
 	Door     string      `json:"door"`           // http
-	Endpoint string      `json:"endpoint"`
-	What     string      `json:"what"`   // method and path
-	Result   string      `json:"result"` // ok, or a status
+	Endpoint string      `json:"endpoint"`       // of the node; or login, logout
+	What     string      `json:"what"`           // method and path
+	Result   string      `json:"result"`         // ok, or a status
 	Error    string      `json:"error,omitempty"`
 }

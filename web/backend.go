@@ -17,6 +17,14 @@ type Backend interface {
 	// Authenticate says who shows a token. engine.ErrDenied: nobody who may come
 	// in.
 	Authenticate(ctx context.Context, token string) (engine.Caller, error)
+	// Login begins a session for who shows a one-time code or a token.
+	// engine.ErrDenied: nobody who may come in.
+	Login(ctx context.Context, secret string) (engine.Session, engine.SessionSecrets, error)
+	// Session is that of a cookie. engine.ErrDenied: there is none, or it has
+	// ended.
+	Session(ctx context.Context, cookie string) (engine.Session, error)
+	// Logout ends the session of a cookie, if there is one.
+	Logout(ctx context.Context, cookie string) error
 	// Open reads a value in the object store.
 	Open(ctx context.Context, object string) (io.ReadCloser, error)
 	// Audit tells of a request that changes something. It does not wait.

@@ -65,7 +65,7 @@ func refuse(w http.ResponseWriter, err error) {
 	case http.StatusUnauthorized:
 		h.Set("WWW-Authenticate", `Bearer realm="qarion"`)
 	case http.StatusTooManyRequests:
-		h.Set("Retry-After", "1")
+		h.Set("Retry-After", orDefault(h.Get("Retry-After"), "1"))
 	case http.StatusServiceUnavailable:
 		h.Set("Retry-After", "5")
 	}

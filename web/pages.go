@@ -20,6 +20,9 @@ func (s *Server) pages() error {
 	for i := range routes {
 		s.mux.HandleFunc(routes[i].Method+" "+routes[i].Path, s.servePage(&routes[i]))
 	}
+	s.mux.HandleFunc("GET /login", s.showLogin)
+	s.mux.HandleFunc("POST /login", s.login)
+	s.mux.HandleFunc("POST /logout", s.logout)
 	s.mux.HandleFunc("GET /assets/{build}/{file}", func(w http.ResponseWriter, r *http.Request) {
 		if err := site.Assets(w, r); err != nil {
 			refuse(w, kinds[engine.ErrNotFound].with(err.Error()))
@@ -33,7 +36,7 @@ func (s *Server) servePage(rt *ui.Route) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		v := &ui.Visit{Request: r}
 		err := s.visit(w, rt, v)
-		if rt.Endpoint != "" && v.Node != nil {
+		if !isSafe(rt.Method) && v.Node != nil {
 			s.audit(r, rt.Endpoint, v.Who, err)
 		}
 		if err != nil {
@@ -43,9 +46,16 @@ func (s *Server) servePage(rt *ui.Route) http.HandlerFunc {
 }
 
 func (s *Server) visit(w http.ResponseWriter, rt *ui.Route, v *ui.Visit) (err error) {
+	if v.Method == http.MethodPost {
+		if err := s.readForm(w, v.Request, maxForm); err != nil {
+			return err
+		}
+	}
 	if v.Who, err = s.caller(v.Request); err != nil {
 		return err
 	}
+	_, bare := v.Cookie(s.cookieName())
+	v.Session = v.Who.Login && bare == nil && v.Header.Get("Authorization") == ""
 	if v.Node, err = s.node(); err != nil {
 		return err
 	}
@@ -54,10 +64,21 @@ func (s *Server) visit(w http.ResponseWriter, rt *ui.Route, v *ui.Visit) (err er
 	return s.site.Serve(w, rt, v)
 }
 
-// refusePage says on a page what a program would read as a problem.
+// maxForm bounds what a form sends, in bytes: the variables of a run take most.
+const maxForm = 512 << 10
+
+// refusePage says on a page what a program would read as a problem. Who needs a
+// login for a page gets that of the login in its place.
 func (s *Server) refusePage(w http.ResponseWriter, v *ui.Visit, err error) {
 	p := problemOf(err)
 	hint := p.Hint
+	switch {
+	case p.Status == http.StatusUnauthorized && isSafe(v.Method):
+		s.site.Login(w, v, p.Status, "", v.URL.RequestURI())
+		return
+	case p.Status == http.StatusForbidden && v.Node != nil && !v.Who.Login:
+		hint = "log in: qarion ui opens the pages with a login"
+	}
 	if hint == "" && errors.Is(err, errStarting) {
 		hint = "the page comes in a moment"
 	}

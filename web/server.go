@@ -32,6 +32,7 @@ type Server struct {
 	site   *ui.Site
 	events *live.Streams
 	origin *http.CrossOriginProtection
+	tries  tries
 	tasks  sync.WaitGroup
 	url    string
 

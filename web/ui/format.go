@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/qarion/qarion/engine"
 )
 
 // shapes are the marks of states: a state is a word, a shape and a colour, so
@@ -15,7 +17,7 @@ import (
 var shapes = map[string]string{
 	"success": "✓", "failed": "✕", "interrupted": "▲", "running": "◐", "ready": "◌", "pending": "◌", "waiting": "◌",
 	"skipped": "‖", "cancelled": "‖", "retry": "↻", "again": "↻", "deferred": "◌", "open": "▲", "half_open": "◐", "closed": "✓",
-	"error": "✕", "warning": "▲",
+	"error": "✕", "warning": "▲", "expired": "‖",
 }
 
 func (s *Site) funcs() template.FuncMap {
@@ -23,6 +25,7 @@ func (s *Site) funcs() template.FuncMap {
 		"shape":   func(status any) string { return shapes[fmt.Sprint(status)] },
 		"ms":      milliseconds,
 		"utc":     utc,
+		"rfc":     engine.FormatTime,
 		"bytes":   byteCount,
 		"pretty":  pretty,
 		"plural":  plural,

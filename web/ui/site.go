@@ -27,14 +27,15 @@ type Node interface {
 // Visit is a request for a page, once it is known who makes it.
 type Visit struct {
 	*http.Request
-	Node Node
-	Who  engine.Caller
+	Node    Node
+	Who     engine.Caller
+	Session bool // the browser has logged in
 }
 
 // Route is a page or an action of a page.
 type Route struct {
 	Method, Path string // as http.ServeMux takes them
-	Endpoint     string // that an action asks; "" for a page
+	Endpoint     string // that it asks before anything else
 	serve        func(s *Site, v *Visit) (*reply, error)
 }
 
@@ -60,6 +61,8 @@ type page struct {
 	Live   bool   // what it shows goes on changing
 	Topics string // of the events after which it looks different; "": those of its entry in the menu
 	Who    engine.Caller
+	InOut  string // "in": a login would help; "out": there is one to end
+	Secret bool   // nothing keeps it, not even the browser
 	At     string // path and query of the page itself
 	Build  string // of the assets
 	Menu   []entry
@@ -76,7 +79,7 @@ type entry struct {
 var menu = []entry{
 	{"Home", "/", "h", "run.list", "runs,node"}, {"Runs", "/runs", "r", "run.list", "runs"}, {"Flows", "/flows", "f", "flow.list", "runs,node"},
 	{"Log", "/log", "l", "log.list", "log"}, {"Query", "/query", "q", "query", ""}, {"Breakers", "/breakers", "b", "breaker.list", "node"},
-	{"Hooks", "/hooks", "k", "hook.list", ""}, {"Credentials", "/credentials", "c", "credential.list", ""}, {"Node", "/node", "n", "node.status", "runs,node"},
+	{"Hooks", "/hooks", "k", "hook.list", ""}, {"Credentials", "/credentials", "c", "credential.list", ""}, {"Tokens", "/tokens", "t", "token.list", ""}, {"Node", "/node", "n", "node.status", "runs,node"},
 }
 
 // Site is all pages, ready to be shown.
@@ -118,22 +121,25 @@ func New() (*Site, error) {
 // Routes are the pages and their actions.
 func (s *Site) Routes() []Route {
 	return []Route{
-		{"GET", "/{$}", "", (*Site).home},
-		{"GET", "/flows", "", (*Site).flows},
-		{"GET", "/flows/{flow}", "", (*Site).flow},
+		{"GET", "/{$}", "node.status", (*Site).home},
+		{"GET", "/flows", "flow.list", (*Site).flows},
+		{"GET", "/flows/{flow}", "flow.get", (*Site).flow},
 		{"POST", "/flows/{flow}/runs", "run.start", (*Site).start},
-		{"GET", "/runs", "", (*Site).runs},
-		{"GET", "/runs/{run}", "", (*Site).run},
-		{"GET", "/runs/{run}/xcom/{task}", "", (*Site).xcom},
+		{"GET", "/runs", "run.list", (*Site).runs},
+		{"GET", "/runs/{run}", "run.get", (*Site).run},
+		{"GET", "/runs/{run}/xcom/{task}", "xcom.get", (*Site).xcom},
 		{"POST", "/runs/{run}/cancel", "run.cancel", (*Site).cancel},
 		{"POST", "/runs/{run}/resolve", "run.resolve", (*Site).resolve},
-		{"GET", "/log", "", (*Site).log},
-		{"GET", "/query", "", (*Site).query},
-		{"GET", "/breakers", "", (*Site).breakers},
+		{"GET", "/log", "log.list", (*Site).log},
+		{"GET", "/query", "query", (*Site).query},
+		{"GET", "/breakers", "breaker.list", (*Site).breakers},
 		{"POST", "/breakers/reset", "breaker.reset", (*Site).resetBreaker},
-		{"GET", "/hooks", "", (*Site).hooks},
-		{"GET", "/credentials", "", (*Site).credentials},
-		{"GET", "/node", "", (*Site).node},
+		{"GET", "/hooks", "hook.list", (*Site).hooks},
+		{"GET", "/credentials", "credential.list", (*Site).credentials},
+		{"GET", "/tokens", "token.list", (*Site).tokens},
+		{"POST", "/tokens", "token.create", (*Site).createToken},
+		{"POST", "/tokens/{token}/delete", "token.delete", (*Site).deleteToken},
+		{"GET", "/node", "node.status", (*Site).node},
 	}
 }
 
@@ -146,14 +152,6 @@ func headers(h http.Header) {
 
 // Serve answers a route and returns what went wrong, which the page says.
 func (s *Site) Serve(w http.ResponseWriter, rt *Route, v *Visit) error {
-	if v.Method == http.MethodPost {
-		v.Body = http.MaxBytesReader(w, v.Body, maxForm)
-		if err := v.ParseForm(); err != nil {
-			err = fmt.Errorf("%w: the form cannot be read, or is larger than %d bytes", engine.ErrInvalid, maxForm)
-			s.Refuse(w, v, http.StatusBadRequest, "Invalid", engine.ErrorLine(err), "")
-			return err
-		}
-	}
 	r, err := rt.serve(s, v)
 	switch {
 	case err != nil:
@@ -167,9 +165,6 @@ func (s *Site) Serve(w http.ResponseWriter, rt *Route, v *Visit) error {
 	}
 	return nil
 }
-
-// maxForm bounds what a form sends, in bytes: the variables of a run take most.
-const maxForm = 512 << 10
 
 func (f *file) send(w http.ResponseWriter) {
 	h := w.Header()
@@ -190,11 +185,20 @@ func (s *Site) show(w http.ResponseWriter, v *Visit, r *reply) {
 			p.Menu = append(p.Menu, e)
 		}
 	}
+	switch {
+	case v.Session:
+		p.InOut = "out"
+	case !v.Who.Login && p.name != "login":
+		p.InOut = "in"
+	}
 	var out bytes.Buffer
 	if err := s.pages[p.name].ExecuteTemplate(&out, "base.html", p); err != nil {
 		panic(fmt.Errorf("page %s: %w", p.name, err))
 	}
 	headers(w.Header())
+	if p.Secret {
+		w.Header().Set("Cache-Control", "no-store")
+	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	sum := fnv.New128a()
 	_, _ = sum.Write(out.Bytes())

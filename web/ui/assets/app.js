@@ -60,6 +60,8 @@ async function refresh() {
       if (answer.status === 200) {
         tag = answer.headers.get('ETag') ?? '';
         take(parse(await answer.text()));
+      } else if (answer.status === 401) { // the login has ended
+        location.reload();
       } else if (answer.status !== 304) {
         throw new Error(String(answer.status));
       }
@@ -127,6 +129,16 @@ document.addEventListener('visibilitychange', () => {
   if (document.hidden) return;
   clearTimeout(timer);
   refresh();
+});
+
+// What changes something carries the key of the login, where there is one: the
+// cookie alone may have been seen by another server on this machine.
+document.addEventListener('formdata', (e) => {
+  const key = localStorage.getItem('qarion-key');
+  if (key && e.target.method === 'post') e.formData.set('qarion-key', key);
+});
+document.addEventListener('submit', (e) => {
+  if (e.target.getAttribute('action') === '/logout') localStorage.removeItem('qarion-key');
 });
 
 // Keys. Single letters can be switched off.
