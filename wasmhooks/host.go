@@ -36,6 +36,7 @@ type Config struct {
 	Store       Store  // nil: files alone
 	Limits      Limits
 	Interpreter bool // run without compiling: slow, for tests
+	unmetered   bool // run without counting steps: for benchmarks alone
 	Log         *slog.Logger
 }
 
@@ -180,7 +181,7 @@ func (h *Host) compile(ctx context.Context, hash string, content []byte) (*modul
 	if len(content) > h.cfg.Limits.Module {
 		return nil, loadError("it has %d bytes, at most %d are loaded", len(content), h.cfg.Limits.Module)
 	}
-	metered, err := meter(content, startFuel*h.cfg.Limits.Fuel)
+	metered, err := meter(content, startFuel*h.cfg.Limits.Fuel, h.cfg.unmetered)
 	if err != nil {
 		return nil, loadError("%v", err)
 	}

@@ -7,21 +7,27 @@ import (
 
 // Instructions that the meter must know by name.
 const (
-	opBlock    = 0x02
-	opLoop     = 0x03
-	opIf       = 0x04
-	opElse     = 0x05
-	opEnd      = 0x0b
-	opBranchIf = 0x0d
-	opGrow     = 0x40
+	opBlock        = 0x02
+	opLoop         = 0x03
+	opIf           = 0x04
+	opElse         = 0x05
+	opEnd          = 0x0b
+	opBranch       = 0x0c
+	opBranchIf     = 0x0d
+	opBranchTable  = 0x0e
+	opReturn       = 0x0f
+	opCall         = 0x10
+	opCallIndirect = 0x11
+	opGrow         = 0x40
 )
 
 // instr is what the meter must know of an instruction.
 type instr struct {
-	cost  int64 // steps: one takes about a nanosecond at most, without what it moves
-	moves moves // what the number on top of the stack counts
-	forks int   // ways that lead on from here
-	typed bool  // a block whose type is that of a function ...
+	cost  int64  // steps: one takes about a nanosecond at most, without what it moves
+	moves moves  // what the number on top of the stack counts
+	forks int    // ways that lead on from here
+	depth uint32 // of the farthest block that it jumps to
+	typed bool   // a block whose type is that of a function ...
 	index uint32
 }
 
@@ -45,17 +51,17 @@ func (r *reader) instruction() (in instr) {
 			in.cost = 1
 		}
 	case op == 0x01, op == opElse, op == opEnd: // nop
-	case op == 0x00, op == 0x0f, op == 0x1a, op == 0x1b, op == 0xd1:
+	case op == 0x00, op == opReturn, op == 0x1a, op == 0x1b, op == 0xd1:
 		in.cost = 1
 	case 0x45 <= op && op <= 0xc4:
 		in.cost = arithmetic(op)
-	case op == 0x0c, op == opBranchIf:
-		r.u32()
+	case op == opBranch, op == opBranchIf:
+		in.depth = r.u32()
 		in.cost, in.forks = 1, 1
 	case 0x20 <= op && op <= 0x22: // an index
 		r.u32()
 		in.cost = 1
-	case op == 0x23, op == 0x24, op == 0x10: // globals, call
+	case op == 0x23, op == 0x24, op == opCall: // globals
 		r.u32()
 		in.cost = 2
 	case op == 0x25, op == 0x26: // tables
@@ -64,17 +70,17 @@ func (r *reader) instruction() (in instr) {
 	case op == 0xd2: // ref.func
 		r.u32()
 		in.cost = 1000
-	case op == 0x0e: // br_table
+	case op == opBranchTable:
 		for range r.u32() {
 			if !r.more() {
 				break
 			}
-			r.u32()
+			in.depth = max(in.depth, r.u32())
 			in.forks++
 		}
-		r.u32()
+		in.depth = max(in.depth, r.u32())
 		in.cost = 3
-	case op == 0x11: // call_indirect
+	case op == opCallIndirect:
 		r.u32()
 		r.u32()
 		in.cost = 8

@@ -3,6 +3,7 @@ package wasmhooks
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // What a function may have, so that it is compiled in good time.
@@ -19,7 +20,15 @@ const (
 // nothing in it runs twice. What it costs is the sum of all that stands in it, so a
 // jump over a part of it pays for what it leaves out; to keep that small a region ends
 // at the next fork when it costs more than smallRegion.
+//
+// While a function runs it counts in a variable of its own, which the compiler keeps in
+// a register: the counter of the module has the truth when another function begins or
+// goes on, and only then.
 const smallRegion = 24
+
+// smallLeaf is what a function may cost that does not look whether there is fuel left:
+// who calls it does.
+const smallLeaf = 64
 
 // frame is a block that is open.
 type frame struct {
@@ -32,13 +41,18 @@ type codeMeter struct {
 	*metering
 	out     []byte
 	frames  []frame
-	region  int   // the number of the one that is open
-	cost    int64 // of it
-	at      int   // where in out its charge stands; 0: it costs nothing yet
-	local   uint32
-	usesOwn bool // the local of the meter
-	forks   int  // that there are
-	loops   int  // loops and conditions that are open
+	region  int    // the number of the one that is open
+	cost    int64  // of it
+	at      int    // where in out its charge stands; 0: it costs nothing yet
+	counter uint32 // the variable that counts
+	moved   uint32 // the variable that holds what is moved
+	moves   bool   // it is used
+	told    bool   // the counter of the module says the same
+	stops   [2]int // in out: where the begin of the function ends what has no fuel left
+	leaf    bool   // nothing is called, and nothing runs twice
+	total   int64  // of all regions
+	forks   int    // that there are
+	loops   int    // loops and conditions that are open
 }
 
 func (m *metering) code(content []byte) ([]byte, error) {
@@ -87,8 +101,12 @@ func (c *codeMeter) function(out, body []byte, kind uint32) ([]byte, error) {
 		r.fail(errors.New("it has too many local variables"))
 	}
 	declared := body[first:r.at]
-	*c = codeMeter{metering: c.metering, out: c.out[:0], frames: append(c.frames[:0], frame{}), local: uint32(locals)}
-	c.begin(6+int64(c.values[kind]), true)
+	*c = codeMeter{metering: c.metering, out: c.out[:0], frames: append(c.frames[:0], frame{}), counter: uint32(locals), moved: uint32(locals) + 1, leaf: true}
+	c.tell(0x23, 0x21) // global.get, local.set: what there is to begin with
+	c.begin(6+int64(c.values[kind]), false)
+	c.stops[0] = len(c.out)
+	c.stop()
+	c.stops[1] = len(c.out)
 	for r.more() {
 		start := r.at
 		in := r.instruction()
@@ -103,18 +121,17 @@ func (c *codeMeter) function(out, body []byte, kind uint32) ([]byte, error) {
 		return nil, r.err
 	}
 	c.settle()
-	if c.usesOwn {
-		groups++
+	if c.leaf && c.total <= smallLeaf {
+		c.out = slices.Delete(c.out, c.stops[0], c.stops[1])
 	}
-	size := len(appendU32(nil, groups)) + len(declared) + len(c.out)
-	if c.usesOwn {
-		size += 2
+	own := []byte{1, 0x7e} // one i64
+	if c.moves {
+		own = append(own, 1, 0x7f) // one i32
 	}
+	groups += uint32(len(own) / 2)
+	size := len(appendU32(nil, groups)) + len(declared) + len(own) + len(c.out)
 	out = appendU32(appendU32(out, uint32(size)), groups)
-	out = append(out, declared...)
-	if c.usesOwn {
-		out = append(out, 1, 0x7f) // one i32
-	}
+	out = append(append(out, declared...), own...)
 	return append(out, c.out...), nil
 }
 
@@ -134,7 +151,15 @@ func (c *codeMeter) instruction(in instr, text []byte) error {
 	if in.moves != movesNothing || op == opGrow {
 		c.chargeMoved(in.moves, op == opGrow)
 	}
+	calls := op == opCall || op == opCallIndirect
+	if calls || c.leaves(op, in.depth) {
+		c.tell(0x20, 0x24) // local.get, global.set
+	}
 	c.out = append(c.out, text...)
+	if calls {
+		c.leaf = false
+		c.tell(0x23, 0x21) // global.get, local.set
+	}
 	if c.forks += in.forks; c.forks > maxForks {
 		return fmt.Errorf("it has more than %d blocks and branches", maxForks)
 	}
@@ -151,6 +176,7 @@ func (c *codeMeter) instruction(in instr, text []byte) error {
 		}
 	case opLoop:
 		c.frames = append(c.frames, frame{op, -1})
+		c.leaf = false
 		c.begin(3+cost, true)
 	case opBranchIf:
 		c.fork()
@@ -170,6 +196,7 @@ func (c *codeMeter) instruction(in instr, text []byte) error {
 		} else {
 			c.fork()
 		}
+		c.told = false // on one of the ways that meet here it may be so
 	}
 	return nil
 }
@@ -181,11 +208,39 @@ func (c *codeMeter) fork() {
 	}
 }
 
+// leaves reports whether an instruction may end the function. depth is that of the
+// farthest block that it jumps to.
+func (c *codeMeter) leaves(op byte, depth uint32) bool {
+	switch op {
+	case opReturn:
+		return true
+	case opEnd:
+		return len(c.frames) == 1
+	case opBranch, opBranchIf, opBranchTable:
+		return int(depth) >= len(c.frames)-1
+	}
+	return false
+}
+
+// tell copies the function's counter into that of the module, or the other way, where
+// they may differ.
+func (c *codeMeter) tell(from, to byte) {
+	a, b := c.counter, c.globals
+	if from == 0x23 {
+		a, b = b, a
+	} else if c.told {
+		return
+	}
+	c.op(from, a)
+	c.op(to, b)
+	c.told = true
+}
+
 // begin begins a region. With stop it ends here what has no fuel left.
 func (c *codeMeter) begin(cost int64, stop bool) {
 	c.settle()
 	c.region++
-	c.cost, c.at = 0, 0
+	c.cost, c.at, c.told = 0, 0, false
 	if cost > 0 {
 		c.add(cost)
 	}
@@ -197,11 +252,12 @@ func (c *codeMeter) begin(cost int64, stop bool) {
 // add charges the region; with its first cost the charge is written, to be filled in.
 func (c *codeMeter) add(cost int64) {
 	if c.at == 0 {
-		c.out = appendU32(append(c.out, 0x23), c.globals) // global.get
-		c.out = append(c.out, 0x42)                       // i64.const
-		c.at = len(c.out)                                 //
-		c.out = append(c.out, 0, 0, 0, 0, 0x7d)           // its value, i64.sub
-		c.out = appendU32(append(c.out, 0x24), c.globals) // global.set
+		c.op(0x20, c.counter)                   // local.get
+		c.out = append(c.out, 0x42)             // i64.const
+		c.at = len(c.out)                       //
+		c.out = append(c.out, 0, 0, 0, 0, 0x7d) // its value, i64.sub
+		c.op(0x21, c.counter)                   // local.set
+		c.told = false
 	}
 	c.cost += cost
 }
@@ -216,27 +272,29 @@ func (c *codeMeter) settle() {
 		c.out[c.at+i] = byte(c.cost>>(7*i))&0x7f | 0x80
 	}
 	c.out[c.at+3] &^= 0x80
+	c.total += c.cost
 }
 
-// stop ends what has no fuel left.
+// stop ends what has no fuel left, and leaves a counter that says so.
 func (c *codeMeter) stop() {
-	c.out = appendU32(append(c.out, 0x23), c.globals)
-	c.out = append(c.out, 0x42, 0, 0x53, 0x04, 0x40, 0x00, 0x0b) // i64.const 0, i64.lt_s, if, unreachable, end
+	c.op(0x20, c.counter)
+	c.out = append(c.out, 0x42, 0, 0x53, 0x04, 0x40, 0x42, 0x7f) // i64.const 0, i64.lt_s, if, i64.const -1
+	c.op(0x24, c.globals)
+	c.out = append(c.out, 0x00, 0x0b) // unreachable, end
 }
 
 // chargeMoved charges for what the number on top of the stack says: a step for 8
 // bytes, and for an element of a table. Memory that grows is charged by its pages,
 // as long as they can be had.
 func (c *codeMeter) chargeMoved(what moves, pages bool) {
-	c.usesOwn = true
-	local := func(op byte) { c.out = appendU32(append(c.out, op), c.local) }
-	local(0x22) // local.tee
-	c.out = appendU32(append(c.out, 0x23), c.globals)
-	local(0x20) // local.get
+	c.moves, c.leaf, c.told = true, false, false
+	c.op(0x22, c.moved) // local.tee
+	c.op(0x20, c.counter)
+	c.op(0x20, c.moved)
 	switch {
 	case pages:
 		c.out = append(c.out, 0x41, 0) // i32.const
-		local(0x20)
+		c.op(0x20, c.moved)
 		c.out = append(appendS64(append(c.out, 0x41), maxPages), 0x49, 0x1b) // i32.lt_u, select: more cannot be had
 		c.out = append(c.out, 0xad, 0x42, 13, 0x86)                          // i64.extend_i32_u, i64.const, i64.shl: 64 KiB are 8192 steps
 	case what == movesBytes:
@@ -244,6 +302,10 @@ func (c *codeMeter) chargeMoved(what moves, pages bool) {
 	default:
 		c.out = append(c.out, 0xad)
 	}
-	c.out = appendU32(append(c.out, 0x7d, 0x24), c.globals) // i64.sub, global.set
+	c.out = append(c.out, 0x7d) // i64.sub
+	c.op(0x21, c.counter)
 	c.stop()
 }
+
+// op writes an instruction that has an index.
+func (c *codeMeter) op(op byte, index uint32) { c.out = appendU32(append(c.out, op), index) }
