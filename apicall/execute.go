@@ -207,6 +207,9 @@ func (a *attempt) failed(ctx context.Context, f failure, err error) engine.TaskO
 	} else if f.class != classTemplate {
 		d.NotRetried = p.props.whyNot(f)
 	}
+	if f.sent && (f.lost() || e.Unknown) && a.in.Task.UnrepeatableIn(a.in.Key.Turn) {
+		d.Hint = "the server may have carried it out: look there before it is sent again"
+	}
 	switch f.class {
 	case classConnect, classDNS, classTLS, classEgress:
 		if !f.sent {

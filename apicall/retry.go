@@ -144,6 +144,8 @@ func (p *props) whyNot(f failure) string {
 	switch {
 	case f.done && p.unrepeatable():
 		return "the " + p.operation + " was answered by a redirect and has no idempotency_key"
+	case f.class == classCancelled:
+		return "it was cut off"
 	case f.class == classStatus, f.status != 0 && f.class == classConnect:
 		return strconv.Itoa(f.status) + " is not retried"
 	case f.class == classTimeout && f.sent:

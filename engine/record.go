@@ -142,6 +142,13 @@ const (
 	OutcomeSkipped     Outcome = "skipped" // its condition is false: nothing was done
 )
 
+// ClassInterrupted is the class of an attempt that was sent and whose answer is
+// not known; its message begins with UnknownOutcome.
+const (
+	ClassInterrupted = "interrupted"
+	UnknownOutcome   = "outcome unknown: "
+)
+
 // AttemptRecord is the one record of an attempt: how it went, what it leaves
 // for others and what the operation log shows.
 type AttemptRecord struct {

@@ -253,13 +253,57 @@ func TestServe_PicksUpChangedFiles(t *testing.T) {
 }
 
 func TestRun_CtrlCCancelsTheRun(t *testing.T) {
+	for _, c := range []struct {
+		operation    string
+		want, unwant []string
+	}{
+		{"get", []string{"run cancelled: by hand\n", "cancelled: by hand\n"}, []string{"outcome unknown", "may have"}},
+		{"post", []string{
+			"run cancelled: by hand; outcome unknown: slow\n",
+			"outcome unknown: under way when the run ended; the server may have carried it out\n",
+			"qarion: hint: the server may have carried out slow: look there before you start it again\n",
+		}, nil},
+	} {
+		t.Run(c.operation, func(t *testing.T) {
+			dir := t.TempDir()
+			shown := interrupted(t, dir, c.operation)
+			task, _, _ := qarion(t, dir, "runs", "show", "last", "--task", "slow")
+			list, _, _ := qarion(t, dir, "runs", "list")
+			for _, want := range c.want {
+				if !strings.Contains(shown, want) {
+					t.Errorf("not shown: %q in\n%s", want, shown)
+				}
+			}
+			for _, no := range c.unwant {
+				if strings.Contains(shown+task+list, no) {
+					t.Errorf("shown: %q in\n%s%s%s", no, shown, task, list)
+				}
+			}
+			if c.operation != "post" {
+				return
+			}
+			for _, want := range []string{"task slow was cancelled: outcome unknown: ", "final: it was cut off", "hint: the server may have carried it out: look there before it is sent again"} {
+				if !strings.Contains(task, want) {
+					t.Errorf("not shown of the task: %q in\n%s", want, task)
+				}
+			}
+			if !strings.Contains(list, "by hand; outcome unknown: slow") {
+				t.Errorf("not in the list:\n%s", list)
+			}
+		})
+	}
+}
+
+// interrupted runs a flow of two tasks, gives Ctrl-C while the first one's call
+// is under way, and returns what is on the screen.
+func interrupted(t *testing.T, dir, operation string) string {
+	t.Helper()
 	u := testkit.NewUpstream(t)
-	dir := t.TempDir()
-	text := upstreamTask(u, "slow", "slow/30s", "", "") + upstreamTask(u, "next", "ok", after("slow"), "")
+	text := upstreamTask(u, "slow", "slow/30s", "", `operation = "`+operation+`"`) + upstreamTask(u, "next", "ok", after("slow"), "")
 	if err := os.WriteFile(filepath.Join(dir, "f.toml"), []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(testkit.Binary(t), "run", "f.toml")
+	cmd := exec.Command(testkit.Binary(t), "run", "f.toml", "--data-dir", "data")
 	cmd.Dir = dir
 	var out, problems strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &problems
@@ -276,7 +320,5 @@ func TestRun_CtrlCCancelsTheRun(t *testing.T) {
 	if code := cmd.ProcessState.ExitCode(); code != 130 {
 		t.Errorf("exit code %d, want 130", code)
 	}
-	if !strings.Contains(out.String(), "run cancelled: by hand") || !strings.Contains(problems.String(), "cancelled: by hand") {
-		t.Errorf("output:\n%s%s", out.String(), problems.String())
-	}
+	return out.String() + problems.String()
 }

@@ -253,6 +253,21 @@ func printable(s string) string {
 	}, s)
 }
 
+// leftUnknown names the tasks of a run that has ended whose calls may have been
+// carried out.
+func leftUnknown(d *engine.RunDoc) string {
+	var names []string
+	for i := range d.Tasks {
+		if t := &d.Tasks[i]; t.Status == engine.Cancelled && strings.HasPrefix(t.Reason, engine.UnknownOutcome) {
+			names = append(names, string(t.TaskID))
+		}
+	}
+	if len(names) > maxOtherFailures {
+		names = append(names[:maxOtherFailures], "...")
+	}
+	return strings.Join(names, ", ")
+}
+
 // runError is the error line of a run that did not succeed, with what to do.
 func runError(d *engine.RunDoc, target string) error {
 	message := fmt.Sprintf("run %s %s", d.RunID, d.Status)
@@ -266,6 +281,9 @@ func runError(d *engine.RunDoc, target string) error {
 		var details engine.Details
 		if len(e.Details) > 0 && json.Unmarshal(e.Details, &details) == nil {
 			hints = append(hints, hintsOf(&details)...)
+		}
+		if task := leftUnknown(d); task != "" {
+			hints = append(hints, fmt.Sprintf("the server may have carried out %s: look there before you start it again", task))
 		}
 		if e.Class == "validation" {
 			hints = append(hints, fmt.Sprintf("see what it answered: qarion runs show %s --task %s --body", target, e.TaskID))

@@ -52,7 +52,12 @@ func (s *step) finished(r *Run, i int, rec *engine.AttemptRecord) {
 	t.Given = nil
 	r.jar(r.Graph.Flow.Tasks[i].Jar, rec, s.pos)
 	if r.Ending != "" {
-		s.closeTask(r, i, engine.Cancelled, r.endReason)
+		reason := r.endReason
+		if rec.Outcome == engine.OutcomeCancelled && rec.Class == engine.ClassInterrupted {
+			reason = rec.Error
+			r.leavesUnknown(rec.Task)
+		}
+		s.closeTask(r, i, engine.Cancelled, reason)
 		if rec.Outcome == engine.OutcomeCancelled {
 			told.Began = t.Begin
 		} else {

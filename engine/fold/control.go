@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/qarion/qarion/engine"
 )
@@ -96,6 +97,24 @@ func (s *step) end(r *Run, status engine.Status, class, reason string) {
 	s.finish(r)
 }
 
+// leavesUnknown adds to what a run says of its end a call that may have been
+// carried out, though its task counts as cancelled.
+func (r *Run) leavesUnknown(task engine.TaskID) {
+	e := *r.firstError
+	switch {
+	case strings.Contains(e.Message, andUnknown):
+		e.Message += ", " + string(task)
+	default:
+		e.Message += andUnknown + string(task)
+	}
+	if len(e.Message) <= engine.MaxErrorText {
+		r.firstError = &e
+	}
+}
+
+// andUnknown stands before the tasks that a run leaves so.
+const andUnknown = "; outcome unknown: "
+
 // lost handles an attempt that was started and whose process is gone: whether
 // the request arrived is not known.
 func (s *step) lost(r *Run, rec *engine.ControlRecord) {
@@ -107,7 +126,7 @@ func (s *step) lost(r *Run, rec *engine.ControlRecord) {
 	t := &r.Tasks[i]
 	lost := &engine.AttemptRecord{
 		AttemptKey: rec.Key, Flow: r.Graph.Flow.ID, Outcome: engine.OutcomeInterrupted, Start: cmp.Or(t.Sent, t.Begin), End: s.at,
-		Class: "interrupted", Error: rec.Reason, Type: task.Type, Subtype: task.Subtype, BatchID: r.Batch, Details: t.sent,
+		Class: engine.ClassInterrupted, Error: rec.Reason, Type: task.Type, Subtype: task.Subtype, BatchID: r.Batch, Details: t.sent,
 	}
 	switch {
 	case r.Ending != "":

@@ -43,7 +43,7 @@ func (c *closer) add(rec engine.Record) {
 func (c *closer) lost(key engine.AttemptKey, sent engine.Micros) {
 	c.add(&engine.ControlRecord{
 		Kind: engine.ControlInterrupt, Run: key.Run, Task: key.Task, Key: key,
-		Reason: "outcome unknown: may have been sent at " + sent.Format() + ", no answer recorded",
+		Reason: engine.UnknownOutcome + "may have been sent at " + sent.Format() + ", no answer recorded",
 	})
 }
 

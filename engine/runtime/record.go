@@ -35,7 +35,7 @@ func (w *worker) fill(ctx context.Context, rec *engine.AttemptRecord, out *engin
 		}
 	}
 	if out.Err != nil {
-		w.failed(ctx, rec, out, retry)
+		w.failed(ctx, rec, out, retry, task.UnrepeatableIn(rec.Turn))
 		if err := keep(ctx, rec, out); err != nil { // what was received helps to see why; it is no part of the outcome
 			w.log.Warn("what a failed attempt received could not be kept", engine.LogRun, rec.Run, engine.LogTask, rec.Task, engine.LogErr, err)
 		}
@@ -61,19 +61,25 @@ func (w *worker) fill(ctx context.Context, rec *engine.AttemptRecord, out *engin
 	}
 }
 
-// failed decides what follows a failed attempt.
-func (w *worker) failed(ctx context.Context, rec *engine.AttemptRecord, out *engine.TaskOutput, retry engine.RetryPolicy) {
+// failed decides what follows a failed attempt. unrepeatable says that its
+// request must not be sent twice without being asked for.
+func (w *worker) failed(ctx context.Context, rec *engine.AttemptRecord, out *engine.TaskOutput, retry engine.RetryPolicy, unrepeatable bool) {
 	e := out.Err
 	out.Details.ErrorClass = e.Class
 	rec.Value, rec.Blob, rec.Response, rec.Carry = nil, nil, nil, nil
 	switch {
+	case context.Cause(ctx) == errCancelled && e.Unknown && unrepeatable:
+		rec.Outcome, rec.Class, rec.Error = engine.OutcomeCancelled, engine.ClassInterrupted,
+			engine.UnknownOutcome+"under way when the run ended; the server may have carried it out"
 	case context.Cause(ctx) == errCancelled:
 		rec.Outcome, rec.Class, rec.Error = engine.OutcomeCancelled, "cancelled", "cancelled: "+cut(e.Message, engine.MaxErrorText)
 	case e.Unknown && ctx.Err() != nil:
-		rec.Outcome, rec.Class, rec.Error = engine.OutcomeInterrupted, "interrupted",
-			"outcome unknown: may have been sent at "+rec.Start.Format()+", no answer recorded"
+		rec.Outcome, rec.Class, rec.Error = engine.OutcomeInterrupted, engine.ClassInterrupted,
+			engine.UnknownOutcome+"may have been sent at "+rec.Start.Format()+", no answer recorded"
+		out.Details.Hint = "" // the commands that resolve it are
 	case e.Ask:
-		rec.Outcome, rec.Class, rec.Error = engine.OutcomeInterrupted, e.Class, "outcome unknown: "+cut(e.Message, engine.MaxErrorText)
+		rec.Outcome, rec.Class, rec.Error = engine.OutcomeInterrupted, e.Class, engine.UnknownOutcome+cut(e.Message, engine.MaxErrorText)
+		out.Details.Hint = ""
 	case e.Defer > 0:
 		rec.Outcome, rec.Class, rec.Error = engine.OutcomeDeferred, e.Class, cut(e.Message, engine.MaxErrorText)
 		rec.NotBefore, rec.Parked = engine.At(w.cfg.Now().Add(e.Defer)), cut(e.DeferKey, 512)

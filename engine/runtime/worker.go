@@ -293,7 +293,7 @@ func (w *worker) second(ctx context.Context, rt *engine.ReadyTask) (proceed, ok 
 	case started:
 		rec := &engine.ControlRecord{
 			Kind: engine.ControlInterrupt, Run: rt.Run, Task: rt.Task, Key: rt.AttemptKey,
-			Reason: "outcome unknown: may have been sent by a worker that is gone, no answer recorded",
+			Reason: engine.UnknownOutcome + "may have been sent by a worker that is gone, no answer recorded",
 		}
 		return false, appendPatiently(ctx, w.cfg.Ledger, w.log, rec) == nil
 	}
