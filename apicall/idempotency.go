@@ -6,8 +6,6 @@ import (
 	"maps"
 	"net/http"
 	"strings"
-
-	"github.com/qarion/qarion/engine"
 )
 
 // keyHeader carries the idempotency key (the name that the IETF draft
@@ -18,13 +16,14 @@ const keyHeader = "Idempotency-Key"
 const maxKey = 255
 
 // key adds the idempotency key: by default one that the engine derives, the
-// same in every attempt of the task, over retries, restarts and reruns.
+// same in every attempt of the task, over retries and restarts, and in a rerun
+// that may repeat a request of which nobody knows what became of it.
 func (a *attempt) key(ctx context.Context) error {
 	p := a.prog
 	if !p.props.keyed {
 		return nil
 	}
-	key := engine.IdempotencyKey(a.in.Installation, a.in.Key)
+	key := a.in.IdempotencyKey()
 	if p.key != nil {
 		r, err := p.key.Text(ctx, a.vars)
 		if err != nil {

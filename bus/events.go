@@ -128,7 +128,7 @@ func (e *Events) encode(c *engine.Change) (subject string, err error) {
 		if e.buf, err = c.Doc.AppendSummary(e.buf); err != nil {
 			return "", fmt.Errorf("event of run %s: %w", c.Run, err)
 		}
-	case engine.TaskClosed:
+	case engine.TaskClosed, engine.TaskKept:
 		return "", nil // the end of its run tells
 	default:
 		e.buf = appendEvent(e.buf, c)

@@ -44,6 +44,7 @@ type Runner interface {
 	Shown(ctx context.Context, view string) error
 	Cancel(ctx context.Context, id engine.RunID, reason string) error
 	Resolve(ctx context.Context, id engine.RunID, task engine.TaskID, as string, value []byte) error
+	Rerun(ctx context.Context, req engine.RerunRequest) (*engine.Rerunning, error)
 	Flows(ctx context.Context) ([]engine.FlowInfo, error)
 	Flow(ctx context.Context, id engine.FlowID) (*engine.Flow, error)
 	Status(ctx context.Context) (engine.NodeStatus, error)
@@ -151,6 +152,7 @@ func (s *Service) own() []Endpoint {
 		{Name: "run.tasks", Handle: s.runTasks},
 		{Name: "run.cancel", Handle: s.runCancel},
 		{Name: "run.resolve", Handle: s.runResolve},
+		{Name: "run.rerun", Handle: s.runRerun},
 		{Name: "flow.list", Handle: s.flowList},
 		{Name: "flow.get", Handle: s.flowGet},
 		{Name: "flow.run", Handle: s.flowRun},

@@ -53,10 +53,10 @@ func (s *Service) xcomGet(ctx context.Context, data []byte) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, ref, err := s.cfg.XCom.Lookup(ctx, id, task, in.Attempt)
+	of, text, ref, err := s.lookup(ctx, id, task, in.Attempt)
 	if errors.Is(err, engine.ErrNotFound) && in.Attempt > 0 && s.succeeded(ctx, id, task, in.Attempt) {
 		in.Attempt = 0 // what it received is the task's value
-		text, ref, err = s.cfg.XCom.Lookup(ctx, id, task, 0)
+		of, text, ref, err = s.lookup(ctx, id, task, 0)
 	}
 	if err != nil {
 		return nil, s.whyNoValue(ctx, id, task, in.Attempt, err)
@@ -65,7 +65,7 @@ func (s *Service) xcomGet(ctx context.Context, data []byte) (any, error) {
 		return json.RawMessage(text), nil
 	}
 	if !in.Where && (ref.Size <= maxAnswer || ref.Described()) {
-		if text, err = s.cfg.XCom.Get(ctx, id, task, in.Attempt); err != nil {
+		if text, err = s.cfg.XCom.Get(ctx, of, task, in.Attempt); err != nil {
 			return nil, err
 		}
 		if len(text) <= maxAnswer {

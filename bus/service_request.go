@@ -77,6 +77,17 @@ type ResolveTask struct {
 	Value json.RawMessage `json:"value,omitempty"`
 }
 
+// RerunRun is the payload of run.rerun.
+type RerunRun struct {
+	Run       string          `json:"run_id"`              // as in RunRef
+	From      string          `json:"from,omitempty"`      // failed (default), a task, or all
+	Version   string          `json:"version,omitempty"`   // same (default) or newest
+	Variables json.RawMessage `json:"variables,omitempty"` // object: they replace those of the run
+	Keys      string          `json:"keys,omitempty"`      // auto (default) or new
+	DryRun    bool            `json:"dry_run,omitempty"`   // only say what would be done
+	Wait      json.RawMessage `json:"wait,omitempty"`      // seconds, or true for a minute
+}
+
 // FlowRef is the payload of flow.get.
 type FlowRef struct {
 	Flow string `json:"flow"`

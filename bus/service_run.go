@@ -185,7 +185,7 @@ func (s *Service) values(ctx context.Context, run engine.RunID, tasks []string) 
 
 // value is a task's value, or where it is when it is larger than that.
 func (s *Service) value(ctx context.Context, run engine.RunID, task engine.TaskID, limit int) ([]byte, error) {
-	text, ref, err := s.cfg.XCom.Lookup(ctx, run, task, 0)
+	run, text, ref, err := s.lookup(ctx, run, task, 0)
 	if err != nil || ref == nil {
 		return text, err
 	}

@@ -114,6 +114,7 @@ var endpoints = [...]Endpoint{
 	{"run.tasks", RoleViewer, false},
 	{"run.cancel", RoleOperator, false},
 	{"run.resolve", RoleOperator, false},
+	{"run.rerun", RoleOperator, false},
 	{"flow.list", RoleViewer, false},
 	{"flow.get", RoleViewer, false},
 	{"flow.source", RoleViewer, false},

@@ -16,7 +16,8 @@ type StartRequest struct {
 	// it, or when a task of it waits for a person. It is closed instead where
 	// there is no new run. nil: nobody waits.
 	End   chan *RunDoc
-	AdHoc *Flow // run this compiled flow instead of the newest version of Flow
+	AdHoc *Flow  // run this compiled flow instead of the newest version of Flow
+	Rerun *Rerun // it repeats another run; its seeds are by the tasks of AdHoc
 }
 
 // MaxStarts is how many runs one request may start.

@@ -94,6 +94,7 @@ type Upstream struct {
 	Response []byte   // resp_<task>, JSON text
 	Cookies  []byte   // that the answer set, by name, as JSON text: sealed
 	Prev     Pos      // of the record with the part before this one
+	Run      RunID    // that has left it, when it is not the input's own
 }
 
 // ValueStore is how an input reads what did not travel with its task. The

@@ -34,6 +34,8 @@ func (d *RunDoc) append(dst []byte, full bool) ([]byte, error) {
 	o.text("execution_date", d.ExecutionDate)
 	o.text("trigger_type", d.TriggerType)
 	o.optional("trigger_id", d.TriggerID)
+	o.optional("rerun_of", string(d.RerunOf))
+	o.optional("root", string(d.Root))
 	if d.Variables != nil {
 		o.key("variables")
 		var err error
@@ -124,6 +126,7 @@ func (o *object) task(t *TaskDoc) {
 		d.attempts("history", t.History)
 	}
 	d.optionalInteger("line", t.Line)
+	d.optional("kept_from", string(t.KeptFrom))
 	o.b = d.end()
 }
 

@@ -29,11 +29,11 @@ func fullRunDoc() *RunDoc {
 	}
 	return &RunDoc{
 		RunID: "01M84BFBV1N8Q6D2T4XW9B7C5E", FlowID: "orders", FlowVersion: "abc", File: "flows/orders.toml", Environment: "prod",
-		Status: Failed, Final: true, BatchID: 42, ExecutionDate: "2026-01-02T03:04:05.000Z", TriggerType: "api", TriggerID: "x",
+		Status: Failed, Final: true, BatchID: 42, ExecutionDate: "2026-01-02T03:04:05.000Z", TriggerType: "api", TriggerID: "x", RerunOf: "01M84BFBV1N8Q6D2T4XW9B7C5D", Root: "01M84BFBV1N8Q6D2T4XW9B7C5C",
 		Variables: value.MapOf("customer", int64(7), "list", []any{1.5, nil, "ü"}),
 		StartTime: "a", EndTime: "b", DurationMS: 12.345, Counts: map[Status]int{Success: 1, Failed: 1}, Calls: 3, Rows: 12,
 		Tasks: []TaskDoc{
-			{TaskID: "a", Status: Success, Operation: "get", Attempts: 1, StatusCode: 200, StartTime: "s", EndTime: "e", DurationMS: 0.5, Note: "POST became GET", Line: 3},
+			{TaskID: "a", Status: Success, Operation: "get", Attempts: 1, StatusCode: 200, StartTime: "s", EndTime: "e", DurationMS: 0.5, Note: "POST became GET", Line: 3, KeptFrom: "01M84BFBV1N8Q6D2T4XW9B7C5D"},
 			{TaskID: "b", Status: Failed, Turns: 2, Attempts: 2, History: history, NotBefore: "n", Reason: "x"},
 		},
 		Waiting: &TaskDoc{TaskID: "c", Status: Ready, Attempts: 2, NotBefore: "n", Reason: "y"},
@@ -74,7 +74,7 @@ func TestRunDoc_AppendJSONWritesWhatItsTagsSay(t *testing.T) {
 func TestRunDoc_NoFieldIsForgotten(t *testing.T) {
 	for _, v := range []any{*fullRunDoc(), fullRunDoc().Tasks[0], *fullRunDoc().Error, AttemptDoc{}} {
 		typ := reflect.TypeOf(v)
-		want := map[string]int{"RunDoc": 23, "TaskDoc": 14, "RunError": 9, "AttemptDoc": 9}[typ.Name()]
+		want := map[string]int{"RunDoc": 25, "TaskDoc": 15, "RunError": 9, "AttemptDoc": 9}[typ.Name()]
 		if typ.NumField() != want {
 			t.Errorf("%s has %d fields, the encoder in encode.go was written for %d", typ.Name(), typ.NumField(), want)
 		}

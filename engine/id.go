@@ -148,7 +148,7 @@ func base32(b []byte, n int) string {
 
 // IdempotencyKey is the key that every attempt of a task in a run carries: 26
 // characters derived from installation, run, task and item, so that it is the
-// same over retries, restarts and reruns.
+// same over retries and restarts.
 func IdempotencyKey(installation string, k AttemptKey) string {
 	text := fmt.Appendf(nil, "%s\x00%s\x00%s\x00%d", installation, k.Run, k.Task, k.Item)
 	if k.Turn > 0 {

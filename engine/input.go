@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -60,6 +61,14 @@ func NewTaskInput(f *Flow, task *Task, variables *value.Map, xcom map[TaskID]any
 // (JSON object), the upstream values, and how to read those that are elsewhere.
 func (in *TaskInput) SetValues(variables []byte, inputs []ReadyInput, store ValueStore) {
 	in.values.variables, in.values.inputs, in.values.store = variables, inputs, store
+}
+
+// IdempotencyKey is the key that the engine derives for the request of a turn: the
+// same in every attempt.
+func (in *TaskInput) IdempotencyKey() string {
+	key := in.Key
+	key.Run = cmp.Or(in.KeyRun, key.Run)
+	return IdempotencyKey(in.Installation, key)
 }
 
 // OnSending sets what Sending calls.
@@ -196,20 +205,21 @@ func (in *TaskInput) left(ctx context.Context, input ReadyInput) (up Upstream, e
 			return up, err
 		}
 	}
-	if up.Value, err = in.unseal(ctx, input.Task, PartValue, up.Value); err == nil {
-		up.Response, err = in.unseal(ctx, input.Task, PartResponse, up.Response)
+	if up.Value, err = in.unseal(ctx, up.Run, input.Task, PartValue, up.Value); err == nil {
+		up.Response, err = in.unseal(ctx, up.Run, input.Task, PartResponse, up.Response)
 	}
 	if err == nil {
-		up.Cookies, err = in.unseal(ctx, input.Task, PartCookies, up.Cookies)
+		up.Cookies, err = in.unseal(ctx, up.Run, input.Task, PartCookies, up.Cookies)
 	}
 	return up, err
 }
 
-func (in *TaskInput) unseal(ctx context.Context, task TaskID, part string, text []byte) ([]byte, error) {
+// unseal opens what a sensitive task has left in a run, by default in this one.
+func (in *TaskInput) unseal(ctx context.Context, run RunID, task TaskID, part string, text []byte) ([]byte, error) {
 	if !IsSealed(text) {
 		return text, nil
 	}
-	plain, err := in.values.store.Unseal(ctx, SealPlace(in.Key.Run, task, in.Key.Item, part), text)
+	plain, err := in.values.store.Unseal(ctx, SealPlace(cmp.Or(run, in.Key.Run), task, in.Key.Item, part), text)
 	if err != nil {
 		return nil, fmt.Errorf("what is sealed of task %s cannot be opened: %w", task, err)
 	}

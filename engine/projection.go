@@ -59,15 +59,16 @@ type Change struct {
 	Flow FlowID
 	Task TaskID
 
-	BatchID    int64          // AttemptDone, TaskReady, TaskClosed
+	BatchID    int64          // AttemptDone, TaskReady, TaskClosed, TaskKept
 	Attempt    *AttemptRecord // AttemptDone
 	Trace      *TraceContext  // RunStarted, RunDone, AttemptDone, TaskClosed: of the run
 	Began      Micros         // AttemptDone, TaskClosed, where it ends the task: its first attempt; 0: it does not, or there was none
 	Superseded bool           // AttemptDone: it came too late and changed nothing
 	Doc        *RunDoc        // RunStarted, RunDone, RunChanged
-	Status     Status         // TaskClosed: what the task is now
-	Reason     string         // RunRejected, RunChanged, TaskClosed
+	Status     Status         // TaskClosed, TaskKept: what the task is now
+	Reason     string         // RunRejected, RunChanged, TaskClosed, TaskKept
 	Untold     uint64         // RunRejected: how many were refused since the last one that was shown
+	Seeds      []byte         // RunDone: what another run can go on with (Seeds.Encode); nil: its document says it
 	Value      []byte         // RunChanged: the value that a person gave an interrupted task, JSON text
 	Replay     bool           // the change is older than this start of the node
 
@@ -88,5 +89,6 @@ const (
 	RunDone     ChangeKind = "run.done"
 	TaskReady   ChangeKind = "task.ready"
 	TaskClosed  ChangeKind = "task.closed" // final by something else than its attempt; no event
+	TaskKept    ChangeKind = "task.kept"   // of a rerun: it was done in an earlier run; no event
 	AttemptDone ChangeKind = "task.done"   // published as the operation-log document
 )

@@ -20,6 +20,7 @@ type ReadyTask struct {
 	Carry         []byte        `cbor:"18,keyasint,omitempty"` // what the turn before has left for this one
 	CarryAt       Pos           `cbor:"19,keyasint,omitzero"`  // of the record that holds it, when it is not here
 	Prev          Pos           `cbor:"20,keyasint,omitzero"`  // of the record that holds the last part
+	KeyRun        RunID         `cbor:"21,keyasint,omitempty"` // whose idempotency keys it sends; "" for its own run's
 }
 
 // ReadyInput is the XCom value of one upstream task, or where it stands.

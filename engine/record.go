@@ -6,8 +6,9 @@ import "time"
 // records, bundles and checkpoints. A node that meets a newer one stops.
 //
 // 2: clients' triggers and the checkpoints left the ledger for streams of their
-// own. 3: tasks take turns. What 1 and 2 have written is read.
-const FormatVersion = 3
+// own. 3: tasks take turns. 4: runs go on with what others have left. What 1 to 3
+// have written is read.
+const FormatVersion = 4
 
 // Size limits of what enters a record, in bytes. What was cut says so.
 const (
@@ -106,6 +107,15 @@ type SubmitRecord struct {
 	From    TriggerPlace `cbor:"11,keyasint,omitempty"`
 	Stored  Micros       `cbor:"12,keyasint,omitempty"` // when that was
 	Refused string       `cbor:"13,keyasint,omitempty"` // why it cannot become a run, whatever the flow
+
+	Rerun *Rerun `cbor:"15,keyasint,omitempty"` // it runs again what another run did
+}
+
+// Rerun says of a run which one it repeats, and what it keeps of it.
+type Rerun struct {
+	Of    RunID  `cbor:"1,keyasint"`
+	Root  RunID  `cbor:"2,keyasint"`           // the first of the row: it repeats no other
+	Seeds []byte `cbor:"3,keyasint,omitempty"` // what Seeds.Encode wrote, by the tasks of the run's own flow version; nil: nothing is kept
 }
 
 // AttemptKey names one attempt. Generation rises with a rerun or a resolve,

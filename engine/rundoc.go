@@ -21,6 +21,8 @@ type RunDoc struct {
 	ExecutionDate string         `json:"execution_date"`
 	TriggerType   string         `json:"trigger_type"`
 	TriggerID     string         `json:"trigger_id,omitempty"`
+	RerunOf       RunID          `json:"rerun_of,omitempty"` // the run that it repeats
+	Root          RunID          `json:"root,omitempty"`     // the first one of the row of reruns
 	Variables     *value.Map     `json:"variables,omitempty"`
 	StartTime     string         `json:"start_time"`
 	EndTime       string         `json:"end_time,omitempty"`
@@ -54,6 +56,7 @@ type TaskDoc struct {
 	Note       string       `json:"note,omitempty"`       // what was noticed about the answer of one that succeeded
 	History    []AttemptDoc `json:"history,omitempty"`    // every attempt, when there was more than one or it failed
 	Line       int          `json:"line,omitempty"`       // in the flow file
+	KeptFrom   RunID        `json:"kept_from,omitempty"`  // of a rerun: the run that has done it
 }
 
 // AttemptDoc is one attempt of a task, in short.

@@ -106,6 +106,7 @@ type TaskInput struct {
 	Worker        string
 	Again         bool      // the same attempt may have been sent before a crash
 	WaitingSince  time.Time // when it was first postponed; zero if it never was
+	KeyRun        RunID     // whose idempotency keys it sends; "": its own run's
 	Started       time.Time // of the attempt, as its record has it; zero where there is none: the present
 
 	values   inputValues

@@ -97,7 +97,7 @@ func (in *TaskInput) part(ctx context.Context, at Pos, held map[Pos]Upstream) ([
 	if part.Blob != nil {
 		return ReadValue(ctx, in.values.store, part.Blob, MaxPart)
 	}
-	return in.unseal(ctx, in.Key.Task, PartValue, part.Value)
+	return in.unseal(ctx, part.Run, in.Key.Task, PartValue, part.Value)
 }
 
 // MaxPart is the largest part of a task's value, in bytes.

@@ -2,6 +2,7 @@ package kvstore
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,6 +23,7 @@ const DefaultRunRetention = engine.DefaultRetention
 const (
 	headerFlow   = "Qarion-Flow"
 	headerStatus = "Qarion-Status"
+	headerSeeds  = "Qarion-Seeds" // engine.Seeds in base64: what another run can go on with
 )
 
 // maxDoc is the largest document in the bucket, in bytes: a message may have
@@ -44,6 +46,7 @@ type Runs struct {
 var (
 	_ engine.Projection = (*Runs)(nil)
 	_ engine.Runs       = (*Runs)(nil)
+	_ engine.SeedStore  = (*Runs)(nil)
 )
 
 // OpenRuns opens the bucket.
@@ -96,9 +99,14 @@ func (r *Runs) Project(ctx context.Context, changes []engine.Change) error {
 			continue
 		}
 		var err error
-		if r.buf, err = c.Doc.AppendWithin(r.buf[:0], maxDoc); err != nil {
+		seeds := ""
+		if c.Seeds != nil {
+			seeds = base64.RawStdEncoding.EncodeToString(c.Seeds)
+		}
+		if r.buf, err = c.Doc.AppendWithin(r.buf[:0], maxDoc-len(seeds)); err != nil {
 			return err
 		}
+		b.Header(headerSeeds, seeds)
 		b.Header(headerFlow, string(c.Doc.FlowID))
 		b.Header(headerStatus, string(c.Doc.Status))
 		if err := b.Add(ctx, feed.Pos(c.Pos), keyPrefix(BucketRuns)+string(c.Run), r.buf); err != nil {
@@ -122,6 +130,22 @@ func (r *Runs) Get(ctx context.Context, id engine.RunID) (*engine.RunDoc, error)
 		return nil, fmt.Errorf("read run %s: %w", id, err)
 	}
 	return doc, nil
+}
+
+// Seeds implements engine.SeedStore.
+func (r *Runs) Seeds(ctx context.Context, id engine.RunID) ([]byte, error) {
+	m, err := r.feed.Stream().GetLastMsgForSubject(ctx, keyPrefix(BucketRuns)+string(id))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, fmt.Errorf("%w: no run %s", engine.ErrNotFound, id)
+	}
+	if err != nil {
+		return nil, unavailable(fmt.Errorf("read run %s: %w", id, err))
+	}
+	seeds, err := base64.RawStdEncoding.DecodeString(m.Header.Get(headerSeeds))
+	if err != nil || len(seeds) == 0 {
+		return nil, err
+	}
+	return seeds, nil
 }
 
 // Ending implements engine.Runs. It looks at the keys alone.

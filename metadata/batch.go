@@ -77,7 +77,7 @@ func (b *batch) add(c *engine.Change) {
 		b.flows = append(b.flows, c)
 	case engine.TaskReady:
 		b.task(c, 0).become(engine.Ready, "")
-	case engine.TaskClosed:
+	case engine.TaskClosed, engine.TaskKept:
 		b.task(c, 0).become(c.Status, c.Reason)
 	case engine.AttemptDone:
 		if c.Attempt.Outcome == engine.OutcomeStarted {

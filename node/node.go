@@ -260,7 +260,7 @@ func (n *Node) openEngine(ctx context.Context) (err error) {
 	cfg := runtime.Config{
 		Ledger: n.ledger, Checkpoints: n.checkpoints, ReadyQueue: ready, Blobs: n.blobs, Sealer: n.secrets, Projections: projections,
 		TaskTypes: n.types.list, Worker: "local", Version: n.cfg.Version, Slots: n.cfg.Slots,
-		Retention: n.cfg.Keep.Runs, OnlyOwn: n.cfg.OnlyOwn, Log: n.log, AcceptLoss: n.cfg.AcceptLoss, Runs: n.runs,
+		Retention: n.cfg.Keep.Runs, OnlyOwn: n.cfg.OnlyOwn, Log: n.log, AcceptLoss: n.cfg.AcceptLoss, Runs: n.runs, Seeds: n.runs,
 		ViewQueueBytes: n.viewQueueBytes(),
 	}
 	if n.triggers != nil {

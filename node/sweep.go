@@ -43,7 +43,14 @@ func (n *Node) sweep(ctx context.Context) {
 // sweepOnce deletes parts of objects that are older than an age, and objects
 // of runs that are not known any more.
 func (n *Node) sweepOnce(ctx context.Context, partAge time.Duration) {
+	sources, err := n.Engine.Sources(ctx)
+	if err != nil {
+		return
+	}
 	known := func(id engine.RunID) bool {
+		if sources[id] {
+			return true
+		}
 		_, err := n.runs.Get(ctx, id)
 		return !errors.Is(err, engine.ErrNotFound)
 	}

@@ -46,7 +46,7 @@ func newBinder(ctx context.Context, v *vars) (*binder, error) {
 
 // runKey is the task's idempotency value: the same in all of its attempts.
 func (v *vars) runKey() string {
-	return engine.IdempotencyKey(v.Installation, v.Key)
+	return v.IdempotencyKey()
 }
 
 // args are the values of a statement's parameters, as databases take them; with

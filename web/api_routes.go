@@ -87,6 +87,11 @@ func apiRoutes() []route {
 			body: runResolve{}, answer: engine.RunDoc{}, hint: "qarion runs list",
 		},
 		{
+			method: "POST", path: "/runs/{run}/rerun", endpoint: "run.rerun", summary: "Repeat a run that has ended",
+			more:    "A new run, which keeps what has succeeded. 409 when the run has not ended, nothing of it failed, or what it has left is gone.",
+			headers: []param{headerWait}, query: []param{queryWait}, body: runRerun{}, bodyField: true, answer: engine.Rerunning{}, hint: "qarion runs list", payload: waitPayload,
+		},
+		{
 			method: "GET", path: "/log", endpoint: "log.list", summary: "The operation log",
 			query: append([]param{queryFlow, queryTask, queryRun}, logQuery...), answer: logList{}, answers: logPage,
 		},

@@ -47,6 +47,7 @@ func TestAPI_WhatTheNodeIsAsked(t *testing.T) {
 		{"GET /runs/last/xcom/a?attempt=2", "", "xcom.get", `{"attempt":2,"run_id":"last","task_id":"a"}`, nil},
 		{"POST /runs/last/cancel", `{"reason":"by hand"}`, "run.cancel", `{"reason":"by hand","run_id":"last"}`, nil},
 		{"POST /runs/last/resolve", `{"task_id":"a","as":"success","value":[1]}`, "run.resolve", `{"as":"success","run_id":"last","task_id":"a","value":[1]}`, nil},
+		{"POST /runs/last/rerun?wait=3", `{"from":"a","version":"newest","variables":{"b":1.50},"keys":"new","dry_run":true}`, "run.rerun", `{"dry_run":true,"from":"a","keys":"new","run_id":"last","variables":{"b":1.50},"version":"newest","wait":3}`, nil},
 		{"GET /flows", "", "flow.list", `{}`, nil},
 		{"GET /flows/a", "", "flow.get", `{"flow":"a"}`, nil},
 		{"GET /flows/a/source", "", "flow.source", `{"flow":"a"}`, nil},

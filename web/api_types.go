@@ -29,6 +29,14 @@ type runResolve struct {
 	Value  json.RawMessage `json:"value,omitempty" doc:"with success: what the task leaves"`
 }
 
+type runRerun struct {
+	From      string         `json:"from,omitempty" doc:"failed (default): what did not succeed, and what follows it; a task: that one too; all"`
+	Version   string         `json:"version,omitempty" doc:"same (default) or newest: of the flow"`
+	Variables map[string]any `json:"variables,omitempty" doc:"they replace those of the run"`
+	Keys      string         `json:"keys,omitempty" doc:"auto (default) or new: no request sends an idempotency key of the run"`
+	DryRun    bool           `json:"dry_run,omitempty" doc:"only say what would be done"`
+}
+
 // runSummary is a run without its tasks.
 type runSummary struct {
 	engine.RunDoc

@@ -144,7 +144,7 @@ func (a *app) openOwn(ctx context.Context, waiting func(error)) (*session, error
 		return nil, err
 	}
 	cfg.OnlyOwn, cfg.Wait, cfg.Holder, cfg.Waiting = true, 200*time.Millisecond, a.path, waiting
-	if strings.HasSuffix(a.path, " run") { // the only one that makes calls
+	if strings.HasSuffix(a.path, " run") || strings.HasSuffix(a.path, " rerun") { // those that make calls
 		cfg.Traces = a.traces()
 	}
 	n, err := node.Open(ctx, cfg)

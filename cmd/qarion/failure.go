@@ -289,5 +289,6 @@ func runError(d *engine.RunDoc, target string) error {
 			hints = append(hints, fmt.Sprintf("see what it answered: qarion runs show %s --task %s --body", target, e.TaskID))
 		}
 	}
-	return fail(fmt.Errorf("%s", message), append(hints, "look at it again: qarion runs show "+target)...)
+	return fail(fmt.Errorf("%s", message), append(hints, "look at it again: qarion runs show "+target,
+		"do again what did not succeed: qarion runs rerun "+target+" --from failed")...)
 }

@@ -53,12 +53,18 @@ func row(t *engine.TaskDoc, name int, now time.Time, color bool) string {
 		note = turnNote(t)
 	case engine.Interrupted:
 		note = t.Reason
+	case engine.Success:
+		if t.KeptFrom != "" {
+			method, note = "", "kept"
+			break
+		}
+		fallthrough
 	default:
 		took = duration(time.Duration(t.DurationMS * float64(time.Millisecond)))
 		note = joinNotes(joinNotes(turnNote(t), attemptsNote(t)), t.Note)
 	}
 	code := ""
-	if t.StatusCode > 0 {
+	if t.StatusCode > 0 && t.KeptFrom == "" {
 		code = fmt.Sprint(t.StatusCode)
 	}
 	line := fmt.Sprintf("  %-*s  %s  %-7s %3s  %6s  %s", name, clip(string(t.TaskID), name),

@@ -15,7 +15,7 @@ import (
 )
 
 func (a *app) runsCommand() *cobra.Command {
-	c := &cobra.Command{Use: "runs", Short: "List, show, watch, cancel and resolve runs"}
+	c := &cobra.Command{Use: "runs", Short: "List, show, watch, cancel, resolve and repeat runs"}
 	var task string
 	var body bool
 	show := &cobra.Command{
@@ -39,7 +39,7 @@ func (a *app) runsCommand() *cobra.Command {
 			RunE: func(c *cobra.Command, args []string) error { return a.watchRun(c.Context(), args[0]) }},
 		&cobra.Command{Use: "cancel RUN", Short: "Cancel a run", Args: cobra.ExactArgs(1),
 			RunE: func(c *cobra.Command, args []string) error { return a.cancelRun(c.Context(), args[0]) }},
-		resolve)
+		resolve, a.rerunCommand())
 	return c
 }
 
@@ -95,6 +95,9 @@ func (a *app) printRun(d *engine.RunDoc, ref string) {
 		when += fmt.Sprintf(" to %s (%s)", a.ui.clock(d.EndTime, a.ui.outTerm), millis(d.DurationMS))
 	}
 	line := fmt.Sprintf("%s · trigger %s · batch %d", when, d.TriggerType, d.BatchID)
+	if d.RerunOf != "" {
+		line += " · repeats " + string(d.RerunOf)
+	}
 	if d.Environment != "" {
 		line += " · environment " + d.Environment
 	}
@@ -116,6 +119,9 @@ func (a *app) printRun(d *engine.RunDoc, ref string) {
 			fmt.Fprintf(w, "hint:          %s\n", hint)
 		}
 		fmt.Fprintf(w, "why it failed: qarion runs show %s --task %s\n", ref, d.Error.TaskID)
+	}
+	if d.Final && d.Status != engine.Success {
+		fmt.Fprintf(w, "do it again:   qarion runs rerun %s --from failed\n", ref)
 	}
 	for i := range d.Tasks {
 		if d.Tasks[i].Status == engine.Interrupted {
@@ -167,6 +173,9 @@ func timeline(d *engine.RunDoc, u *ui) []string {
 			last = waitNote(task, u.now())
 		case chart && task.StartTime != "" && span > 0:
 			last = bar(task, d.StartTime, span, u)
+		}
+		if chart && task.KeptFrom != "" {
+			last = "kept"
 		}
 		if note := turnNote(task); note != "" {
 			notes = append(notes, fmt.Sprintf("%s: %s", task.TaskID, note))

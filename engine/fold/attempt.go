@@ -117,9 +117,9 @@ func (s *step) takeTurn(r *Run, i int, rec *engine.AttemptRecord) {
 	if len(rec.Value) > 0 || rec.Blob != nil {
 		t.prev = s.pos
 	}
-	t.carry, t.carryAt = rec.Carry, engine.Pos{}
+	t.carry, t.carryAt = rec.Carry, s.pos
 	if len(rec.Carry) > keepCarry {
-		t.carry, t.carryAt = nil, s.pos
+		t.carry = nil
 	}
 	s.wait(r, i, rec)
 }
@@ -249,11 +249,12 @@ func (s *step) closeTask(r *Run, i int, status engine.Status, reason string) {
 	}
 	t.Status, t.reason, t.Parked, t.NotBefore = status, reason, "", 0
 	r.open--
-	s.dropRead(r, i)
+	r.forget(i)
 }
 
-// dropRead forgets values in memory that no open task will read.
-func (s *step) dropRead(r *Run, i int) {
+// forget drops values in memory that no open task will read, since task i has
+// ended.
+func (r *Run) forget(i int) {
 	task := &r.Graph.Flow.Tasks[i]
 	for _, reads := range [][]engine.TaskID{task.Pulls, task.Responses} {
 		for _, id := range reads {
@@ -273,7 +274,7 @@ func (s *step) finish(r *Run) {
 		return
 	}
 	status := r.finalStatus()
-	s.show(&engine.Change{Kind: engine.RunDone, Run: r.ID, Flow: r.Graph.Flow.ID, Trace: r.trace, Doc: r.Doc(status, s.at, true)})
+	s.show(&engine.Change{Kind: engine.RunDone, Run: r.ID, Flow: r.Graph.Flow.ID, Trace: r.trace, Doc: r.Doc(status, s.at, true), Seeds: r.seeds(status, &s.left)})
 	delete(s.runs, r.ID)
 	s.tally.ended(s.at, status)
 	s.giveBack(r)

@@ -28,6 +28,7 @@ type State struct {
 	seen     dedupe
 	told     told
 	tally    tally
+	left     engine.Seeds // room for what a closed run has left
 
 	gen    uint64    // of the newest snapshot
 	taking *Snapshot // that is being taken; nil: none
@@ -47,6 +48,7 @@ type flowState struct {
 // runs started with.
 type version struct {
 	graph  *Graph
+	at     engine.Pos // of the record that it came with; zero: not known
 	runs   int
 	claims int // ad-hoc records whose run has not been submitted yet
 }
@@ -168,7 +170,7 @@ func (s *step) flow(rec *engine.FlowRecord) {
 			s.Bad++
 			return
 		}
-		s.versions[rec.Hash] = &version{graph: NewGraph(f, rec.Hash)}
+		s.versions[rec.Hash] = &version{graph: NewGraph(f, rec.Hash), at: s.pos}
 		s.effects = append(s.effects, Effect{Kind: Version, Graph: s.versions[rec.Hash].graph})
 	}
 	if rec.AdHoc {
@@ -256,6 +258,11 @@ func (s *step) submit(rec *engine.SubmitRecord) {
 		s.effects[refusal].NoFlow = errors.Is(err, engine.ErrNotFound)
 		return
 	}
+	seeds, err := seedsOf(rec, v.graph)
+	if err != nil {
+		s.reject(rec.Run, string(rec.Flow), err.Error())
+		return
+	}
 	if rec.DedupeID != "" {
 		if known, ok := s.seen.find(rec.Flow, rec.DedupeID, s.at); ok {
 			s.effects = append(s.effects, Effect{Kind: Known, Run: rec.Run, Known: known})
@@ -276,6 +283,9 @@ func (s *step) submit(rec *engine.SubmitRecord) {
 		s.seen.add(rec.Flow, rec.DedupeID, rec.Run, s.at)
 	}
 	r := s.open(rec, v, fs)
+	if rec.Rerun != nil {
+		r.sow(rec.Rerun, seeds)
+	}
 	if !full && len(r.variables) > 0 { // in a queue they would take memory for nothing
 		r.parsed = variables
 	}
@@ -339,7 +349,7 @@ func (s *step) open(rec *engine.SubmitRecord, v *version, fs *flowState) *Run {
 		ID: rec.Run, Graph: g, Status: engine.Pending, accepted: cmp.Or(rec.Stored, s.at), Seq: s.pos.Seq, gen: s.gen,
 		Batch: rec.BatchID, execution: rec.ExecutionDate,
 		triggerType: rec.TriggerType, triggerID: rec.TriggerID, trace: rec.Trace,
-		Tasks: make([]TaskState, len(g.Flow.Tasks)), open: len(g.Flow.Tasks),
+		Tasks: make([]TaskState, len(g.Flow.Tasks)), open: len(g.Flow.Tasks), defined: v.at,
 	}
 	if !rec.HasBatchID {
 		r.Batch = fs.batch + 1
@@ -366,8 +376,18 @@ func (s *step) start(r *Run, fs *flowState) {
 	r.Status = engine.Running
 	r.Deadline = s.at + engine.Micros(r.Graph.Flow.Timeout/time.Microsecond)
 	s.show(&engine.Change{Kind: engine.RunStarted, Run: r.ID, Flow: r.Graph.Flow.ID, Trace: r.trace, Doc: r.Doc(engine.Running, 0, false)})
-	r.roots(func(i int) { s.release(r, i) })
+	s.showKept(r)
+	r.roots(func(i int, v verdict) {
+		if v == starts {
+			s.release(r, i)
+			return
+		}
+		s.skip(r, i, v, r.whySkipped(i, r.deciding(i)))
+		s.showClosed(r, i)
+		s.settle(r, i)
+	})
 	s.effects = append(s.effects, Effect{Kind: Emit, Run: r.ID, Task: -1, Open: r}) // sets the run's timer
+	s.finish(r)                                                                     // everything may be kept
 }
 
 // release makes a pending task ready for its first attempt.

@@ -49,11 +49,15 @@ func NewGraph(f *engine.Flow, hash string) *Graph {
 // The plan: what a change of one task means for the others. These are the only
 // places that know the shape of the graph; rule.go says when a task starts.
 
-// roots visits the tasks of a fresh run that may start at once.
-func (r *Run) roots(visit func(i int)) {
+// roots visits the tasks of a fresh run whose rule is decided: they start at
+// once, or, where others are kept of an earlier run, are skipped.
+func (r *Run) roots(visit func(i int, v verdict)) {
 	for i := range r.Tasks {
-		if r.Tasks[i].Status == engine.Pending && r.Tasks[i].ends.decide(r.Graph.Flow.Tasks[i].TriggerRule) == starts {
-			visit(i)
+		if r.Tasks[i].Status != engine.Pending {
+			continue
+		}
+		if v := r.Tasks[i].ends.decide(r.Graph.Flow.Tasks[i].TriggerRule); v != undecided {
+			visit(i, v)
 		}
 	}
 }

@@ -38,6 +38,14 @@ func (s *State) Graphs() iter.Seq[*Graph] {
 	}
 }
 
+// Version is a flow version that is in use; nil when it is not.
+func (s *State) Version(hash string) *Graph {
+	if v := s.versions[hash]; v != nil {
+		return v.graph
+	}
+	return nil
+}
+
 // Newest is the newest version of a flow; nil when there is none or it was
 // removed.
 func (s *State) Newest(id engine.FlowID) *Graph {

@@ -13,7 +13,12 @@ func (r *Run) ReadyTask(i int) engine.ReadyTask {
 	}
 	task := &r.Graph.Flow.Tasks[i]
 	rt.Jar = r.jars[task.Jar]
-	rt.Carry, rt.CarryAt, rt.Prev = t.carry, t.carryAt, t.prev
+	if rt.Carry, rt.Prev = t.carry, t.prev; t.carry == nil {
+		rt.CarryAt = t.carryAt
+	}
+	if t.origin != nil {
+		rt.KeyRun = t.origin.KeyRun
+	}
 	if len(task.Pulls) == 0 && len(task.Responses) == 0 {
 		return rt
 	}

@@ -47,6 +47,9 @@ func (r *Restoring) Add(p *Part) error {
 		if i < len(p.Claims) {
 			v.claims = p.Claims[i]
 		}
+		if i < len(p.Places) {
+			v.at = p.Places[i]
+		}
 		s.versions[hash] = v
 	}
 	for i := range p.Runs {
@@ -107,6 +110,7 @@ func (s *State) restoreRun(rs *runSnapshot) error {
 		Deadline: rs.Deadline, triggerType: rs.TriggerType, triggerID: rs.TriggerID, variables: rs.Variables,
 		variablesAt: rs.VariablesAt, Seq: rs.Seq, Tasks: make([]TaskState, len(rs.Tasks)), paused: rs.Paused, calls: rs.Calls,
 		Ending: rs.Ending, endReason: rs.EndReason, endClass: rs.EndClass, firstError: rs.FirstError, jars: rs.Jars, trace: rs.Trace, rows: rs.Rows,
+		rerun: rs.Rerun, defined: rs.Defined,
 	}
 	for i := range rs.Tasks {
 		t := &rs.Tasks[i]
@@ -121,7 +125,7 @@ func (s *State) restoreRun(rs *runSnapshot) error {
 				good: len(v.graph.parents[i]) - t.Waiting - t.Failed - t.Skipped,
 			},
 			byCondition: t.Condition, value: t.Value, response: t.Response, at: t.At, hasValue: t.HasValue, reading: t.Reading,
-			Begin: t.Begin, end: t.End, code: t.Code, reason: t.Reason, history: t.History,
+			Begin: t.Begin, end: t.End, code: t.Code, reason: t.Reason, history: t.History, origin: t.Origin,
 		}
 		switch t.Status {
 		case engine.Ready, engine.Running:

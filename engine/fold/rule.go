@@ -88,7 +88,8 @@ func (r *Run) count(i int, e *ends) {
 	}
 }
 
-// whySkipped says why a rule was not met, in terms of the task that decided it.
+// whySkipped says why a rule was not met, in terms of the task that decided it;
+// cause is not looked at where the rule is another than all_success.
 func (r *Run) whySkipped(c, cause int) string {
 	rule := r.Graph.Flow.Tasks[c].TriggerRule
 	if rule == "" || rule == engine.RuleAllSuccess {

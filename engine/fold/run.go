@@ -44,6 +44,9 @@ type Run struct {
 	calls       int
 	rows        int64 // that its tasks have read and written
 
+	rerun   *rerun     // nil: it repeats no other
+	defined engine.Pos // of the record with its flow version; zero: not known
+
 	jars map[string][]engine.Pos // by name: of the records that hold a cookie jar; none is changed in place
 
 	Ending     engine.Status // Cancelled or Failed: why no more tasks start; "" while it goes on
@@ -75,6 +78,7 @@ type TaskState struct {
 	code    int // HTTP status of the last attempt
 	reason  string
 	history []attemptNote
+	origin  *origin // of a rerun: where it comes from; nil for most
 }
 
 // cell is work that a worker does: one call, or several that take turns. It is
@@ -96,8 +100,8 @@ type cell struct {
 	sent      []byte        // with Started: what it is, Details as JSON text
 	lastStart engine.Micros // of the last record taken: tells a repeated bundle from a second call
 
-	carry   []byte     // what the last turn has left for this one
-	carryAt engine.Pos // of the record that holds it, when it is larger than keepCarry
+	carry   []byte     // what the last turn has left for this one, unless it is larger than keepCarry
+	carryAt engine.Pos // of the record that holds it
 	prev    engine.Pos // of the record that holds the last part of the value
 
 	// Given is the runtime's own note while it has given the dispatch out, nil
@@ -149,6 +153,9 @@ func (r *Run) Doc(status engine.Status, end engine.Micros, full bool) *engine.Ru
 		BatchID: r.Batch, TriggerType: r.triggerType, TriggerID: r.triggerID,
 		StartTime: r.accepted.Format(), EndTime: end.Format(),
 		Calls: r.calls, Rows: r.rows, Error: r.firstError,
+	}
+	if r.rerun != nil {
+		d.RerunOf, d.Root = r.rerun.Of, r.rerun.Root
 	}
 	if d.ExecutionDate = d.StartTime; r.execution != r.accepted {
 		d.ExecutionDate = r.execution.Format()
@@ -232,11 +239,14 @@ func (r *Run) taskDoc(i int) engine.TaskDoc {
 	if status == engine.Success {
 		d.Reason, d.Note = "", t.reason
 	}
-	if t.attempt > 0 && (t.Begin != 0 || t.Given != nil) {
+	if t.attempt > 0 && (t.Begin != 0 || t.Given != nil || t.origin != nil && t.origin.Run != "") {
 		d.Attempts = t.attempt
 	}
 	if t.turn > 0 {
 		d.Turns = t.turn + 1
+	}
+	if t.origin != nil {
+		d.KeptFrom = t.origin.Run
 	}
 	if t.Status == engine.Ready && t.Given == nil {
 		d.NotBefore = t.NotBefore.Format()

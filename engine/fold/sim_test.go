@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -26,6 +27,8 @@ type sim struct {
 	success map[string]int // run/task -> effective successes
 	told    hearsay
 	parts   map[string]int // run/task -> turns that have left a part
+	seeds   map[engine.RunID][]byte
+	reruns  int
 }
 
 // hearsay is what a view knows of the tasks that hears of changes alone.
@@ -36,7 +39,7 @@ func (v hearsay) hear(c *engine.Change) {
 	switch c.Kind {
 	case engine.TaskReady:
 		v[key] = engine.Ready
-	case engine.TaskClosed:
+	case engine.TaskClosed, engine.TaskKept:
 		v[key] = c.Status
 	case engine.AttemptDone:
 		if c.Superseded {
@@ -51,7 +54,7 @@ func (v hearsay) hear(c *engine.Change) {
 
 func TestFold_SimulationEndsEveryRunTheSameOnEveryReplay(t *testing.T) {
 	for seed := range uint64(simSeeds) {
-		s := &sim{rng: rand.New(rand.NewPCG(seed, 1)), out: map[engine.AttemptKey]bool{}, success: map[string]int{}, told: hearsay{}, parts: map[string]int{}}
+		s := &sim{rng: rand.New(rand.NewPCG(seed, 1)), out: map[engine.AttemptKey]bool{}, success: map[string]int{}, told: hearsay{}, parts: map[string]int{}, seeds: map[engine.RunID][]byte{}}
 		s.history = newHistory(t)
 		s.play(seed)
 		if t.Failed() {
@@ -67,11 +70,13 @@ func (s *sim) play(seed uint64) {
 	for i := range 3 {
 		s.append(&engine.SubmitRecord{Run: engine.RunID(fmt.Sprintf("01M84BFBV1N8Q6D2T4XW9B7C%02d", i)), Flow: flow.ID})
 	}
-	for range 2000 {
-		if len(s.state.runs) == 0 {
+	for range 3000 {
+		if len(s.state.runs) == 0 && !s.rerun() {
 			break
 		}
-		s.step()
+		if len(s.state.runs) > 0 {
+			s.step()
+		}
 	}
 	if len(s.state.runs) != 0 {
 		s.t.Errorf("seed %d: %d runs never ended", seed, len(s.state.runs))
@@ -129,7 +134,9 @@ func (s *sim) append(recs ...engine.Record) {
 		case e.Kind == Show && e.Change.Kind == engine.AttemptDone && !e.Change.Superseded && e.Change.Attempt.Outcome == engine.OutcomeSuccess:
 			s.success[string(e.Change.Run)+"/"+string(e.Change.Task)]++
 		case e.Kind == Show && e.Change.Kind == engine.AttemptDone && !e.Change.Superseded && len(e.Change.Attempt.Value) > 0:
-			s.parts[string(e.Change.Run)+"/"+string(e.Change.Task)]++
+			if r := s.state.runs[e.Change.Run]; r != nil && r.Ending == "" { // else the turn does not count
+				s.parts[string(e.Change.Run)+"/"+string(e.Change.Task)]++
+			}
 		}
 	}
 	for key, now := range s.taskStates() {
@@ -139,10 +146,66 @@ func (s *sim) append(recs ...engine.Record) {
 	}
 }
 
+// maxReruns is how many runs of a history are repeated.
+const maxReruns = 4
+
+// rerun repeats a run that has ended, as a planner would: what did not succeed is
+// done again, one or the other task too, and what follows from them. Others are
+// repeated while runs are open.
+func (s *sim) rerun() bool {
+	if s.reruns == maxReruns || len(s.seeds) == 0 {
+		return false
+	}
+	s.reruns++
+	ids := slices.Sorted(maps.Keys(s.seeds))
+	of := ids[s.rng.IntN(len(ids))]
+	seeds, err := engine.DecodeSeeds(s.seeds[of])
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	g := s.state.Newest("f")
+	again := map[int]bool{}
+	for i := range seeds.Tasks {
+		again[i] = seeds.Tasks[i].Kind == engine.SeedNone || s.rng.IntN(6) == 0
+		for _, p := range g.parents[i] { // they stand before it
+			again[i] = again[i] || again[p]
+		}
+		t := &seeds.Tasks[i]
+		if again[i] && (t.Kind != engine.SeedNone || t.Turn == 0) {
+			*t = engine.Seed{}
+		} else if again[i] && s.rng.IntN(2) == 0 {
+			t.KeyRun = 0
+		}
+	}
+	kept := map[int]engine.Status{}
+	id := engine.RunID(fmt.Sprintf("01M84BFBV1N8Q6D2T4XW9B7D%02d", s.reruns))
+	for i := range seeds.Tasks {
+		if task := g.Flow.Tasks[i].ID; seeds.Tasks[i].Turn > 0 {
+			s.parts[string(id)+"/"+string(task)] = s.parts[string(of)+"/"+string(task)]
+		} else if again[i] {
+			continue
+		} else if got := s.told[string(of)+"/"+string(task)]; got != engine.Success && got != engine.Skipped {
+			s.t.Errorf("%s/%s is kept as it was: %s", of, task, got)
+		} else {
+			kept[i] = got
+		}
+	}
+	s.append(&engine.SubmitRecord{Run: id, Flow: "f", Rerun: &engine.Rerun{Of: of, Root: of, Seeds: seeds.Encode()}})
+	for i, want := range kept {
+		if got := s.told[string(id)+"/"+string(g.Flow.Tasks[i].ID)]; got != want {
+			s.t.Errorf("%s/%s is told to be %q, kept as %s", id, g.Flow.Tasks[i].ID, got, want)
+		}
+	}
+	return true
+}
+
 // compare holds what the changes have told against the document of a run's end.
 func (s *sim) compare(c *engine.Change) {
 	if c.Kind != engine.RunDone {
 		return
+	}
+	if c.Seeds != nil {
+		s.seeds[c.Run] = c.Seeds
 	}
 	for _, d := range c.Doc.Tasks {
 		if got := s.told[string(c.Run)+"/"+string(d.TaskID)]; got != d.Status {
@@ -174,6 +237,8 @@ func (s *sim) step() {
 	switch {
 	case s.rng.IntN(60) == 0:
 		s.restart()
+		return
+	case s.rng.IntN(100) == 0 && s.rerun():
 		return
 	case s.rng.IntN(80) == 0:
 		s.append(&engine.ControlRecord{Kind: engine.ControlCancel, Run: engine.RunID(fmt.Sprintf("01M84BFBV1N8Q6D2T4XW9B7C%02d", s.rng.IntN(3)))})
@@ -262,7 +327,7 @@ func (s *sim) checkTurn(r *Run, task int) {
 	turn, parts := rt.Turn, 0
 	for at := rt.Prev; at.Seq != 0; at = s.recordAt(at).Prev {
 		rec := s.recordAt(at)
-		if rec.Run != rt.Run || rec.Task != rt.Task || rec.Turn >= turn || rec.Outcome != engine.OutcomeAgain || len(rec.Value) == 0 {
+		if at.Seq < r.Floor() || rec.Task != rt.Task || rec.Turn >= turn || rec.Outcome != engine.OutcomeAgain || len(rec.Value) == 0 {
 			s.t.Errorf("%s has %s among its parts", rt.OperationID(), rec.OperationID())
 		}
 		turn, parts = rec.Turn, parts+1

@@ -29,6 +29,8 @@ type Part struct {
 
 	Tally []spanCount `cbor:"14,keyasint,omitempty"` // in one part of them
 
+	Places []engine.Pos `cbor:"15,keyasint,omitempty"` // of the record that each version came with
+
 	graphs []*Graph // whose definitions Versions will be
 }
 
@@ -77,6 +79,9 @@ type runSnapshot struct {
 	Trace *engine.TraceContext `cbor:"21,keyasint,omitempty"`
 
 	Rows int64 `cbor:"22,keyasint,omitempty"`
+
+	Rerun   *rerun     `cbor:"23,keyasint,omitempty"`
+	Defined engine.Pos `cbor:"24,keyasint,omitzero"`
 }
 
 type taskSnapshot struct {
@@ -110,6 +115,7 @@ type taskSnapshot struct {
 	Carry     []byte        `cbor:"25,keyasint,omitempty"`
 	CarryAt   engine.Pos    `cbor:"26,keyasint,omitzero"`
 	Prev      engine.Pos    `cbor:"27,keyasint,omitzero"`
+	Origin    *origin       `cbor:"31,keyasint,omitempty"`
 }
 
 // Snapshot is a snapshot that is being taken: of the state as it was when it
@@ -125,6 +131,7 @@ type Snapshot struct {
 	count  Count
 	graphs []*Graph
 	claims []int
+	places []engine.Pos
 	flows  []*flowState
 	runs   []*Run
 	keys   keys
@@ -148,7 +155,7 @@ func (s *State) Snapshot(writer string) *Snapshot {
 		runs:   slices.AppendSeq(make([]*Run, 0, len(s.runs)), maps.Values(s.runs)),
 	}
 	for _, v := range s.versions {
-		x.graphs, x.claims = append(x.graphs, v.graph), append(x.claims, v.claims)
+		x.graphs, x.claims, x.places = append(x.graphs, v.graph), append(x.claims, v.claims), append(x.places, v.at)
 	}
 	x.count = Count{Versions: len(x.graphs), Runs: len(x.runs), Keys: s.seen.len()}
 	x.turn()
@@ -172,8 +179,8 @@ func (x *Snapshot) Next() *Part {
 	if len(x.graphs) > 0 {
 		p := x.head
 		for n := 0; n < partSize && len(x.graphs) > 0; n += 8 + len(x.graphs[0].Flow.Tasks) {
-			p.graphs, p.Claims = append(p.graphs, x.graphs[0]), append(p.Claims, x.claims[0])
-			x.graphs, x.claims = x.graphs[1:], x.claims[1:]
+			p.graphs, p.Claims, p.Places = append(p.graphs, x.graphs[0]), append(p.Claims, x.claims[0]), append(p.Places, x.places[0])
+			x.graphs, x.claims, x.places = x.graphs[1:], x.claims[1:], x.places[1:]
 			if len(x.graphs) == 0 {
 				break
 			}
@@ -295,14 +302,14 @@ func (r *Run) snapshot() runSnapshot {
 	rs := runSnapshot{
 		r.ID, r.Graph.Hash, r.Status, r.Batch, r.execution, r.accepted, r.Deadline, r.triggerType, r.triggerID,
 		r.variables, r.variablesAt, r.Seq, make([]taskSnapshot, len(r.Tasks)), r.paused, r.calls,
-		r.Ending, r.endReason, r.endClass, r.firstError, maps.Clone(r.jars), r.trace, r.rows,
+		r.Ending, r.endReason, r.endClass, r.firstError, maps.Clone(r.jars), r.trace, r.rows, r.rerun, r.defined,
 	}
 	for i := range r.Tasks {
 		t := &r.Tasks[i]
 		rs.Tasks[i] = taskSnapshot{
 			t.Status, t.ends.left, t.gen, t.attempt, t.dispatch, t.Started, t.Again, t.NotBefore, t.Parked, t.waited,
 			t.Begin, t.end, t.lastStart, t.code, t.value, t.response, t.at, t.hasValue, t.reading, t.reason,
-			slices.Clone(t.history), t.Sent, t.sent, t.ends.failed, t.ends.skipped, t.byCondition, t.turn, t.carry, t.carryAt, t.prev,
+			slices.Clone(t.history), t.Sent, t.sent, t.ends.failed, t.ends.skipped, t.byCondition, t.turn, t.carry, t.carryAt, t.prev, t.origin,
 		}
 	}
 	return rs

@@ -120,7 +120,7 @@ func (q *changeQueue) after(seq uint64) uint64 {
 
 // changeSize is about what a change takes in memory, in bytes.
 func changeSize(c *engine.Change) int {
-	n := 256 + len(c.Reason) + len(c.Value)
+	n := 256 + len(c.Reason) + len(c.Value) + len(c.Seeds)
 	if a := c.Attempt; a != nil {
 		n += 512 + len(a.Value) + len(a.Response) + len(a.Details) + len(a.Error) + len(a.Reason) + len(a.Parked)
 	}

@@ -29,19 +29,20 @@ type Config struct {
 	Projections []engine.Projection // the last one publishes events: it hears of a run's end when the others have shown it
 	TaskTypes   []engine.TaskType
 
-	Worker          string        // this worker's name, a subject token
-	Version         string        // of the program, written into what it stores
-	Slots           int           // attempts at a time
-	Grace           time.Duration // for calls in flight when the engine stops
-	Retention       time.Duration // of closed runs in the ledger
-	CheckpointEvery int           // records between two checkpoints
-	AcceptLoss      bool          // go on though the state before a purge cannot be read; see engine.Ledger.Verify
-	Runs            engine.Runs   // what is shown of runs: looked through for lost ones after a loss; nil: they stay as shown
-	ViewQueue       int           // changes that stay in memory for views that lag
-	ViewQueueBytes  int           // and how much they may take
-	MaxOpenRuns     int           // clients' triggers wait in their stream while so many runs are open
-	Spans           engine.Spans  // of the requests that programs send; nil: they have none
-	OnlyOwn         bool          // execute only runs that this engine starts
+	Worker          string           // this worker's name, a subject token
+	Version         string           // of the program, written into what it stores
+	Slots           int              // attempts at a time
+	Grace           time.Duration    // for calls in flight when the engine stops
+	Retention       time.Duration    // of closed runs in the ledger
+	CheckpointEvery int              // records between two checkpoints
+	AcceptLoss      bool             // go on though the state before a purge cannot be read; see engine.Ledger.Verify
+	Runs            engine.Runs      // what is shown of runs: looked through for lost ones after a loss; nil: they stay as shown
+	Seeds           engine.SeedStore // what closed runs have left; nil: no run is repeated
+	ViewQueue       int              // changes that stay in memory for views that lag
+	ViewQueueBytes  int              // and how much they may take
+	MaxOpenRuns     int              // clients' triggers wait in their stream while so many runs are open
+	Spans           engine.Spans     // of the requests that programs send; nil: they have none
+	OnlyOwn         bool             // execute only runs that this engine starts
 
 	Now   func() time.Time                 // for what gets recorded
 	NewID func(now time.Time) engine.RunID // of runs and installations

@@ -68,7 +68,7 @@ func (e *Engine) purgeLimit(ctx context.Context, older engine.Micros) (uint64, e
 	before := min(kept[keptNewest-1], e.views.needed())
 	err = e.sched.ask(ctx, func() {
 		for r := range e.sched.state.Runs() {
-			before = min(before, r.Seq)
+			before = min(before, r.Floor())
 		}
 	})
 	if err != nil {

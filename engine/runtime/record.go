@@ -167,7 +167,7 @@ func (w *worker) Load(ctx context.Context, in engine.ReadyInput) (engine.Upstrea
 		if !rec.Outcome.Good() { // it failed, and the flow goes on
 			return engine.Upstream{Value: engine.ErrorValue(rec.Class, rec.Error, rec.Status, rec.Details)}, nil
 		}
-		return engine.Upstream{Value: rec.Value, Blob: rec.Blob, Response: rec.Response, Cookies: rec.Cookies, Prev: rec.Prev}, nil
+		return engine.Upstream{Value: rec.Value, Blob: rec.Blob, Response: rec.Response, Cookies: rec.Cookies, Prev: rec.Prev, Run: rec.Run}, nil
 	case *engine.ControlRecord: // resolved as a success by a person, or failed by one or by a rule
 		switch {
 		case rec.Kind == engine.ControlInterrupt:
@@ -175,7 +175,7 @@ func (w *worker) Load(ctx context.Context, in engine.ReadyInput) (engine.Upstrea
 		case rec.As != "success":
 			return engine.Upstream{Value: engine.ErrorValue("resolved", cmp.Or(rec.Reason, engine.ResolvedFailed), 0, nil)}, nil
 		}
-		return engine.Upstream{Value: rec.Value}, nil
+		return engine.Upstream{Value: rec.Value, Run: rec.Run}, nil
 	}
 	return engine.Upstream{}, fmt.Errorf("%w: the record at %d.%d holds no value", engine.ErrNotFound, in.At.Seq, in.At.N)
 }

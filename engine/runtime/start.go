@@ -118,7 +118,7 @@ func (e *Engine) submission(req *engine.StartRequest) (*engine.SubmitRecord, err
 	}
 	rec := &engine.SubmitRecord{
 		Run: e.cfg.NewID(e.cfg.Now()), Flow: req.Flow, Variables: req.Variables, ExecutionDate: engine.At(req.ExecutionDate),
-		TriggerType: cmp.Or(req.TriggerType, "api"), TriggerID: req.TriggerID, DedupeID: req.DedupeID, Trace: req.Trace,
+		TriggerType: cmp.Or(req.TriggerType, "api"), TriggerID: req.TriggerID, DedupeID: req.DedupeID, Trace: req.Trace, Rerun: req.Rerun,
 	}
 	if req.BatchID != nil {
 		rec.BatchID, rec.HasBatchID = *req.BatchID, true

@@ -25,6 +25,7 @@ func (w *worker) next(ctx context.Context, rec *engine.AttemptRecord, next *engi
 // turnOf is what the turns before have left for this one.
 func (w *worker) turnOf(ctx context.Context, rt *engine.ReadyTask, task *engine.Task) (turn engine.Turning, err error) {
 	turn = engine.Turning{Carry: rt.Carry, Prev: rt.Prev}
+	from := rt.Run
 	if rt.CarryAt.Seq != 0 {
 		rec, err := w.cfg.Ledger.Read(ctx, rt.CarryAt)
 		before, ok := rec.(*engine.AttemptRecord)
@@ -34,10 +35,10 @@ func (w *worker) turnOf(ctx context.Context, rt *engine.ReadyTask, task *engine.
 		case !ok:
 			return turn, fmt.Errorf("%w: what the turn before has left, at %d.%d", engine.ErrNotFound, rt.CarryAt.Seq, rt.CarryAt.N)
 		}
-		turn.Carry = before.Carry
+		turn.Carry, from = before.Carry, before.Run
 	}
 	if task.Sensitive && len(turn.Carry) > 0 {
-		turn.Carry, err = w.Unseal(ctx, engine.SealPlace(rt.Run, rt.Task, rt.Item, engine.PartCarry), turn.Carry)
+		turn.Carry, err = w.Unseal(ctx, engine.SealPlace(from, rt.Task, rt.Item, engine.PartCarry), turn.Carry)
 	}
 	return turn, err
 }

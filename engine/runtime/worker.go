@@ -404,7 +404,7 @@ func (w *worker) prepare(ctx context.Context, rt *engine.ReadyTask) (*engine.Tas
 	in := &engine.TaskInput{
 		Key: rt.AttemptKey, Flow: prog.flow, Task: prog.task, Installation: w.cfg.installation(),
 		BatchID: rt.BatchID, ExecutionDate: rt.ExecutionDate.Time(), Worker: w.cfg.Worker,
-		Again: rt.Again, WaitingSince: rt.Waited.Time(),
+		KeyRun: rt.KeyRun, Again: rt.Again, WaitingSince: rt.Waited.Time(),
 	}
 	if err := w.sealable(ctx, prog.task); err != nil {
 		return nil, nil, err
