@@ -12,10 +12,16 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/qarion/qarion/engine"
 )
+
+// cancelWithin is how long the server may take to stop a statement that it was
+// asked to. Then it is asked again, and its connection closed: a request that
+// arrives while a statement is prepared may be lost.
+const cancelWithin = time.Second
 
 // connectWithin is how long a connection may take to stand, unless the URL says
 // otherwise, and commitWithin how long the answer to a commit.
@@ -56,6 +62,9 @@ func newPostgres(t *target, store CredentialStore) (*postgresDB, error) {
 		p["application_name"] = "qarion"
 	}
 	p["timezone"], p["datestyle"], p["intervalstyle"], p["bytea_output"], p["extra_float_digits"] = "UTC", "ISO", "iso_8601", "hex", "1"
+	config.ConnConfig.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler {
+		return &pgconn.CancelRequestContextWatcherHandler{Conn: c, DeadlineDelay: cancelWithin}
+	}
 	config.BeforeConnect = func(ctx context.Context, c *pgx.ConnConfig) error { return login(ctx, t, store, c) }
 	pool, err := pgxpool.NewWithConfig(context.Background(), config)
 	if err != nil {

@@ -48,6 +48,9 @@ func (p *postgresDB) failure(err error) *failure {
 	return failed(classClosed, p.target.name+": the connection ended")
 }
 
+// tooManyConnections is the one of the server's limits that others take up.
+const tooManyConnections = "53300"
+
 // serverFailure is an error in the server's own words.
 func serverFailure(t *target, e *pgconn.PgError) *failure {
 	f := failed(classSQL, e.Message)
@@ -63,9 +66,9 @@ func serverFailure(t *target, e *pgconn.PgError) *failure {
 		f.class, f.code = classTimeout, ""
 	case strings.HasPrefix(e.Code, "28"), e.Code == "3D000":
 		f.class = classCredential
-	case strings.HasPrefix(e.Code, "53"):
+	case strings.HasPrefix(e.Code, "53") && e.Code != tooManyConnections:
 		f.class = classFull
-	case strings.HasPrefix(e.Code, "57P"), strings.HasPrefix(e.Code, "08"), e.Code == "25P03":
+	case e.Code == tooManyConnections, strings.HasPrefix(e.Code, "57P"), strings.HasPrefix(e.Code, "08"), e.Code == "25P03":
 		f.class = classConnect
 	}
 	if f.class != classSQL && f.class != classConstraint {

@@ -19,7 +19,7 @@ type postgresTx struct {
 	ctx    context.Context
 	pg     *pgconn.PgConn
 	db     *postgresDB
-	broken bool // the connection must not be used again
+	broken bool // the connection must not be used again: a request to cancel may still be on its way to it, too
 	begun  bool // the transaction is open
 }
 
@@ -35,7 +35,7 @@ func (t *postgresTx) run(j *job) (out *outcome, f *failure) {
 	}
 	out, f = t.work(j)
 	if !writes && len(j.statements) == 1 {
-		t.broken = t.broken || t.pg.IsClosed()
+		t.broken = t.broken || t.pg.IsClosed() || t.ctx.Err() != nil
 		return out, f
 	}
 	if f != nil {
@@ -93,7 +93,7 @@ func (t *postgresTx) rollback() {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), time.Second)
 	defer cancel()
-	t.broken = script(ctx, t.pg, "ROLLBACK") != nil
+	t.broken = script(ctx, t.pg, "ROLLBACK") != nil || t.ctx.Err() != nil
 }
 
 // work runs the statements, unless the mark says that they have been run. The
