@@ -21,12 +21,17 @@ const (
 	fetchSilence   = time.Second
 )
 
-// fetch asks for up to n messages and hands them to fn as they come. It
-// returns how many came when n have, when the request has expired, or when fn
-// or the connection fails. silent, when there is one, is asked whenever nothing
-// has come for a while; its error ends the request too.
-func fetch(ctx context.Context, c jetstream.Consumer, n int, fn func(jetstream.Msg) error, silent func() error) (got int, err error) {
-	batch, err := c.Fetch(n, jetstream.FetchMaxWait(fetchWait), jetstream.FetchHeartbeat(fetchHeartbeat))
+// fetch asks for up to n messages, of no more than so many bytes together where
+// bytes is not 0, and hands them to fn as they come. It returns how many came
+// when these have, when the request has expired, or when fn or the connection
+// fails. silent, when there is one, is asked whenever nothing has come for a
+// while; its error ends the request too.
+func fetch(ctx context.Context, c jetstream.Consumer, n, bytes int, fn func(jetstream.Msg) error, silent func() error) (got int, err error) {
+	options := []jetstream.FetchOpt{jetstream.FetchMaxWait(fetchWait), jetstream.FetchHeartbeat(fetchHeartbeat)}
+	if bytes > 0 {
+		options = append(options, jetstream.FetchMaxBytes(bytes))
+	}
+	batch, err := c.Fetch(n, options...)
 	if err != nil {
 		return 0, err
 	}
@@ -158,8 +163,10 @@ func (r *reading) readOne(parent context.Context, c jetstream.Consumer, fn func(
 	defer end()
 	var final error   // of fn, which ends the reading
 	next := uint64(1) // of the consumer's own count
+	n, bytes, got := readAhead, readAheadBytes, 0
 	for ctx.Err() == nil {
-		_, err = fetch(ctx, c, readAhead, func(m jetstream.Msg) error {
+		asked := time.Now()
+		got, err = fetch(ctx, c, n, bytes, func(m jetstream.Msg) error {
 			meta, err := m.Metadata()
 			if err != nil {
 				return err
@@ -185,13 +192,20 @@ func (r *reading) readOne(parent context.Context, c jetstream.Consumer, fn func(
 		case errors.Is(err, errGap), errors.Is(err, jetstream.ErrConsumerDeleted), errors.Is(err, jetstream.ErrNoHeartbeat), errors.Is(err, nats.ErrNoResponders):
 			return false, nil
 		}
+		if n, bytes = readAhead, readAheadBytes; got == 0 && err == nil && time.Since(asked) < fetchWait/2 {
+			n, bytes = 1, 0 // one message alone is larger than that
+		}
 	}
 	return parent.Err() != nil, nil
 }
 
-// readAhead is how many messages one request asks for when a stream is read in
-// order.
-const readAhead = 1024
+// How many messages one request asks for when a stream is read in order, and of
+// how many bytes: they wait in memory until they are read, and a bundle of the
+// ledger has up to half a megabyte.
+const (
+	readAhead      = 1024
+	readAheadBytes = 4 << 20
+)
 
 // dropConsumer deletes a consumer that is no longer read; the server forgets
 // it by itself when this does not arrive.

@@ -107,7 +107,7 @@ func (q *ReadyQueue) Pull(ctx context.Context, ahead int, fn func(engine.Deliver
 	}
 	for ctx.Err() == nil {
 		n := takePlaces(ctx, places, max(1, ahead/4))
-		got, err := fetch(ctx, q.consumer, max(n, 1), func(m jetstream.Msg) error {
+		got, err := fetch(ctx, q.consumer, max(n, 1), 0, func(m jetstream.Msg) error {
 			d, err := newDelivery(m, func() { places <- struct{}{} })
 			if err != nil {
 				q.log.Warn("a ready message cannot be read and is dropped", engine.LogErr, err)
