@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -282,5 +284,36 @@ func TestSQL_WhatATaskLeavesIsRead(t *testing.T) {
 	n.end(t, doc.RunID, engine.Success)
 	if got := n.xcom(t, doc.RunID, "two"); got != `{"next":8,"this":7}` {
 		t.Errorf("got %s", got)
+	}
+}
+
+// TestSQL_TheManualsFirstFlowRuns, and leaves what the manual says.
+func TestSQL_TheManualsFirstFlowRuns(t *testing.T) {
+	page, err := os.ReadFile("../docs/transformation.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(page), "```toml\n")
+	text, rest, _ := strings.Cut(text, "```\n")
+	n := newSQLNode(t, nil)
+	flow, problems, err := flowfile.Parse("large.toml", []byte(text), n.Types)
+	if err != nil || len(problems) > 0 {
+		t.Fatal(err, problems)
+	}
+	for range 2 { // a second time too
+		doc, err := n.Engine.Start(t.Context(), engine.StartRequest{Flow: flow.ID, AdHoc: flow})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.end(t, doc.RunID, engine.Success)
+		said := regexp.MustCompile(`(?m)^qarion xcom get last (\w+) +# (.*)$`).FindAllStringSubmatch(rest, -1)
+		if len(said) != 2 {
+			t.Fatalf("the manual says %q", said)
+		}
+		for _, m := range said {
+			if got := n.xcom(t, doc.RunID, m[1]); got != m[2] {
+				t.Errorf("%s has left %s, the manual says %s", m[1], got, m[2])
+			}
+		}
 	}
 }
