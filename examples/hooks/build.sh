@@ -58,7 +58,7 @@ version() {
 
 build() { # language hook file
   case $1 in
-    c) (cd c && clang --target=wasm32 -Os -mbulk-memory -nostdlib -Wl,--no-entry -Wl,--stack-first -o "$3" "$2.c") ;;
+    c) (cd c && clang --target=wasm32 -O2 -mbulk-memory -nostdlib -Wl,--no-entry -Wl,--stack-first -o "$3" "$2.c") ;;
     rust) (cd rust && "$(rust)" --edition 2021 --target wasm32-unknown-unknown -O -C panic=abort -C lto \
       -C strip=symbols -C link-arg=-zstack-size=65536 --crate-type cdylib -o "$3" "$2.rs") ;;
     assemblyscript) (cd assemblyscript && npx --no-install asc "$2.ts" -O3 --runtime minimal --outFile "$3") ;;

@@ -76,6 +76,13 @@ static void check_item(qh_u32 index, qh_str item) {
     *p = (place){key, index};
 }
 
+/* list reads an array once: what stands in it, one behind the other. */
+static qh_str *list(qh_str array, qh_u32 *n) {
+  qh_str *out = qh_take(array.n * sizeof *out / 2 + sizeof *out); /* an element is two bytes at least, with its comma */
+  for (qh_iter it = qh_each(array); qh_next(&it);) out[(*n)++] = it.value;
+  return out;
+}
+
 static void check(void) {
   qh_config_keys("items, min_items, fields, unique, count");
   items_at = qh_config_text("items", "");
@@ -94,11 +101,12 @@ static void check(void) {
     qh_problem_at(items_at, "no_items", qh_cat(2, QH_S("want an array, have "), qh_kind_name(items)));
     return;
   }
-  qh_u32 n = qh_len(items);
+  qh_u32 n = 0;
+  qh_str *item = list(items, &n);
   if (n < min_items)
     qh_problem_at(items_at, "too_few_items", qh_cat(4, QH_S("need "), qh_number(min_items), QH_S(", have "), qh_number(n)));
   if (unique.n) seen_start(n);
-  for (qh_iter it = qh_each(items); qh_next(&it);) check_item(it.index, it.value);
+  for (qh_u32 i = 0; i < n; i++) check_item(i, item[i]);
   if (count_at.n && !qh_same(qh_at(qh_json(), count_at), qh_number(n)))
     qh_problem_at(count_at, "wrong_count", qh_cat(3, QH_S("want "), qh_number(n), QH_S(", as many as there are elements")));
 }

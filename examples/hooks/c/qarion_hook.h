@@ -9,7 +9,7 @@
  *   }
  *   QH_VALIDATE(check)
  *
- *   clang --target=wasm32 -Os -mbulk-memory -nostdlib -Wl,--no-entry -o check.wasm check.c
+ *   clang --target=wasm32 -O2 -mbulk-memory -nostdlib -Wl,--no-entry -o check.wasm check.c
  *
  * A hook is one function, given to QH_VALIDATE or QH_TRANSFORM. It reads with
  * qh_json, qh_config_*, qh_meta, qh_secret; it answers with qh_problem (a
@@ -137,6 +137,29 @@ static int qh_hex4(const char *p, qh_u32 *out) {
   return 1;
 }
 
+/* Text is read eight bytes at a time. QH_IS marks the bytes of a word that are c,
+ * QH_BELOW those below c (at most 0x80), each in its highest bit; the lowest mark is
+ * exact, those above may be wrong. */
+#define QH_ALL(c) (0x0101010101010101ull * (c))
+#define QH_BELOW(w, c) (((w) - QH_ALL(c)) & ~(w) & QH_ALL(0x80))
+#define QH_IS(w, c) QH_BELOW((w) ^ QH_ALL(c), 1)
+
+static qh_u64 qh_word(const char *p) {
+  qh_u64 w;
+  __builtin_memcpy(&w, p, 8);
+  return w;
+}
+
+/* qh_plain steps over what stands in a string as it is. It may stop early, at the
+ * end. */
+static const char *qh_plain(const char *i, const char *end) {
+  for (; end - i >= 8; i += 8) {
+    qh_u64 w = qh_word(i), mark = QH_IS(w, '"') | QH_IS(w, '\\') | QH_BELOW(w, 0x20);
+    if (mark) return i + (__builtin_ctzll(mark) >> 3);
+  }
+  return i;
+}
+
 /* The qh_scan functions return the place behind what they scanned, or 0. */
 
 static const char *qh_bad(const char *i, const char *end, const char *reason) {
@@ -146,7 +169,7 @@ static const char *qh_bad(const char *i, const char *end, const char *reason) {
 }
 
 static const char *qh_scan_string(const char *i, const char *end) {
-  for (i++; i < end; i++) {
+  for (i++; (i = qh_plain(i, end)) < end; i++) {
     qh_u32 r;
     if (*i == '"') return i + 1;
     if ((qh_u8)*i < 0x20) return qh_bad(i, end, "a control character in a string");
@@ -243,7 +266,7 @@ static const char *qh_scan_value(const char *i, const char *end) {
 /* ---- JSON: reading what was checked */
 
 static const char *qh_skip_string(const char *i, const char *end) {
-  for (i++; i < end && *i != '"'; i++)
+  for (i++; (i = qh_plain(i, end)) < end && *i != '"'; i++)
     if (*i == '\\') i++;
   return i < end ? i + 1 : end;
 }
@@ -266,6 +289,10 @@ static const char *qh_skip(const char *i, const char *end) {
     c |= 0x20; /* { is [ with this bit, } is ] */
     if (c == '{') depth++;
     else if (c == '}' && --depth == 0) return i;
+    else if (end - i >= 8) { /* to the next string or bracket */
+      qh_u64 w = qh_word(i), low = w | QH_ALL(0x20), mark = QH_IS(w, '"') | QH_IS(low, '{') | QH_IS(low, '}');
+      i += mark ? __builtin_ctzll(mark) >> 3 : 8;
+    }
   }
   return end;
 }

@@ -32,12 +32,13 @@ fn check(r: &Call) -> Result<(), Error> {
         return Err(problem(&items_at, "no_items", &format!("want an array, have {}", items.kind().name())));
     }
     let mut v = Verdict::default();
+    let items: Vec<Value> = items.items().collect();
     let n = items.len();
     if n < min_items {
         v.add(&items_at, "too_few_items", &format!("need {min_items}, have {n}"));
     }
     let mut seen = HashMap::new();
-    for (i, item) in items.items().enumerate() {
+    for (i, &item) in items.iter().enumerate() {
         let path = |field: Option<&str>| match field {
             None => format!("{items_at}/{i}"),
             Some(name) => format!("{items_at}/{i}/{}", pointer_token(name)),

@@ -305,6 +305,32 @@ fn skip_space(b: &[u8], mut i: usize) -> usize {
     i
 }
 
+// Text is read eight bytes at a time: below marks the bytes of a word that are below
+// c (at most 0x80), equal those that are c, each in its highest bit. The lowest mark
+// is exact, those above may be wrong.
+const fn all(c: u8) -> u64 { 0x0101_0101_0101_0101 * c as u64 }
+fn below(w: u64, c: u8) -> u64 { w.wrapping_sub(all(c)) & !w & all(0x80) }
+fn equal(w: u64, c: u8) -> u64 { below(w ^ all(c), 1) }
+
+/// The place of the first byte from i on that mark marks, or one of the last seven.
+#[inline(always)]
+fn find(b: &[u8], mut i: usize, mark: impl Fn(u64) -> u64) -> usize {
+    while let Some(w) = b.get(i..i + 8) {
+        let m = mark(u64::from_le_bytes(w.try_into().unwrap()));
+        if m != 0 { return i + (m.trailing_zeros() >> 3) as usize; }
+        i += 8;
+    }
+    i
+}
+
+/// The first byte of a string from i on that does not stand there as it is.
+fn plain(b: &[u8], i: usize) -> usize { find(b, i, |w| equal(w, b'"') | equal(w, b'\\') | below(w, 0x20)) }
+
+/// The next string or bracket from i on.
+fn structure(b: &[u8], i: usize) -> usize {
+    find(b, i, |w| equal(w, b'"') | equal(w | all(0x20), b'{') | equal(w | all(0x20), b'}'))
+}
+
 /// The place behind the value at i, of a document that was checked.
 fn skip(b: &[u8], mut i: usize) -> usize {
     let mut depth = 0;
@@ -312,11 +338,15 @@ fn skip(b: &[u8], mut i: usize) -> usize {
         match b[i] {
             b'"' => {
                 i += 1;
-                while i < b.len() && b[i] != b'"' { i += if b[i] == b'\\' { 2 } else { 1 }; }
+                loop {
+                    i = plain(b, i);
+                    if i >= b.len() || b[i] == b'"' { break; }
+                    i += if b[i] == b'\\' { 2 } else { 1 };
+                }
             }
             b'{' | b'[' => { depth += 1; i += 1; continue; }
             b'}' | b']' => depth -= 1,
-            _ if depth > 0 => { i += 1; continue; }
+            _ if depth > 0 => { i = structure(b, i + 1); continue; }
             _ => {
                 while i < b.len() && !matches!(b[i], b',' | b'}' | b']') && !is_space(b[i]) { i += 1; }
                 return i;
@@ -395,7 +425,9 @@ impl<'a> Scan<'a> {
 
     fn string(&mut self) -> Scanned {
         self.i += 1;
-        while self.i < self.b.len() {
+        loop {
+            self.i = plain(self.b, self.i);
+            if self.i >= self.b.len() { break; }
             match self.b[self.i] {
                 b'"' => { self.i += 1; return Ok(()); }
                 b'\\' => {
