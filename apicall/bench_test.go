@@ -49,6 +49,7 @@ func BenchmarkExecute(b *testing.B) {
 		{"post_with_key", apicall.Config{}, value.MapOf("operation", "post", "body", value.MapOf("a", int64(1)), "idempotency_key", true)},
 		{"rules", apicall.Config{}, value.MapOf("response_validation", value.MapOf("required_fields", []any{"id", "status"}))},
 		{"template", apicall.Config{}, value.MapOf("url", srv.URL+"/{{ batch_id }}")},
+		{"hook", hooked(apicall.Config{}, func(*apicall.HookCall) apicall.HookAnswer { return apicall.HookAnswer{} }), value.MapOf()},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			c.cfg.Slots = 64
@@ -61,6 +62,9 @@ func BenchmarkExecute(b *testing.B) {
 				c.props.Set("url", srv.URL)
 			}
 			flow := &engine.Flow{ID: "f", Tasks: []engine.Task{{ID: "t", Type: apicall.Name, Properties: c.props}}}
+			if c.cfg.Hooks != nil {
+				flow.Tasks[0].Hooks = value.MapOf("validate", value.MapOf("file", "check.wasm", "config", value.MapOf("items", "/items")))
+			}
 			prog, problems := call.Prepare(flow, &flow.Tasks[0])
 			if engine.Refused(problems) != nil {
 				b.Fatal(problems)

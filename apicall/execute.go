@@ -21,16 +21,16 @@ type attempt struct {
 	out   engine.TaskOutput
 	start time.Time
 
-	target    *target
-	req       *http.Request
-	body      *content
-	auth      Authenticator // nil: none
-	wire      wire
-	trusted   bool     // the flow file names the host that was asked last
-	history   []string // redirects, as the operation log shows them
-	cookies   *cookies // nil: there are none
-	hookNotes []hookNote
-	hookTold  bool // a hook of this attempt was told a secret
+	target   *target
+	req      *http.Request
+	body     *content
+	auth     Authenticator // nil: none
+	wire     wire
+	trusted  bool     // the flow file names the host that was asked last
+	history  []string // redirects, as the operation log shows them
+	cookies  *cookies // nil: there are none
+	verdict  string   // of the hook that was asked last
+	hookTold bool     // a hook of this attempt was told a secret
 
 	page    *pageState // of a task that reads pages; nil: it does not
 	poll    *pollState // of a task that waits for a job; nil: it does not

@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/qarion/qarion/engine"
@@ -22,7 +24,8 @@ type Hooks interface {
 	// verdict, else for a body. Errors are *HookError.
 	Prepare(ctx context.Context, ref HookRef, validate bool) (sha256 string, err error)
 	// Call asks a module that was prepared, once for each request and response. It
-	// ends within the module's limits, whatever the module does.
+	// ends within the module's limits, whatever the module does. Meta is the caller's
+	// again when it has returned.
 	Call(ctx context.Context, call *HookCall) HookAnswer
 }
 
@@ -81,7 +84,10 @@ type hook struct {
 	expose  []string // headers that are given though they are secret
 	skips   bool     // on_failure = "skip"
 	head    []byte   // of meta: what is the same in every call
-	err     error    // why the module is not there
+	noted   []byte   // of a note in the operation log: the same
+	names   sync.Map // of headers, as they stand in meta: nil for those that are left out
+	count   atomic.Int32
+	err     error // why the module is not there
 }
 
 func (h *hook) validates() bool { return h.point == "validate" }
@@ -123,7 +129,7 @@ func (c *compiler) compileHooks(flow *engine.Flow, task *engine.Task) {
 			table.Set("sha256", h.ref.SHA256)
 		}
 		pinned.Set(point, table)
-		h.head = hookHead(h, flow.ID, task.ID)
+		h.head, h.noted = hookHead(h, flow.ID, task.ID), noteHead(h)
 		if c.prog.hooks == nil {
 			c.prog.hooks = map[string]*hook{}
 		}

@@ -2,13 +2,14 @@ package apicall
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/qarion/qarion/engine"
@@ -19,55 +20,76 @@ import (
 // maxHookXCom bounds what a hook is told of another task, in bytes of JSON.
 const maxHookXCom = 64 << 10
 
-// hookNote is what the operation log says of a hook.
-type hookNote struct {
-	Hook    string  `json:"hook"` // transform_request, transform_response, validate
-	Module  string  `json:"module"`
-	SHA256  string  `json:"sha256"`
-	US      float64 `json:"us"`
-	Verdict string  `json:"verdict"` // unchanged, changed, valid, invalid, skipped, failed
-	Error   string  `json:"error,omitempty"`
+// noteHead is the part of a note that is the same in every call. A note is what the
+// operation log says of a hook: {"hook", "module", "sha256", "us", "verdict", "error"},
+// where verdict is unchanged, changed, valid, invalid, skipped or failed.
+func noteHead(h *hook) []byte {
+	b := append([]byte(`{"hook":"`), h.point...)
+	b = value.AppendString(append(b, `","module":`...), h.name())
+	return append(append(append(b, `,"sha256":"`...), h.ref.SHA256...), `","us":`...)
 }
+
+// noteHook adds a note to those of the attempt.
+func (a *attempt) noteHook(h *hook, took time.Duration, verdict, failed string) {
+	before := a.out.Details.Hooks // of the hook of the request; the ledger may have it
+	b := append(make([]byte, 0, len(before)+len(h.noted)+64+len(failed)), '[')
+	if len(before) > 0 {
+		b = append(append(b[:0], before[:len(before)-1]...), ',')
+	}
+	b = strconv.AppendInt(append(b, h.noted...), took.Microseconds(), 10)
+	b = append(append(append(b, `,"verdict":"`...), verdict...), '"')
+	if failed != "" {
+		b = value.AppendString(append(b, `,"error":`...), failed)
+	}
+	a.verdict, a.out.Details.Hooks = verdict, append(b, "}]"...)
+}
+
+// metas are buffers for what hooks are told.
+var metas = sync.Pool{New: func() any { b := make([]byte, 0, 1024); return &b }}
 
 // askHook makes a call and notes it. An error is a *HookError; with on_failure =
 // "skip" it is noted, and there is none.
 func (a *attempt) askHook(ctx context.Context, h *hook, resp *http.Response, body []byte) (ans HookAnswer, err *HookError) {
-	note := hookNote{Hook: h.point, Module: h.name(), SHA256: h.ref.SHA256}
-	meta, failed := a.hookMeta(ctx, h, resp)
+	meta := metas.Get().(*[]byte)
+	text, failed := a.hookMeta(ctx, h, resp, (*meta)[:0])
 	switch {
 	case h.err != nil:
 		ans.Err = &HookError{"hook_load", h.err.Error(), true}
 	case failed != nil:
 		ans.Err = &HookError{classTemplate, failed.Error(), false}
 	default:
-		ans = a.prog.t.cfg.Hooks.Call(ctx, &HookCall{Name: h.name(), SHA256: h.ref.SHA256, Validate: h.validates(), Meta: meta, Body: body})
+		ans = a.prog.t.cfg.Hooks.Call(ctx, &HookCall{Name: h.name(), SHA256: h.ref.SHA256, Validate: h.validates(), Meta: text, Body: body})
 	}
-	note.US = float64(ans.Took.Microseconds())
+	if failed == nil && cap(text) <= 64<<10 {
+		*meta = text
+		metas.Put(meta)
+	}
 	a.hookLines(h, ans.Lines)
+	took, verdict, note := ans.Took, "", ""
+	if ans.Err != nil {
+		note = a.redactor().said(ans.Err.Message)
+	}
 	switch {
 	case ans.Err != nil && h.skips:
-		note.Verdict, note.Error = "skipped", a.redactor().said(ans.Err.Message)
-		a.note(fmt.Sprintf("the hook %s was skipped: %s", h.name(), note.Error))
+		verdict = "skipped"
+		a.note(fmt.Sprintf("the hook %s was skipped: %s", h.name(), note))
 		ans = HookAnswer{}
 	case ans.Err != nil:
-		note.Verdict, note.Error = "failed", a.redactor().said(ans.Err.Message)
-		err = &HookError{ans.Err.Class, "hook " + h.name() + ": " + note.Error, ans.Err.Retry}
+		verdict = "failed"
+		err = &HookError{ans.Err.Class, "hook " + h.name() + ": " + note, ans.Err.Retry}
 	case h.validates() && len(ans.Violations) > 0:
-		note.Verdict = "invalid"
+		verdict = "invalid"
 	case h.validates():
-		note.Verdict = "valid"
+		verdict = "valid"
 	case ans.Changed:
-		note.Verdict = "changed"
+		verdict = "changed"
 	default:
-		note.Verdict = "unchanged"
+		verdict = "unchanged"
 	}
-	if a.hides() && note.Error != "" {
-		note.Error = "what it says is not shown: the task is sensitive"
+	if a.hides() && note != "" {
+		note = "what it says is not shown: the task is sensitive"
 	}
-	a.hookNotes = append(a.hookNotes, note)
-	if text, err := json.Marshal(a.hookNotes); err == nil {
-		a.out.Details.Hooks = text
-	}
+	a.noteHook(h, took, verdict, note)
 	return ans, err
 }
 
@@ -85,24 +107,23 @@ func (a *attempt) hookLines(h *hook, lines []HookLine) {
 	}
 }
 
-// hookMeta is what a hook is told beside the body.
-func (a *attempt) hookMeta(ctx context.Context, h *hook, resp *http.Response) ([]byte, error) {
-	b := append(make([]byte, 0, len(h.head)+512), h.head...)
-	b = fmt.Appendf(b, `,"run_id":"%s","map_index":%d,"attempt":%d,"request":{"method":"%s","url":`, a.in.Key.Run, a.in.Key.Item, a.in.Key.Attempt, a.req.Method)
-	b = value.AppendString(b, a.redactor().url(a.req.URL))
-	b = append(b, '}')
-	kind := ""
-	if resp == nil {
-		kind = a.req.Header.Get("Content-Type")
-	} else {
-		kind = resp.Header.Get("Content-Type")
-		b = fmt.Appendf(b, `,"response":{"status":%d,"duration_ms":%d,"headers":`, resp.StatusCode, time.Since(a.start).Milliseconds())
-		b = h.appendHeaders(b, resp.Header)
-		b = append(b, '}')
+// hookMeta is what a hook is told beside the body, behind what stands in b.
+func (a *attempt) hookMeta(ctx context.Context, h *hook, resp *http.Response, b []byte) ([]byte, error) {
+	key := &a.in.Key
+	b = append(append(append(b, h.head...), `,"run_id":"`...), key.Run...)
+	b = strconv.AppendInt(append(b, `","map_index":`...), int64(key.Item), 10)
+	b = strconv.AppendInt(append(b, `,"attempt":`...), int64(key.Attempt), 10)
+	b = append(append(append(b, `,"request":{"method":"`...), a.req.Method...), `","url":`...)
+	b = value.AppendString(b, a.requestURL())
+	header := a.req.Header
+	if b = append(b, '}'); resp != nil {
+		header = resp.Header
+		b = strconv.AppendInt(append(b, `,"response":{"status":`...), int64(resp.StatusCode), 10)
+		b = strconv.AppendInt(append(b, `,"duration_ms":`...), time.Since(a.start).Milliseconds(), 10)
+		b = append(h.appendHeaders(append(b, `,"headers":`...), header), '}')
 	}
 	b = append(b, `,"body":{"encoding":"raw","truncated":false,"content_type":`...)
-	b = value.AppendString(b, kind)
-	b = append(b, '}')
+	b = append(value.AppendString(b, header.Get("Content-Type")), '}')
 	b, err := a.hookXCom(ctx, h, b)
 	if err == nil {
 		b, err = a.hookSecrets(ctx, h, b)
@@ -110,21 +131,53 @@ func (a *attempt) hookMeta(ctx context.Context, h *hook, resp *http.Response) ([
 	return append(b, '}'), err
 }
 
-// appendHeaders writes headers, names in lower case, values in lists. What is as
-// good as a password is left out unless the hook asks for it by name.
+// requestURL is the address of the request as people may see it.
+func (a *attempt) requestURL() string {
+	r := a.redactor()
+	if !r.any && a.req.URL == a.target.url && a.target.shown != "" && len(a.target.shown) < engine.MaxURL {
+		return a.target.shown
+	}
+	return r.url(a.req.URL)
+}
+
+// maxHeaderNames bounds how many names of headers a hook remembers.
+const maxHeaderNames = 200
+
+// header is the name of a header as it stands in meta: in lower case, as a JSON string.
+// It is nil for what is as good as a password, unless the hook asks for it by name.
+func (h *hook) header(name string) []byte {
+	if text, ok := h.names.Load(name); ok {
+		return text.([]byte)
+	}
+	var text []byte
+	if !secret.Name(name) || slices.ContainsFunc(h.expose, func(e string) bool { return strings.EqualFold(e, name) }) {
+		text = append(value.AppendString(nil, strings.ToLower(name)), ':', '[')
+	}
+	if h.count.Add(1) <= maxHeaderNames { // an upstream may make up new ones for each answer
+		h.names.Store(name, text)
+	}
+	return text
+}
+
+// appendHeaders writes headers by name, their values in lists.
 func (h *hook) appendHeaders(b []byte, from http.Header) []byte {
+	names := make([]string, 0, 32)
+	for name := range from {
+		names = append(names, name)
+	}
+	slices.Sort(names)
 	b = append(b, '{')
 	first := true
-	for _, name := range slices.Sorted(maps.Keys(from)) {
-		lower := strings.ToLower(name)
-		if secret.Name(name) && !slices.ContainsFunc(h.expose, func(e string) bool { return strings.EqualFold(e, name) }) {
+	for _, name := range names {
+		text := h.header(name)
+		if text == nil {
 			continue
 		}
 		if !first {
 			b = append(b, ',')
 		}
 		first = false
-		b = append(value.AppendString(b, lower), ':', '[')
+		b = append(b, text...)
 		for i, v := range from[name] {
 			if i > 0 {
 				b = append(b, ',')

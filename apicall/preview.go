@@ -148,7 +148,7 @@ func (a *attempt) previewHook(ctx context.Context) (said string, err error) {
 	if err := a.transformRequest(ctx); err != nil {
 		return "", err
 	}
-	said = "the hook " + h.name() + ": " + a.hookNotes[0].Verdict
+	said = "the hook " + h.name() + ": " + a.verdict
 	if len(h.secrets) > 0 {
 		said += ", with stand-ins for its secrets"
 	}

@@ -334,16 +334,16 @@ func TestPool_IsBoundedAndWaits(t *testing.T) {
 	if m.made > 2 || len(m.free) != m.made {
 		t.Errorf("%d instances, %d free", m.made, len(m.free))
 	}
-	a, _ := m.take(t.Context())
-	b, _ := m.take(t.Context())
+	a, _ := m.take(t.Context(), time.Now())
+	b, _ := m.take(t.Context(), time.Now())
 	m.limits.Wait = time.Millisecond
-	if _, bad := m.take(t.Context()); bad == nil || bad.Class != ClassBusy {
+	if _, bad := m.take(t.Context(), time.Now()); bad == nil || bad.Class != ClassBusy {
 		t.Errorf("a third: %+v", bad)
 	}
 	m.limits.Wait = time.Minute
 	got := make(chan *Error)
 	go func() {
-		in, bad := m.take(context.Background())
+		in, bad := m.take(context.Background(), time.Now())
 		if in != nil {
 			m.put(in, false)
 		}

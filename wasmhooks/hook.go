@@ -101,24 +101,28 @@ type Answer struct {
 // read. Whatever the module does ends within its limits.
 func (h *Host) Call(ctx context.Context, hash string, kind Kind, meta, body []byte) (a Answer) {
 	began := time.Now()
-	a.Err = h.call(ctx, hash, kind, meta, body, &a)
-	a.Took = time.Since(began)
+	m, in, bad := h.admit(ctx, began, hash, meta, body)
+	if bad == nil {
+		var broken bool
+		bad, broken = a.ask(m, in, kind, meta, body)
+		m.put(in, broken)
+		a.Took = time.Since(began)
+		m.breaker.learn(began.Add(a.Took), broken)
+	} else {
+		a.Took = time.Since(began)
+	}
+	a.Err = bad
 	return a
 }
 
-func (h *Host) call(ctx context.Context, hash string, kind Kind, meta, body []byte, a *Answer) *Error {
-	m, in, bad := h.admit(ctx, hash, meta, body)
-	if bad != nil {
-		return bad
-	}
+// ask makes the call on an instance. broken: it must not be used again.
+func (a *Answer) ask(m *module, in *instance, kind Kind, meta, body []byte) (bad *Error, broken bool) {
 	export := in.transform
 	if kind == Validate {
 		export = in.validate
 	}
 	if export == nil {
-		m.put(in, false)
-		m.breaker.learn(time.Now(), false)
-		return loadError("it does not export %s", kind.export())
+		return loadError("it does not export %s", kind.export()), false
 	}
 	out, said, broken, bad := in.call(m, export, meta, body)
 	a.Lines, a.Dropped = in.lines, in.dropped
@@ -126,13 +130,11 @@ func (h *Host) call(ctx context.Context, hash string, kind Kind, meta, body []by
 		bad = a.read(&m.limits, kind, out, said)
 		broken = bad != nil && bad.Class == ClassProtocol
 	}
-	m.put(in, broken)
-	m.breaker.learn(time.Now(), broken)
-	return bad
+	return bad, broken
 }
 
 // admit finds a module and an instance of it for a call.
-func (h *Host) admit(ctx context.Context, hash string, meta, body []byte) (*module, *instance, *Error) {
+func (h *Host) admit(ctx context.Context, now time.Time, hash string, meta, body []byte) (*module, *instance, *Error) {
 	for {
 		m, bad := h.load(ctx, hash, func() ([]byte, error) { return h.kept(ctx, hash) })
 		if bad != nil {
@@ -144,10 +146,10 @@ func (h *Host) admit(ctx context.Context, hash string, meta, body []byte) (*modu
 			return nil, nil, errorf(ClassProtocol, "the body has %d bytes, at most %d go to a hook", len(body), l.Input)
 		case len(meta) > l.Meta:
 			return nil, nil, errorf(ClassProtocol, "what the hook is told beside the body has %d bytes, at most %d go to a hook", len(meta), l.Meta)
-		case !m.breaker.admits(time.Now()):
+		case !m.breaker.admits(now):
 			return nil, nil, &Error{Class: ClassBusy, Message: "it has failed again and again and is held back for a while", Retry: true}
 		}
-		in, bad := m.take(ctx)
+		in, bad := m.take(ctx, now)
 		switch {
 		case bad == errClosed: // nobody had called it for long; it is loaded anew
 			continue

@@ -247,7 +247,7 @@ func (h *Host) Check(ctx context.Context, content []byte) (Info, error) {
 	bad := errClosed
 	for bad == errClosed {
 		if m, bad = h.load(ctx, hash, func() ([]byte, error) { return content, nil }); bad == nil {
-			in, bad = m.take(ctx)
+			in, bad = m.take(ctx, time.Now())
 		}
 	}
 	if bad != nil {

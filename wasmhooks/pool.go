@@ -34,9 +34,9 @@ var errClosed = &Error{Class: ClassLoad, Message: "the module was closed", Retry
 
 // take hands out an instance: a warm one, a new one, or the next that is given
 // back. The caller gives it back with put.
-func (m *module) take(ctx context.Context) (*instance, *Error) {
+func (m *module) take(ctx context.Context, now time.Time) (*instance, *Error) {
 	m.mu.Lock()
-	m.used = time.Now()
+	m.used = now
 	switch n := len(m.free); {
 	case m.closed:
 		m.mu.Unlock()

@@ -89,7 +89,7 @@ func TestReports_InstancesOfABurstGo(t *testing.T) {
 	}
 	var held []*instance
 	for range 40 {
-		in, bad := m.take(t.Context())
+		in, bad := m.take(t.Context(), time.Now())
 		if bad != nil {
 			t.Fatal(bad)
 		}
