@@ -309,6 +309,9 @@ func (a *app) resolveRun(ctx context.Context, ref, task, as, value string) error
 	d := new(engine.RunDoc)
 	in := bus.ResolveTask{Run: string(id), Task: task, As: as, Value: json.RawMessage(value)}
 	if err := s.Call(ctx, "run.resolve", in, d); err != nil {
+		if as == "success" && value == "" && errors.Is(err, engine.ErrInvalid) {
+			return fail(err, fmt.Sprintf("qarion runs resolve %s %s --as success --value '{\"id\": 7}'", id, task))
+		}
 		return refused(err)
 	}
 	if a.json() {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/engine/fold"
@@ -152,6 +153,9 @@ func (e *Engine) Resolve(ctx context.Context, id engine.RunID, task engine.TaskI
 			err = fmt.Errorf("%w: run %s has no task %q", engine.ErrNotFound, id, task)
 		case r.Tasks[i].Status != engine.Interrupted:
 			err = fmt.Errorf("%w: task %s is %s, not interrupted", engine.ErrConflict, task, r.Tasks[i].Status)
+		case as == "success" && len(val) == 0 && len(readers(r.Graph.Flow, task)) > 0:
+			err = fmt.Errorf("%w: %s reads the value of %s: give one, what the server made of the call, or null",
+				engine.ErrInvalid, strings.Join(readers(r.Graph.Flow, task), ", "), task)
 		default:
 			sensitive = r.Graph.Flow.Tasks[i].Sensitive
 		}
@@ -169,6 +173,16 @@ func (e *Engine) Resolve(ctx context.Context, id engine.RunID, task engine.TaskI
 	}
 	_, err = e.cfg.Ledger.Append(ctx, &engine.ControlRecord{Kind: engine.ControlResolve, Run: id, Task: task, As: as, Value: val})
 	return err
+}
+
+// readers are the tasks of a flow that read a task's value.
+func readers(f *engine.Flow, task engine.TaskID) (names []string) {
+	for i := range f.Tasks {
+		if slices.Contains(f.Tasks[i].Pulls, task) {
+			names = append(names, string(f.Tasks[i].ID))
+		}
+	}
+	return names
 }
 
 // PutFlow makes a compiled flow the newest version, if it differs from the one
