@@ -71,10 +71,22 @@ type ServiceConfig struct {
 	// Tasks lists the tasks of a run that has ended, where its document does not
 	// list them all; nil: nobody can.
 	Tasks func(ctx context.Context, id engine.RunID, f engine.TaskFilter) (*engine.TaskPage, error)
+	// Files are the files that flows come from; nil: there are none.
+	Files FlowFiles
 	// Endpoints are those of the neighbours.
 	Endpoints []Endpoint
 	// Info is added to the answer of node.status.
 	Info func(ctx context.Context) (map[string]any, error)
+}
+
+// FlowFiles is what the service asks of the files that flows come from.
+type FlowFiles interface {
+	// Fresh reads changes that have been seen and not been read. It costs
+	// nothing where there are none.
+	Fresh(ctx context.Context)
+	// LeftOut says why the file of a flow is left out, so that there is no such
+	// flow, or only the version before; "" where it is not.
+	LeftOut(ctx context.Context, id engine.FlowID) string
 }
 
 // Endpoint is one request that the service answers: on qarion.api.<name>, or,

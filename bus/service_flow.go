@@ -31,7 +31,35 @@ func (s *Service) flowGet(ctx context.Context, data []byte) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.cfg.Runner.Flow(ctx, id)
+	s.fresh(ctx)
+	f, err := s.cfg.Runner.Flow(ctx, id)
+	return f, s.withFile(ctx, id, err)
+}
+
+// fresh lets changed flow files be read before a flow is asked for.
+func (s *Service) fresh(ctx context.Context) {
+	if s.cfg.Files != nil {
+		s.cfg.Files.Fresh(ctx)
+	}
+}
+
+// leftOut says what keeps a flow's file from being what runs; "" for nothing.
+func (s *Service) leftOut(ctx context.Context, id engine.FlowID) string {
+	if s.cfg.Files == nil {
+		return ""
+	}
+	return s.cfg.Files.LeftOut(ctx, id)
+}
+
+// withFile says of a flow that is not known what is wrong with its file.
+func (s *Service) withFile(ctx context.Context, id engine.FlowID, err error) error {
+	if !errors.Is(err, engine.ErrNotFound) {
+		return err
+	}
+	if why := s.leftOut(ctx, id); why != "" {
+		return fmt.Errorf("%w: no flow %q: %s", engine.ErrNotFound, id, why)
+	}
+	return err
 }
 
 // HeaderBlob marks an answer of xcom.get, and an entry of the XCom bucket, that

@@ -33,7 +33,13 @@ func (s *Service) runStart(ctx context.Context, data []byte) (any, error) {
 	if req.Flow, err = s.startable(ctx, &in); err != nil {
 		return nil, err
 	}
-	return s.start(ctx, req, wait, in.XCom)
+	s.fresh(ctx)
+	var notes []string
+	if why := s.leftOut(ctx, req.Flow); why != "" {
+		notes = []string{"the version before runs: " + why}
+	}
+	answer, err := s.start(ctx, req, wait, in.XCom, notes...)
+	return answer, s.withFile(ctx, req.Flow, err)
 }
 
 // startable is the flow of a request, where its caller may start it and the node
@@ -83,8 +89,9 @@ func (s *Service) flowRun(ctx context.Context, data []byte) (any, error) {
 }
 
 // start starts a run and, where asked, waits for its end. When the time is up
-// the answer has the present state and says that it is not final.
-func (s *Service) start(ctx context.Context, req engine.StartRequest, wait time.Duration, xcom []string) (any, error) {
+// the answer has the present state and says that it is not final. notes are
+// warnings to the caller.
+func (s *Service) start(ctx context.Context, req engine.StartRequest, wait time.Duration, xcom []string, notes ...string) (any, error) {
 	if wait > 0 {
 		if err := s.wait(ctx); err != nil { // before anything is stored
 			return nil, err
@@ -99,7 +106,7 @@ func (s *Service) start(ctx context.Context, req engine.StartRequest, wait time.
 	if err != nil {
 		return nil, err
 	}
-	warnings := doc.Warnings
+	warnings := append(notes, doc.Warnings...)
 	if wait > 0 || doc.Final { // final: an earlier run of the same key, of which only the id is known here
 		life := s.callOf(ctx).life
 		end, known := ended(life, req.End, wait-time.Since(began))

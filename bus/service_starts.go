@@ -74,9 +74,10 @@ func (s *Service) startAll(ctx context.Context, data []byte) (any, error) {
 		}
 		reqs, places = append(reqs, req), append(places, i)
 	}
+	s.fresh(ctx)
 	for n, started := range s.cfg.Runner.StartAll(ctx, reqs) {
 		if started.Err != nil {
-			refuse(places[n], started.Err)
+			refuse(places[n], s.withFile(ctx, reqs[n].Flow, started.Err))
 			continue
 		}
 		out.Started++

@@ -120,7 +120,11 @@ func (n *Node) flowProblems(ctx context.Context, data []byte) (any, error) {
 	if name == "" {
 		return out, nil
 	}
-	file, err := n.fileOf(ctx, name)
+	id, err := engine.ParseFlowID(name)
+	if err != nil {
+		return nil, err
+	}
+	file, err := n.Flows.fileOf(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -131,22 +135,4 @@ func (n *Node) flowProblems(ctx context.Context, data []byte) (any, error) {
 		}
 	}
 	return out, nil
-}
-
-// fileOf is the file of a flow, also of one that was never whole: then the file
-// of its name.
-func (n *Node) fileOf(ctx context.Context, name string) (string, error) {
-	id, err := engine.ParseFlowID(name)
-	if err != nil {
-		return "", err
-	}
-	flow, err := n.Engine.Flow(ctx, id)
-	if err == nil {
-		return flow.File, nil
-	}
-	file := filepath.ToSlash(filepath.Join(n.Flows.dir, name+".toml"))
-	if _, broken := n.Flows.Found().Broken[file]; broken && errors.Is(err, engine.ErrNotFound) {
-		return file, nil
-	}
-	return "", err
 }

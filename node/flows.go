@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -30,6 +31,9 @@ type Flows struct {
 	log    *slog.Logger
 
 	watcher *fsnotify.Watcher // nil where there is no such folder
+
+	changed atomic.Bool // files changed since the last reading began
+	reading sync.Mutex  // one reading at a time
 
 	mu   sync.Mutex
 	last *flowfile.Dir
@@ -56,6 +60,9 @@ func (f *Flows) open(ctx context.Context) error {
 // load reads the folder: changed flows become new versions, flows whose file
 // is gone are removed, and a broken file never replaces a good version.
 func (f *Flows) load(ctx context.Context) error {
+	f.reading.Lock()
+	defer f.reading.Unlock()
+	f.changed.Store(false)
 	d, err := f.loader.LoadDir(f.dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		d, err = &flowfile.Dir{}, nil
@@ -90,6 +97,44 @@ func (f *Flows) load(ctx context.Context) error {
 	f.last = d
 	f.mu.Unlock()
 	return nil
+}
+
+// Fresh implements bus.FlowFiles: who asks for a flow right after its file was
+// written finds it, before the folder has been quiet for a moment.
+func (f *Flows) Fresh(ctx context.Context) {
+	if !f.changed.Load() {
+		return
+	}
+	if err := f.load(ctx); err != nil && ctx.Err() == nil {
+		f.log.Warn("the flow folder could not be read", "dir", f.dir, engine.LogErr, err)
+	}
+}
+
+// LeftOut implements bus.FlowFiles.
+func (f *Flows) LeftOut(ctx context.Context, id engine.FlowID) string {
+	d := f.Found()
+	if len(d.Broken) == 0 {
+		return ""
+	}
+	file, err := f.fileOf(ctx, id)
+	if err != nil {
+		return ""
+	}
+	return d.LeftOut(file)
+}
+
+// fileOf is the file of a flow, also of one that was never whole: then the file
+// of its name.
+func (f *Flows) fileOf(ctx context.Context, id engine.FlowID) (string, error) {
+	flow, err := f.engine.Flow(ctx, id)
+	if err == nil {
+		return flow.File, nil
+	}
+	file := filepath.ToSlash(filepath.Join(f.dir, string(id)+".toml"))
+	if _, broken := f.Found().Broken[file]; broken && errors.Is(err, engine.ErrNotFound) {
+		return file, nil
+	}
+	return "", err
 }
 
 // Found is what the last reading had to say about the files.
@@ -132,6 +177,7 @@ func (f *Flows) Watch(ctx context.Context, report func(*flowfile.Dir)) error {
 			return nil
 		case e := <-f.watcher.Events:
 			if slices.Contains(watched, filepath.Ext(e.Name)) {
+				f.changed.Store(true)
 				quiet.Reset(settleFor)
 			}
 		case err := <-f.watcher.Errors:

@@ -316,10 +316,14 @@ func (n *Node) openFlows(ctx context.Context) error {
 }
 
 func (n *Node) serve(context.Context) (err error) {
-	n.service, err = n.Bus.Serve(bus.ServiceConfig{
+	cfg := bus.ServiceConfig{
 		Runner: n.Engine, Runs: n.history(), XCom: n.xcom, Version: serviceVersion(n.cfg.Version), Log: n.log, Info: n.info, Environment: n.environment(), Tasks: n.endedTasks,
 		Endpoints: slices.Concat(n.tableEndpoints(), n.breakerEndpoints(), n.credentialEndpoints(), n.fileEndpoints(), n.tokenEndpoints(), n.loginEndpoints(), n.hookEndpoints()),
-	})
+	}
+	if n.Flows != nil {
+		cfg.Files = n.Flows
+	}
+	n.service, err = n.Bus.Serve(cfg)
 	if err == nil && n.web != nil {
 		n.web.Use(backend{n})
 	}

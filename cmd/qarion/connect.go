@@ -82,7 +82,10 @@ func (a *app) needNode() (*session, error) {
 }
 
 func (a *app) listenSource() string {
-	if a.cfg.path != "" {
+	switch {
+	case os.Getenv("QARION_NATS_LISTEN") != "":
+		return "QARION_NATS_LISTEN"
+	case a.cfg.NATS.Listen != defaultConfig().NATS.Listen:
 		return a.cfg.path
 	}
 	return "default"

@@ -112,6 +112,9 @@ func (a *app) request(b *strings.Builder, d *engine.Details) {
 	if d.RequestBody != "" {
 		a.ui.indented(b, "    ", 0, firstLines(d.RequestBody, false))
 	}
+	if d.RequestBody == "" && len(d.RequestHeaders) == 0 && d.RequestBytes > 0 {
+		fmt.Fprintf(b, "    %s\n", a.ui.paint(fmt.Sprintf("headers and the body of %s are kept of attempts that fail", bytesize(d.RequestBytes)), dim))
+	}
 	if d.Note != "" {
 		fmt.Fprintf(b, "    %s\n", printable(d.Note))
 	}
@@ -268,6 +271,11 @@ func leftUnknown(d *engine.RunDoc) string {
 	return strings.Join(names, ", ")
 }
 
+// mayHave is the hint for such tasks.
+func mayHave(tasks string) string {
+	return fmt.Sprintf("the server may have carried out %s: look there before you start it again", tasks)
+}
+
 // runError is the error line of a run that did not succeed, with what to do.
 func runError(d *engine.RunDoc, target string) error {
 	message := fmt.Sprintf("run %s %s", d.RunID, d.Status)
@@ -283,7 +291,7 @@ func runError(d *engine.RunDoc, target string) error {
 			hints = append(hints, hintsOf(&details)...)
 		}
 		if task := leftUnknown(d); task != "" {
-			hints = append(hints, fmt.Sprintf("the server may have carried out %s: look there before you start it again", task))
+			hints = append(hints, mayHave(task))
 		}
 		if e.Class == "validation" {
 			hints = append(hints, fmt.Sprintf("see what it answered: qarion runs show %s --task %s --body", target, e.TaskID))

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/qarion/qarion/apicall"
+	"github.com/qarion/qarion/bus"
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/engine/flowfile"
 	"github.com/qarion/qarion/node"
@@ -202,6 +203,7 @@ func (a *app) listFlows(ctx context.Context) error {
 		if err := c.Call(ctx, "flow.list", nil, &answer); err != nil {
 			return refused(err)
 		}
+		defer a.tellLeftOut(ctx, c)
 	} else {
 		flows, err := a.offlineFlows()
 		if err != nil {
@@ -216,6 +218,22 @@ func (a *app) listFlows(ctx context.Context) error {
 		}
 	}
 	return a.printFlows(answer.Flows)
+}
+
+// tellLeftOut warns of the flow files that the node leaves out: they are not in
+// the list, or with the version before.
+func (a *app) tellLeftOut(ctx context.Context, c *bus.Client) {
+	var p node.FlowProblems
+	if a.flags.quiet || c.Call(ctx, "flow.problems", bus.FlowRef{}, &p) != nil {
+		return // a node without files has none
+	}
+	d := flowfile.Dir{Found: p.Problems, Broken: map[string]int{}}
+	for _, e := range p.Problems.Only(flowfile.SeverityError) {
+		d.Broken[e.File]++
+	}
+	for _, file := range p.LeftOut {
+		a.ui.problem("warning", errors.New(d.LeftOut(file)))
+	}
 }
 
 func (a *app) printFlows(list []engine.FlowInfo) error {

@@ -263,6 +263,9 @@ func (a *app) findFlow(name string, types flowfile.Types) (*engine.Flow, error) 
 	if info, err := os.Stat(name); err == nil && !info.IsDir() || strings.HasSuffix(name, ".toml") {
 		return a.loadFlow(name, types)
 	}
+	if strings.ContainsRune(name, filepath.Separator) || strings.Contains(name, "/") {
+		return a.loadFlow(name+".toml", types)
+	}
 	d, err := loader.LoadDir(a.cfg.Flows.Dir)
 	if err != nil {
 		return nil, fail(fmt.Errorf("no flow %q: there is neither a file of that name nor a folder %s/", name, a.cfg.Flows.Dir))
@@ -275,6 +278,9 @@ func (a *app) findFlow(name string, types flowfile.Types) (*engine.Flow, error) 
 		names = append(names, string(f.ID))
 	}
 	text := fmt.Sprintf("no flow %q in %s/", name, a.cfg.Flows.Dir)
+	if why := d.LeftOut(filepath.ToSlash(filepath.Join(a.cfg.Flows.Dir, name+".toml"))); why != "" {
+		return nil, fail(fmt.Errorf("no flow %q: %s", name, why))
+	}
 	if near := engine.Nearest(name, names); near != "" {
 		text += fmt.Sprintf(" (did you mean %q?)", near)
 	}

@@ -18,8 +18,8 @@ import (
 func (a *app) runCommand() *cobra.Command {
 	var start startFlags
 	c := &cobra.Command{
-		Use: "run FILE", Short: "Run one flow file to its end",
-		Long: "Runs one flow file in this process, or on the node that serves the data directory.\nExit code 0 on success, 1 on failure. Ctrl-C cancels the run; a second one stops now.",
+		Use: "run FILE", Short: "Run one flow to its end",
+		Long: "Runs one flow, a file or the id of one in the flow folder, in this process, or on the node that serves the data directory.\nExit code 0 on success, 1 on failure. Ctrl-C cancels the run; a second one stops now.",
 		Example: `  qarion run flows/orders.toml --var customer=7
   qarion run flows/orders.toml --env prod
   qarion run flows/orders.toml --json '{"customer": 7}' --output json`,
@@ -30,7 +30,7 @@ func (a *app) runCommand() *cobra.Command {
 	return a.envFlag(c)
 }
 
-func (a *app) run(c *cobra.Command, path string, start *startFlags) error {
+func (a *app) run(c *cobra.Command, name string, start *startFlags) error {
 	ctx := c.Context()
 	if err := start.check(); err != nil {
 		return err
@@ -40,7 +40,7 @@ func (a *app) run(c *cobra.Command, path string, start *startFlags) error {
 		return err
 	}
 	defer done()
-	flow, err := a.loadFlow(path, types)
+	flow, err := a.findFlow(name, types)
 	if err != nil {
 		return err
 	}
@@ -158,12 +158,23 @@ func (a *app) cancelOnce(s *session, id engine.RunID, giveUp func()) {
 	giveUp()
 }
 
-// plainProgress prints a line per task that ended, where nothing may repaint.
+// worthTelling is the wait from which on a run that does nothing else says so
+// where nothing may repaint.
+const worthTelling = 2 * time.Second
+
+// plainProgress prints a line per task that ended, where nothing may repaint,
+// and one for a long wait.
 func (a *app) plainProgress(d *engine.RunDoc) {
 	for i := range d.Tasks {
 		t := &d.Tasks[i]
 		if t.Status.Final() && a.told[t.TaskID] != t.Status {
 			a.told[t.TaskID] = t.Status
+			fmt.Fprintln(a.ui.err, row(t, nameWidth(d), a.ui.now(), a.ui.errColor))
+		}
+	}
+	if t := d.Waiting; t != nil && a.told[t.TaskID] != engine.Ready {
+		if at, err := time.Parse(time.RFC3339, t.NotBefore); err == nil && at.Sub(a.ui.now()) > worthTelling {
+			a.told[t.TaskID] = engine.Ready
 			fmt.Fprintln(a.ui.err, row(t, nameWidth(d), a.ui.now(), a.ui.errColor))
 		}
 	}

@@ -67,6 +67,9 @@ func (a *app) showRun(ctx context.Context, ref, task string, body bool) error {
 		return nil
 	}
 	a.printRun(d, ref)
+	if s.own != nil && stopped(d) {
+		fmt.Fprintln(a.ui.out, "              ", nobodyWorks)
+	}
 	return nil
 }
 
@@ -119,6 +122,9 @@ func (a *app) printRun(d *engine.RunDoc, ref string) {
 			fmt.Fprintf(w, "hint:          %s\n", hint)
 		}
 		fmt.Fprintf(w, "why it failed: qarion runs show %s --task %s\n", ref, d.Error.TaskID)
+	}
+	if task := leftUnknown(d); task != "" {
+		fmt.Fprintln(w, "look there:   ", mayHave(task))
 	}
 	if d.Final && d.Status != engine.Success {
 		fmt.Fprintf(w, "do it again:   qarion runs rerun %s --from failed\n", ref)

@@ -112,7 +112,7 @@ func (a *app) listRuns(ctx context.Context, l *runList) error {
 	if err != nil {
 		return err
 	}
-	if err := a.printRuns(l, runs, true); err != nil || !more || a.json() || a.flags.quiet {
+	if err := a.printRuns(s, l, runs, true); err != nil || !more || a.json() || a.flags.quiet {
 		return err
 	}
 	fmt.Fprintf(a.ui.err, "%s shown, there are more; the next: %s\n", plural(len(runs), "run"), l.next(runs[len(runs)-1].RunID))
@@ -149,7 +149,7 @@ func (a *app) listAll(ctx context.Context, s *session, l *runList, in bus.ListRu
 				}
 			}
 		} else if len(runs) > 0 || first {
-			if err := a.printRuns(l, runs, first); err != nil {
+			if err := a.printRuns(s, l, runs, first); err != nil {
 				return err
 			}
 		}
@@ -174,7 +174,13 @@ func (l *runList) next(last engine.RunID) string {
 	return out + "; or --all"
 }
 
-func (a *app) printRuns(l *runList, runs []*engine.RunDoc, head bool) error {
+// nobodyWorks is said of an open run where no node serves.
+const nobodyWorks = "no node works on it; it goes on with: qarion serve"
+
+// stopped reports whether a run, which no node works on, would go on with one.
+func stopped(d *engine.RunDoc) bool { return !d.Final && d.Status != engine.Interrupted }
+
+func (a *app) printRuns(s *session, l *runList, runs []*engine.RunDoc, head bool) error {
 	switch {
 	case a.json():
 		if runs == nil {
@@ -201,6 +207,9 @@ func (a *app) printRuns(l *runList, runs []*engine.RunDoc, head bool) error {
 		status, about := string(d.Status), note(d)
 		if task := d.Waiting; task != nil {
 			status, about = shownStatus(task.Status), string(task.TaskID)+": "+waitNote(task, a.ui.now())
+		}
+		if s.own != nil && stopped(d) {
+			took, about = "", nobodyWorks
 		}
 		t.add(string(d.RunID), string(d.FlowID), a.ui.paint(status, statusStyle(status)),
 			a.ui.clock(d.StartTime, a.ui.outTerm), took, fmt.Sprintf("%d/%d", good, total), about)

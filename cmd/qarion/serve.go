@@ -166,7 +166,12 @@ func (a *app) hold(ctx context.Context, n *node.Node, log *slog.Logger) error {
 		case <-second:
 			n.Engine.Abort()
 		case err := <-closed:
-			if a.banner() {
+			switch {
+			case !a.banner():
+				log.Info("stopped", "open_runs", st.OpenRuns)
+			case st.OpenRuns > 0:
+				fmt.Fprintf(a.ui.err, "stopped; %s: the next start goes on with what is open\n", plural(st.OpenRuns, "open run"))
+			default:
 				fmt.Fprintln(a.ui.err, "stopped")
 			}
 			return hintDamaged(cmp.Or(failed, err), a.cfg.DataDir)
@@ -237,7 +242,7 @@ func (a *app) reportFiles(d *flowfile.Dir, log *slog.Logger) {
 		}
 	}
 	for file, n := range d.Broken {
-		log.Warn(file+" is left out until it is mended; changes are picked up", "errors", n)
+		log.Warn(file+" is left out until it is mended, and the version before it, where there is one, goes on; changes are picked up", "errors", n)
 	}
 }
 

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -81,6 +83,9 @@ func (a *app) trigger(c *cobra.Command, in bus.StartRun, start *startFlags, wait
 	if err := start.check(); err != nil {
 		return err
 	}
+	if name, isFile := strings.CutSuffix(filepath.Base(in.Flow), ".toml"); isFile {
+		return usageError(fmt.Errorf("%s is a file; the node knows flows by their ids: qarion trigger %s", value.Quoted(in.Flow), name))
+	}
 	s, err := a.needNode()
 	if err != nil {
 		return err
@@ -103,6 +108,7 @@ func (a *app) trigger(c *cobra.Command, in bus.StartRun, start *startFlags, wait
 			fmt.Fprintln(a.ui.out, doc.RunID)
 		default:
 			fmt.Fprintf(a.ui.out, "accepted: %s, run %s (stored, survives a crash)\n", doc.FlowID, doc.RunID)
+			fmt.Fprintf(a.ui.err, "watch it: qarion runs watch %s\n", doc.RunID)
 		}
 		return nil
 	}

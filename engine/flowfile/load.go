@@ -251,6 +251,26 @@ type Dir struct {
 	Credentials []CredentialUse
 }
 
+// LeftOut says why a file's flow is left out, or is the version before; "" where
+// it is not: the first of its errors, with its place.
+func (d *Dir) LeftOut(file string) string {
+	n, broken := d.Broken[file]
+	if !broken {
+		return ""
+	}
+	text := file + " is left out"
+	for _, e := range d.Found.Only(SeverityError) {
+		if e.File == file {
+			text += ": " + e.Error()
+			break
+		}
+	}
+	if n > 1 {
+		text += fmt.Sprintf(" (and %d more)", n-1)
+	}
+	return text
+}
+
 // LoadDir reads every *.toml file of a folder. A broken file is left out and
 // reported; the others are not touched by it.
 func (l Loader) LoadDir(dir string) (*Dir, error) {

@@ -119,8 +119,14 @@ func (p *parking) take(name string, now engine.Micros, force bool) []taskPlace {
 func (p *parking) counts() map[string]int {
 	out := make(map[string]int, len(p.spots))
 	for name, s := range p.spots {
-		if len(s.tasks) > 0 {
-			out[name] = len(s.tasks)
+		n := 0
+		for _, t := range s.tasks {
+			if t.open() {
+				n++
+			}
+		}
+		if n > 0 {
+			out[name] = n
 		}
 	}
 	return out
