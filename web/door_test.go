@@ -190,6 +190,7 @@ func TestHost_OnlyItsOwnNamesAreServed(t *testing.T) {
 		"localhost": 200, "localhost:8080": 200, "LOCALHOST:1": 200, "localhost.": 200, "127.0.0.1": 200, "127.0.0.1:99": 200, "[::1]": 200, "[::1]:8080": 200,
 		"evil.example": 421, "evil.example:8080": 421, "localhost.evil.example": 421, "127.0.0.1.nip.io": 421, "127.0.0.2": 421, "0.0.0.0": 421, "[::]": 421,
 		"2130706433": 421, "0x7f.1": 421, "localhost@evil.example": 421, "qarion.internal:8443": 401, "[::2]": 401,
+		"localhost:evil.example": 421, "[localhost": 421, "localhost]": 421, "[::1": 421, "[::1]]": 421, "[::ffff:127.0.0.1]": 421, "[::1]:": 200, "localhost:": 200,
 	} {
 		res, text := ask(t, s, "GET", "/metrics", "", "Host", host)
 		if res.StatusCode != status {

@@ -105,12 +105,14 @@ func (s *Server) admit(r *http.Request) error {
 	return nil
 }
 
-// hostName is the name in a Host header, without the port.
+// hostName is the name in a Host header, without the port. What is not of the
+// form name:port stays as it is: no list has it.
 func hostName(host string) string {
-	if name, _, err := net.SplitHostPort(host); err == nil {
+	if name, port, err := net.SplitHostPort(host); err == nil && strings.Trim(port, "0123456789") == "" {
 		host = name
+	} else if strings.HasPrefix(host, "[") && strings.HasSuffix(host, "]") {
+		host = host[1 : len(host)-1]
 	}
-	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
 	return strings.ToLower(strings.TrimSuffix(host, "."))
 }
 

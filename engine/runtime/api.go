@@ -76,7 +76,8 @@ func (e *Engine) Wait(ctx context.Context, id engine.RunID) (*engine.RunDoc, err
 
 // Shown returns when a view, by its name, shows what the engine knows now: a
 // run that is not open any more is found in it then. It waits for no other; ""
-// stands for every view.
+// stands for every view. engine.ErrUnavailable: it trails, and cannot be written
+// now.
 func (e *Engine) Shown(ctx context.Context, view string) error {
 	var seq uint64
 	if err := e.sched.ask(ctx, func() { seq = e.sched.state.Seq }); err != nil {

@@ -3,6 +3,7 @@ package runtime
 import (
 	"context"
 	"log/slog"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -304,8 +305,10 @@ func (p *projector) allowed(v *view, changes []engine.Change) int {
 
 // insist does something for a view again and again until it works, and reports
 // whether it did: it did not when ctx ended. A view may be behind, it never has
-// a hole.
+// a hole. The log says why when that is new, and then once in a while.
 func (p *projector) insist(ctx context.Context, v *view, do func() error) bool {
+	var began, told time.Time
+	said := ""
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
 		err := do()
 		if ctx.Err() != nil {
@@ -313,9 +316,18 @@ func (p *projector) insist(ctx context.Context, v *view, do func() error) bool {
 		}
 		p.note(v, err)
 		if err == nil {
+			if said != "" {
+				p.log.Info("a view is written again", "view", v.Name(), "after", time.Since(began).Round(time.Millisecond))
+			}
 			return true
 		}
-		p.log.Warn("a view could not be written; trying again", "view", v.Name(), engine.LogErr, err, "in", pause)
+		if text := err.Error(); text != said || time.Since(told) >= tellEvery {
+			if said == "" {
+				began = time.Now()
+			}
+			said, told = text, time.Now()
+			p.log.Warn("a view could not be written; it is tried again until it is", "view", v.Name(), engine.LogErr, err)
+		}
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
@@ -323,6 +335,9 @@ func (p *projector) insist(ctx context.Context, v *view, do func() error) bool {
 		}
 	}
 }
+
+// tellEvery is how often the log repeats why a view cannot be written.
+const tellEvery = time.Minute
 
 // note keeps why a view's last try failed, for the status.
 func (p *projector) note(v *view, err error) {
@@ -333,5 +348,8 @@ func (p *projector) note(v *view, err error) {
 		v.problem = err.Error()
 		p.shown.reached(p.shownSeq())
 		p.kept.reached(p.storedSeq())
+		if v.trails {
+			v.shown.reached(math.MaxUint64) // they look again, and wait no longer
+		}
 	}
 }

@@ -2,6 +2,8 @@ package runtime
 
 import (
 	"context"
+	"fmt"
+	"strings"
 
 	"github.com/qarion/qarion/engine"
 )
@@ -87,23 +89,35 @@ func (p *projector) settle(ctx context.Context, seq uint64) error {
 }
 
 // reached waits until a view, by name, has passed a sequence that the fold has
-// applied, or until it is shown, when there is none of the name.
+// applied, or until it is shown, when there is none of the name. A view that
+// trails and cannot be written is waited for no longer: engine.ErrUnavailable.
 func (p *projector) reached(ctx context.Context, seq uint64, name string) error {
-	done := make(chan struct{})
-	p.mu.Lock()
-	waiters, passed := &p.shown, p.shownSeq()
-	for _, v := range p.views {
-		if v.Name() == name {
-			waiters, passed = &v.shown, v.passed
+	for {
+		done := make(chan struct{})
+		p.mu.Lock()
+		waiters, passed, problem := &p.shown, p.shownSeq(), ""
+		for _, v := range p.views {
+			if v.Name() == name {
+				waiters, passed = &v.shown, v.passed
+				if v.trails {
+					problem = v.problem
+				}
+			}
+		}
+		if passed < seq && problem == "" {
+			waiters.add(seq, func() { close(done) })
+		}
+		p.mu.Unlock()
+		switch {
+		case passed >= seq:
+			return nil
+		case problem != "":
+			return fmt.Errorf("%w: %s", engine.ErrUnavailable, strings.TrimPrefix(problem, engine.ErrUnavailable.Error()+": "))
+		}
+		if err := wait(ctx, done); err != nil {
+			return err
 		}
 	}
-	if passed >= seq {
-		close(done)
-	} else {
-		waiters.add(seq, func() { close(done) })
-	}
-	p.mu.Unlock()
-	return wait(ctx, done)
 }
 
 // whenShown runs a function when a sequence is shown. It must be quick.
