@@ -22,15 +22,51 @@ func (a *attempt) read(resp *http.Response) ([]byte, error) {
 	if err != nil {
 		return nil, &classifiedError{classResponse, err}
 	}
+	expect := resp.ContentLength
+	if expect > firstBuffer && contentCoding(resp.Header) != "" {
+		expect = -1 // it is the size on the wire
+	}
+	body, err := gather(r, expect, limit)
+	if int64(len(body)) > limit {
+		return body[:limit], &classifiedError{classTooLarge, fmt.Errorf("the response is larger than max_response_bytes (%d)", limit)}
+	}
+	return body, damaged(err)
+}
+
+// gather reads everything, up to a byte more than limit. expect is how much
+// there is said to be, -1 where nobody says it; who has sent firstBuffer of it is
+// believed. What is large and of unknown size is read in parts that are joined at
+// the end: a buffer that doubles leaves behind as much memory as it has at the
+// end, and up to half of that is empty.
+func gather(r io.Reader, expect, limit int64) ([]byte, error) {
 	var buf bytes.Buffer
-	if n := resp.ContentLength; n > 0 && n <= min(limit, firstBuffer) {
-		buf.Grow(int(n) + bytes.MinRead)
+	if expect > 0 && expect <= min(limit, firstBuffer) {
+		buf.Grow(int(expect) + bytes.MinRead)
 	}
-	n, err := buf.ReadFrom(io.LimitReader(r, limit+1))
-	if n > limit {
-		return buf.Bytes()[:limit], &classifiedError{classTooLarge, fmt.Errorf("the response is larger than max_response_bytes (%d)", limit)}
+	n, err := buf.ReadFrom(io.LimitReader(r, min(limit, firstBuffer)+1))
+	switch {
+	case err != nil || n <= firstBuffer || n > limit:
+		return buf.Bytes(), err
+	case n < expect && expect <= limit:
+		buf.Grow(int(expect-n) + bytes.MinRead)
+		_, err = buf.ReadFrom(io.LimitReader(r, limit+1-n))
+		return buf.Bytes(), err
 	}
-	return buf.Bytes(), damaged(err)
+	parts := [][]byte{buf.Bytes()}
+	for err == nil && n <= limit {
+		part := make([]byte, min(max(firstBuffer, n/4), limit+1-n))
+		filled := 0
+		for err == nil && filled < len(part) {
+			var got int
+			got, err = r.Read(part[filled:])
+			filled += got
+		}
+		parts, n = append(parts, part[:filled]), n+int64(filled)
+	}
+	if err == io.EOF {
+		err = nil
+	}
+	return bytes.Join(parts, nil), err
 }
 
 // firstBuffer is how much memory a Content-Length alone can claim, in bytes.
