@@ -36,7 +36,8 @@ type HookRef struct{ File, Object, SHA256 string }
 // HookCall is one call of a module.
 type HookCall struct {
 	Name     string // as the flow names it, for metrics
-	SHA256   string
+	Ref      HookRef
+	Latest   bool // ask the newest version of what Ref names, if it is known; else that of its hash
 	Validate bool
 	Meta     []byte // JSON
 	Body     []byte
@@ -50,6 +51,7 @@ type HookAnswer struct {
 	Retry      bool     // another attempt may give a valid response
 	Lines      []HookLine
 	Took       time.Duration
+	SHA256     string // of the module that was asked
 	Err        *HookError
 }
 
@@ -83,6 +85,8 @@ type hook struct {
 	secrets []credentialRef
 	expose  []string // headers that are given though they are secret
 	skips   bool     // on_failure = "skip"
+	again   bool     // on_trap = "retry"
+	latest  bool     // pin = "latest"
 	head    []byte   // of meta: what is the same in every call
 	noted   []byte   // of a note in the operation log: the same
 	names   sync.Map // of headers, as they stand in meta: nil for those that are left out
@@ -155,10 +159,12 @@ func (c *compiler) readHook(r *reader, point string, v any) (*hook, *value.Map) 
 		return nil, nil
 	}
 	in := &reader{task: r.task, path: []string{"hooks", point}, from: m}
-	in.unknown("key of a hook", []string{"file", "object", "sha256", "config", "xcom", "on_failure", "secrets", "expose_headers"})
+	in.unknown("key of a hook", []string{"file", "object", "sha256", "config", "xcom", "on_failure", "on_trap", "pin", "secrets", "expose_headers"})
 	h.ref = HookRef{in.text("file", ""), in.text("object", ""), in.text("sha256", "")}
 	h.expose = in.names("expose_headers")
 	h.skips = in.word("on_failure", "fail", []string{"fail", "skip"}) == "skip"
+	h.again = in.word("on_trap", "fail", []string{"fail", "retry"}) == "retry"
+	h.latest = in.word("pin", "run", []string{"run", "latest"}) == "latest"
 	for _, id := range in.names("xcom") {
 		h.xcom = append(h.xcom, engine.TaskID(id))
 	}
@@ -183,6 +189,8 @@ func (c *compiler) readHook(r *reader, point string, v any) (*hook, *value.Map) 
 		in.problem("object", "unused", "a hook is a file or an object, not both")
 	case h.ref == HookRef{}:
 		in.problem("file", "missing", "a hook names its module: file, or object")
+	case h.latest && h.ref.File == "" && h.ref.Object == "":
+		in.problem("pin", "unused", "pin = \"latest\" asks for the newest version of a file or an object, but there is only a hash")
 	case h.ref.SHA256 != "" && !sha256Pattern.MatchString(h.ref.SHA256):
 		in.problem("sha256", "bad-hash", "sha256 is no hash of 64 hexadecimal digits")
 	}

@@ -1,6 +1,7 @@
 package apicall
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,17 +27,18 @@ const maxHookXCom = 64 << 10
 func noteHead(h *hook) []byte {
 	b := append([]byte(`{"hook":"`), h.point...)
 	b = value.AppendString(append(b, `","module":`...), h.name())
-	return append(append(append(b, `,"sha256":"`...), h.ref.SHA256...), `","us":`...)
+	return append(b, `,"sha256":"`...)
 }
 
 // noteHook adds a note to those of the attempt.
-func (a *attempt) noteHook(h *hook, took time.Duration, verdict, failed string) {
+func (a *attempt) noteHook(h *hook, sha256 string, took time.Duration, verdict, failed string) {
 	before := a.out.Details.Hooks // of the hook of the request; the ledger may have it
-	b := append(make([]byte, 0, len(before)+len(h.noted)+64+len(failed)), '[')
+	b := append(make([]byte, 0, len(before)+len(h.noted)+len(sha256)+64+len(failed)), '[')
 	if len(before) > 0 {
 		b = append(append(b[:0], before[:len(before)-1]...), ',')
 	}
-	b = strconv.AppendInt(append(b, h.noted...), took.Microseconds(), 10)
+	b = append(append(append(b, h.noted...), sha256...), `","us":`...)
+	b = strconv.AppendInt(b, took.Microseconds(), 10)
 	b = append(append(append(b, `,"verdict":"`...), verdict...), '"')
 	if failed != "" {
 		b = value.AppendString(append(b, `,"error":`...), failed)
@@ -58,14 +60,14 @@ func (a *attempt) askHook(ctx context.Context, h *hook, resp *http.Response, bod
 	case failed != nil:
 		ans.Err = &HookError{classTemplate, failed.Error(), false}
 	default:
-		ans = a.prog.t.cfg.Hooks.Call(ctx, &HookCall{Name: h.name(), SHA256: h.ref.SHA256, Validate: h.validates(), Meta: text, Body: body})
+		ans = a.prog.t.cfg.Hooks.Call(ctx, &HookCall{Name: h.name(), Ref: h.ref, Latest: h.latest, Validate: h.validates(), Meta: text, Body: body})
 	}
 	if failed == nil && cap(text) <= 64<<10 {
 		*meta = text
 		metas.Put(meta)
 	}
 	a.hookLines(h, ans.Lines)
-	took, verdict, note := ans.Took, "", ""
+	took, verdict, note, asked := ans.Took, "", "", cmp.Or(ans.SHA256, h.ref.SHA256)
 	if ans.Err != nil {
 		note = a.redactor().said(ans.Err.Message)
 	}
@@ -76,7 +78,7 @@ func (a *attempt) askHook(ctx context.Context, h *hook, resp *http.Response, bod
 		ans = HookAnswer{}
 	case ans.Err != nil:
 		verdict = "failed"
-		err = &HookError{ans.Err.Class, "hook " + h.name() + ": " + note, ans.Err.Retry}
+		err = &HookError{ans.Err.Class, "hook " + h.name() + ": " + note, ans.Err.Retry || h.again && ans.Err.Class == classHookTrap}
 	case h.validates() && len(ans.Violations) > 0:
 		verdict = "invalid"
 	case h.validates():
@@ -89,7 +91,7 @@ func (a *attempt) askHook(ctx context.Context, h *hook, resp *http.Response, bod
 	if a.hides() && note != "" {
 		note = "what it says is not shown: the task is sensitive"
 	}
-	a.noteHook(h, took, verdict, note)
+	a.noteHook(h, asked, took, verdict, note)
 	return ans, err
 }
 

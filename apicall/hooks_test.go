@@ -99,17 +99,18 @@ func TestHooks_WhatTheyAnswer(t *testing.T) {
 		verdict   string
 		retry     bool
 	}{
-		"unchanged":      {"transform_request", apicall.HookAnswer{}, nil, "", `{"a":1}`, `{}`, "unchanged", false},
-		"a new request":  {"transform_request", apicall.HookAnswer{Changed: true, Body: []byte("new")}, nil, "", "new", `{}`, "changed", false},
-		"an empty one":   {"transform_request", apicall.HookAnswer{Changed: true, Body: []byte{}}, nil, "", "", `{}`, "changed", false},
-		"a new response": {"transform_response", apicall.HookAnswer{Changed: true, Body: []byte(`{"b":2}`)}, nil, "", `{"a":1}`, `{"b":2}`, "changed", false},
-		"valid":          {"validate", apicall.HookAnswer{}, nil, "", `{"a":1}`, `{}`, "valid", false},
-		"invalid":        {"validate", apicall.HookAnswer{Violations: []string{"/a: wrong", "/b: too"}}, nil, "200 OK, 2 checks failed: /a: wrong", `{"a":1}`, `{}`, "invalid", false},
-		"try again":      {"validate", apicall.HookAnswer{Violations: []string{"/a: wrong"}, Retry: true}, nil, "200 OK, 1 check failed: /a: wrong", `{"a":1}`, `{}`, "invalid", true},
-		"a trap before":  {"transform_request", apicall.HookAnswer{Err: trap}, nil, "hook h.wasm: it trapped: ***", "", "", "failed", false},
-		"a trap after":   {"validate", apicall.HookAnswer{Err: trap}, nil, "hook h.wasm: it trapped: ***", `{"a":1}`, `{}`, "failed", false},
-		"skipped":        {"validate", apicall.HookAnswer{Err: trap}, []any{"on_failure", "skip"}, "", `{"a":1}`, `{}`, "skipped", false},
-		"busy":           {"transform_request", apicall.HookAnswer{Err: &apicall.HookError{Class: "hook_busy", Message: "none is free", Retry: true}}, nil, "hook h.wasm: none is free", "", "", "failed", true},
+		"unchanged":            {"transform_request", apicall.HookAnswer{}, nil, "", `{"a":1}`, `{}`, "unchanged", false},
+		"a new request":        {"transform_request", apicall.HookAnswer{Changed: true, Body: []byte("new")}, nil, "", "new", `{}`, "changed", false},
+		"an empty one":         {"transform_request", apicall.HookAnswer{Changed: true, Body: []byte{}}, nil, "", "", `{}`, "changed", false},
+		"a new response":       {"transform_response", apicall.HookAnswer{Changed: true, Body: []byte(`{"b":2}`)}, nil, "", `{"a":1}`, `{"b":2}`, "changed", false},
+		"valid":                {"validate", apicall.HookAnswer{}, nil, "", `{"a":1}`, `{}`, "valid", false},
+		"invalid":              {"validate", apicall.HookAnswer{Violations: []string{"/a: wrong", "/b: too"}}, nil, "200 OK, 2 checks failed: /a: wrong", `{"a":1}`, `{}`, "invalid", false},
+		"try again":            {"validate", apicall.HookAnswer{Violations: []string{"/a: wrong"}, Retry: true}, nil, "200 OK, 1 check failed: /a: wrong", `{"a":1}`, `{}`, "invalid", true},
+		"a trap before":        {"transform_request", apicall.HookAnswer{Err: trap}, nil, "hook h.wasm: it trapped: ***", "", "", "failed", false},
+		"a trap after":         {"validate", apicall.HookAnswer{Err: trap}, nil, "hook h.wasm: it trapped: ***", `{"a":1}`, `{}`, "failed", false},
+		"skipped":              {"validate", apicall.HookAnswer{Err: trap}, []any{"on_failure", "skip"}, "", `{"a":1}`, `{}`, "skipped", false},
+		"a trap that may pass": {"transform_request", apicall.HookAnswer{Err: trap}, []any{"on_trap", "retry"}, "hook h.wasm: it trapped: ***", "", "", "failed", true},
+		"busy":                 {"transform_request", apicall.HookAnswer{Err: &apicall.HookError{Class: "hook_busy", Message: "none is free", Retry: true}}, nil, "hook h.wasm: none is free", "", "", "failed", true},
 		"busy after a POST": {"validate", apicall.HookAnswer{Err: &apicall.HookError{Class: "hook_busy", Message: "none is free", Retry: true}}, nil,
 			"hook h.wasm: none is free", `{"a":1}`, `{}`, "failed", false},
 	} {
@@ -133,6 +134,28 @@ func TestHooks_WhatTheyAnswer(t *testing.T) {
 				t.Errorf("the log says %s", out.Details.Hooks)
 			}
 		})
+	}
+}
+
+// TestHooks_Pin: a hook that is pinned to nothing asks for the newest version of what it
+// names, and the log says which one that was.
+func TestHooks_Pin(t *testing.T) {
+	s, _ := recorder(t)
+	newest := strings.Repeat("b", 64)
+	for pin, want := range map[string]string{"run": strings.Repeat("a", 64), "latest": newest} {
+		cfg := hooked(apicall.Config{}, func(c *apicall.HookCall) apicall.HookAnswer {
+			if want := (apicall.HookRef{File: "h.wasm", SHA256: strings.Repeat("a", 64)}); c.Ref != want {
+				t.Errorf("asked for %v", c.Ref)
+			}
+			if c.Latest {
+				return apicall.HookAnswer{SHA256: newest}
+			}
+			return apicall.HookAnswer{}
+		})
+		out := hookTask(t, cfg, value.MapOf("validate", value.MapOf("file", "h.wasm", "pin", pin)), "url", s.URL)
+		if out.Err != nil || !strings.Contains(string(out.Details.Hooks), `"sha256":"`+want+`"`) {
+			t.Errorf("pin = %s: %v, %s", pin, out.Err, out.Details.Hooks)
+		}
 	}
 }
 

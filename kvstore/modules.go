@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -19,7 +22,10 @@ const BucketHooks = "qarion_hooks"
 // Modules keeps hook modules in the object store: each under the hash of its
 // content, which never changes, and names that say which hash they stand for now.
 // It serves as the Store of wasmhooks.
-type Modules struct{ store jetstream.ObjectStore }
+type Modules struct {
+	store jetstream.ObjectStore
+	mu    sync.Mutex // between keeping a module and deleting it
+}
 
 const (
 	modulePrefix = "sha256/"
@@ -41,7 +47,7 @@ func OpenModules(ctx context.Context, conn *nats.Conn) (*Modules, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open object store %s: %w", BucketHooks, err)
 	}
-	return &Modules{store}, nil
+	return &Modules{store: store}, nil
 }
 
 // Resolve is the hash that a name stands for. engine.ErrNotFound: nothing was
@@ -71,11 +77,93 @@ func (m *Modules) Module(ctx context.Context, hash string) ([]byte, error) {
 
 // Keep stores a module, unless it is there.
 func (m *Modules) Keep(ctx context.Context, hash string, module []byte) error {
-	if _, err := m.store.GetInfo(ctx, modulePrefix+hash); err == nil {
-		return nil
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if info, err := m.store.GetInfo(ctx, modulePrefix+hash); err == nil {
+		return m.mark(ctx, info, "")
 	}
 	_, err := m.store.PutBytes(ctx, modulePrefix+hash, module)
 	return unavailable(err)
+}
+
+// unusedSince is the metadata of a module that nothing names: since when.
+const unusedSince = "unused_since"
+
+// mark notes since when a module is not used; "": it is.
+func (m *Modules) mark(ctx context.Context, info *jetstream.ObjectInfo, since string) error {
+	if info.Metadata[unusedSince] == since {
+		return nil
+	}
+	meta := info.ObjectMeta
+	meta.Metadata = maps.Clone(meta.Metadata)
+	if since == "" {
+		delete(meta.Metadata, unusedSince)
+	} else {
+		meta.Metadata = map[string]string{unusedSince: since}
+	}
+	return unavailable(m.store.UpdateMeta(ctx, info.Name, meta))
+}
+
+// Sweep deletes modules that have not been used for an age, and returns how many. Used
+// are those whose hash is in used, and those that a name stands for.
+func (m *Modules) Sweep(ctx context.Context, used map[string]bool, now time.Time, age time.Duration) (deleted int, err error) {
+	all, err := m.store.List(ctx)
+	if errors.Is(err, jetstream.ErrNoObjectsFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, unavailable(err)
+	}
+	used = maps.Clone(used)
+	if used == nil {
+		used = map[string]bool{}
+	}
+	for _, o := range all {
+		if name, ok := strings.CutPrefix(o.Name, namePrefix); ok {
+			hash, err := m.Resolve(ctx, name)
+			if err != nil {
+				return 0, err // or what it stands for would be deleted
+			}
+			used[hash] = true
+		}
+	}
+	for _, o := range all {
+		hash, ok := strings.CutPrefix(o.Name, modulePrefix)
+		if !ok {
+			continue
+		}
+		gone, err := m.sweep(ctx, o.Name, used[hash], now, age)
+		if err != nil {
+			return deleted, err
+		}
+		if gone {
+			deleted++
+		}
+	}
+	return deleted, nil
+}
+
+// sweep marks one module, or deletes it when it has been marked for long.
+func (m *Modules) sweep(ctx context.Context, name string, used bool, now time.Time, age time.Duration) (gone bool, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	info, err := m.store.GetInfo(ctx, name) // it may have been kept anew
+	switch {
+	case errors.Is(err, jetstream.ErrObjectNotFound):
+		return false, nil
+	case err != nil:
+		return false, unavailable(err)
+	case used:
+		return false, m.mark(ctx, info, "")
+	}
+	since, err := time.Parse(time.RFC3339, info.Metadata[unusedSince])
+	switch {
+	case err != nil:
+		return false, m.mark(ctx, info, now.UTC().Format(time.RFC3339))
+	case now.Sub(since) < age:
+		return false, nil
+	}
+	return true, unavailable(m.store.Delete(ctx, name))
 }
 
 // Name makes a name stand for a module that is kept.

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -39,6 +40,13 @@ type Hooks struct {
 	mu      sync.Mutex
 	host    *wasmhooks.Host
 	modules *kvstore.Modules
+	latest  map[newest]string // hashes of the newest good versions
+}
+
+// newest names a module, whichever version of it, and what it is asked.
+type newest struct {
+	file, object string
+	kind         wasmhooks.Kind
 }
 
 var _ apicall.Hooks = (*Hooks)(nil)
@@ -64,6 +72,13 @@ func (h *Hooks) open(ctx context.Context) (*wasmhooks.Host, error) {
 	host, err := wasmhooks.Open(conf)
 	h.host = host
 	return host, err
+}
+
+// opened is where modules are stored; nil when no flow has had a hook.
+func (h *Hooks) opened() *kvstore.Modules {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.modules
 }
 
 // Close ends every instance.
@@ -97,20 +112,34 @@ func (h *Hooks) Prepare(ctx context.Context, ref apicall.HookRef, validate bool)
 	if err != nil {
 		return hash, hookError(err)
 	}
+	if ref.SHA256 == "" { // a flow file as it is now; a flow version knows its hash
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if h.latest == nil {
+			h.latest = map[newest]string{}
+		}
+		h.latest[newest{ref.File, ref.Object, hookKind(validate)}] = hash
+	}
 	return hash, nil
 }
 
 // Call implements apicall.Hooks.
 func (h *Hooks) Call(ctx context.Context, call *apicall.HookCall) apicall.HookAnswer {
-	if call.SHA256 == "" {
+	kind, hash := hookKind(call.Validate), call.Ref.SHA256
+	if hash == "" {
 		return apicall.HookAnswer{Err: &apicall.HookError{Class: wasmhooks.ClassLoad, Message: "what was pushed is known to a node alone"}}
 	}
 	host, err := h.open(ctx)
 	if err != nil {
 		return apicall.HookAnswer{Err: &apicall.HookError{Class: wasmhooks.ClassLoad, Message: err.Error(), Retry: true}}
 	}
-	a := host.Call(ctx, call.SHA256, hookKind(call.Validate), call.Meta, call.Body)
-	out := apicall.HookAnswer{Changed: a.Changed, Body: a.Body, Retry: a.Verdict.Retry, Took: a.Took}
+	if call.Latest {
+		h.mu.Lock()
+		hash = cmp.Or(h.latest[newest{call.Ref.File, call.Ref.Object, kind}], hash)
+		h.mu.Unlock()
+	}
+	a := host.Call(ctx, hash, kind, call.Meta, call.Body)
+	out := apicall.HookAnswer{SHA256: hash, Changed: a.Changed, Body: a.Body, Retry: a.Verdict.Retry, Took: a.Took}
 	for _, v := range a.Verdict.Errors {
 		out.Violations = append(out.Violations, v.String())
 	}

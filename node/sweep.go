@@ -6,7 +6,12 @@ import (
 	"time"
 
 	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/internal/value"
 )
+
+// moduleAge is how long a module of a hook stays that no name and no flow version in
+// use names: runs that ended may be repeated with theirs.
+const moduleAge = 7 * 24 * time.Hour
 
 // How often values without a run are looked for, and how old they must be.
 const (
@@ -32,6 +37,7 @@ func (n *Node) sweep(ctx context.Context) {
 			return
 		}
 		n.sweepOnce(ctx, age)
+		n.sweepModules(ctx, time.Now())
 		select {
 		case <-ctx.Done():
 			return
@@ -61,5 +67,36 @@ func (n *Node) sweepOnce(ctx context.Context, partAge time.Duration) {
 	}
 	if deleted+parts > 0 {
 		n.log.Info("values that nothing names deleted", "objects", deleted, "half_written", parts)
+	}
+}
+
+// sweepModules deletes modules of hooks that nothing names any more.
+func (n *Node) sweepModules(ctx context.Context, now time.Time) {
+	modules := n.hooks.opened()
+	if modules == nil {
+		return
+	}
+	flows, err := n.Engine.InUse(ctx)
+	deleted := 0
+	if err == nil {
+		used := map[string]bool{}
+		for _, f := range flows {
+			for _, task := range f.Tasks {
+				for _, hook := range task.Hooks.All() {
+					if m, ok := hook.(*value.Map); ok {
+						hash, _ := m.Get("sha256")
+						text, _ := hash.(string)
+						used[text] = true
+					}
+				}
+			}
+		}
+		deleted, err = modules.Sweep(ctx, used, now, moduleAge)
+	}
+	if err != nil && ctx.Err() == nil {
+		n.log.Warn("modules of hooks that nothing names could not be swept", engine.LogErr, err)
+	}
+	if deleted > 0 {
+		n.log.Info("modules of hooks that nothing names deleted", "modules", deleted)
 	}
 }

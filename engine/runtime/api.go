@@ -234,6 +234,18 @@ func (e *Engine) Flows(ctx context.Context) ([]engine.FlowInfo, error) {
 	return list, err
 }
 
+// InUse lists the flow versions in use: the newest of each flow, and those of open
+// runs. They are not to be changed.
+func (e *Engine) InUse(ctx context.Context) ([]*engine.Flow, error) {
+	var list []*engine.Flow
+	err := e.sched.ask(ctx, func() {
+		for g := range e.sched.state.Graphs() {
+			list = append(list, g.Flow)
+		}
+	})
+	return list, err
+}
+
 // Flow returns the newest version of a flow. ErrNotFound with the nearest name.
 func (e *Engine) Flow(ctx context.Context, id engine.FlowID) (*engine.Flow, error) {
 	var f *engine.Flow
