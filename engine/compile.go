@@ -33,6 +33,7 @@ func Compile(f *Flow, types map[string]TaskType) Compiled {
 	c.environment(inputs)
 	f.declareInputs()
 	c.names()
+	c.stages()
 	for i := range f.Tasks {
 		c.task(i)
 	}
@@ -175,6 +176,8 @@ func (c *compilation) written(t *Task) {
 			c.add(Problem{Path: path, Code: "cycle", Value: string(dep), Message: "the task depends on itself"})
 		case !known:
 			c.unknown(t, string(dep), path, string(dep))
+		case c.later(t, dep):
+			c.add(Problem{Path: path, Code: "stage", Value: string(dep), Message: c.tooLate(dep)})
 		}
 		seen[dep] = true
 	}
@@ -184,6 +187,32 @@ func (c *compilation) written(t *Task) {
 		seen[dep] = true
 		return twice
 	})
+}
+
+// stages refuses a name that later stages have of their own.
+func (c *compilation) stages() {
+	for i := range c.flow.Tasks {
+		t := &c.flow.Tasks[i]
+		if t.ReadsRun = false; t.Stage == StageTasks || !c.flow.declares("run") {
+			continue
+		}
+		path := []string{"variables", "run"}
+		if _, ok := c.flow.Input.Get("run"); ok {
+			path[0] = "input"
+		}
+		c.at = 0
+		c.add(Problem{Path: path, Code: "reserved", Message: "variable \"run\": tasks of " + StageName(t.Stage) + " read how the run stands under this name"})
+		return
+	}
+}
+
+// later reports whether a task runs in a later stage than another.
+func (c *compilation) later(t *Task, id TaskID) bool {
+	return c.flow.Tasks[c.index[id]].Stage > t.Stage
+}
+
+func (c *compilation) tooLate(id TaskID) string {
+	return fmt.Sprintf("task %s is one of %s: it runs when the others have ended", id, StageName(c.flow.Tasks[c.index[id]].Stage))
 }
 
 func (c *compilation) unknown(t *Task, name string, path []string, text string) {
@@ -229,6 +258,8 @@ func (r *taskReads) value(id TaskID, use NameUse, list *[]TaskID) {
 		r.c.add(Problem{Path: use.Path, Code: "cycle", Value: use.Name, Message: "the task reads its own value"})
 	case !known:
 		r.c.unknown(r.t, string(id), use.Path, use.Name)
+	case r.c.later(r.t, id):
+		r.c.add(Problem{Path: use.Path, Code: "stage", Value: use.Name, Message: r.c.tooLate(id)})
 	default:
 		r.once(id, list)
 		r.once(id, &r.t.Dependencies)

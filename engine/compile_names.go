@@ -26,6 +26,10 @@ func (c *compilation) readNothing() {
 
 // variable checks a name that a template reads and that is no task's value.
 func (c *compilation) variable(use NameUse) {
+	if t := &c.flow.Tasks[c.at-1]; t.Stage > StageTasks && use.Name == "run" {
+		t.ReadsRun = true
+		return
+	}
 	if slices.Contains(contextNames, use.Name) || dateNames[use.Name] != "" || c.flow.declares(use.Name) {
 		return
 	}

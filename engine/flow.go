@@ -21,6 +21,22 @@ const (
 // DefaultRunTimeout is how long a run may take when its flow does not say.
 const DefaultRunTimeout = 86400 * time.Second
 
+// DefaultFinallyTimeout is the same of on_failure and of finally.
+const DefaultFinallyTimeout = 300 * time.Second
+
+// The stages of a run. Each begins when the one before it has ended.
+const (
+	StageTasks     = iota // [[tasks]]
+	StageOnFailure        // [[on_failure.tasks]]: when the run has failed
+	StageFinally          // [[finally.tasks]]: always
+	Stages
+)
+
+// StageName is a stage as it stands in a flow file.
+func StageName(stage int) string {
+	return [Stages]string{"tasks", "on_failure", "finally"}[min(max(stage, 0), Stages-1)]
+}
+
 // What happens to a run that starts while MaxActiveRuns others are open.
 const (
 	OverlapQueue  = "queue"  // it waits
@@ -48,8 +64,12 @@ type Flow struct {
 	MaxActiveRuns int           `json:"max_active_runs,omitempty"`
 	OnOverlap     string        `json:"on_overlap,omitempty"`
 	Database      string        `json:"database,omitempty"` // of tasks that work on one and name none
-	Triggers      []TriggerSpec `json:"triggers,omitempty"`
-	Tasks         []Task        `json:"tasks"`
+
+	// FinallyTimeout is how long on_failure and finally may take, each.
+	FinallyTimeout time.Duration `json:"finally_timeout,omitempty"`
+
+	Triggers []TriggerSpec `json:"triggers,omitempty"`
+	Tasks    []Task        `json:"tasks"`
 
 	inputs []input // Input, read
 }
@@ -76,6 +96,7 @@ type Task struct {
 	Hooks       *value.Map `json:"hooks,omitempty"`     // modules by their place; pinned to their hashes when the flow is loaded
 	Sensitive   bool       `json:"sensitive,omitempty"` // what it leaves is sealed, and shown nowhere
 
+	Stage           int    `json:"stage,omitempty"`             // StageTasks, StageOnFailure, StageFinally
 	When            string `json:"when,omitempty"`              // exactly one {{ ... }}: the task is skipped where it is false
 	TriggerRule     string `json:"trigger_rule,omitempty"`      // "" for all_success
 	ContinueOnError bool   `json:"continue_on_error,omitempty"` // that it fails is no failure of the run, and a success for its dependants
@@ -97,6 +118,7 @@ type Task struct {
 	OnInterrupted   string            `json:"on_interrupted,omitempty"`
 	Jar             string            `json:"jar,omitempty"`          // name of the run's cookie jar that it uses
 	MaxAttempts     int               `json:"max_attempts,omitempty"` // first try included
+	ReadsRun        bool              `json:"reads_run,omitempty"`    // how the run stands; only past StageTasks
 	Answers         bool              `json:"-"`                      // some task reads its resp_ document
 }
 

@@ -33,6 +33,7 @@ type inputValues struct {
 type rareValues struct {
 	jar       []Pos // of the records that hold the task's cookie jar
 	turn      Turning
+	soFar     []byte   // how the run stands, JSON text
 	answerers []string // origins that have answered, and were trusted, of the resp_ documents that were read
 }
 
@@ -71,6 +72,29 @@ func (in *TaskInput) IdempotencyKey() string {
 	return IdempotencyKey(in.Installation, key)
 }
 
+// SetRunSoFar gives the input what it reads as run, a JSON object.
+func (in *TaskInput) SetRunSoFar(text []byte) {
+	if len(text) > 0 {
+		in.values.more().soFar = text
+	}
+}
+
+// runSoFar returns run: how the run stands, for tasks of on_failure and finally.
+func (in *TaskInput) runSoFar() (jinja.Var, bool, error) {
+	v, ok := in.values.cache["run"]
+	if !ok {
+		var err error
+		if v, err = value.ParseJSON(in.values.rare.soFar); err != nil {
+			return jinja.Var{}, false, fmt.Errorf("read run: %w", err)
+		}
+		if in.values.cache == nil {
+			in.values.cache = make(map[string]any, 2)
+		}
+		in.values.cache["run"] = v
+	}
+	return jinja.Var{Value: v, Origin: value.Response}, true, nil
+}
+
 // OnSending sets what Sending calls.
 func (in *TaskInput) OnSending(fn Sending) { in.sending = fn }
 
@@ -89,6 +113,10 @@ func (in *TaskInput) Lookup(ctx context.Context, name string) (jinja.Var, bool, 
 		return jinja.Var{Value: string(in.Key.Run), Origin: value.Engine}, true, nil
 	case "attempt":
 		return jinja.Var{Value: int64(in.Key.Attempt), Origin: value.Engine}, true, nil
+	case "run":
+		if in.values.rare != nil && in.values.rare.soFar != nil {
+			return in.runSoFar()
+		}
 	}
 	if strings.HasPrefix(name, "xcom_") || strings.HasPrefix(name, "resp_") {
 		v, ok, err := in.upstream(ctx, name)

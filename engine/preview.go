@@ -3,6 +3,8 @@ package engine
 import (
 	"context"
 	"time"
+
+	"github.com/qarion/qarion/internal/value"
 )
 
 // Previewer is a program that can show what an attempt would do, without doing
@@ -50,4 +52,28 @@ type PreviewStatement struct {
 type PreviewParameter struct {
 	Name  string `json:"name"`
 	Value string `json:"value"` // as JSON, cut
+}
+
+// SampleRun is what a task of on_failure or finally might read as run, for
+// previews: the first task has failed, and what waits for nothing else is done.
+func SampleRun(f *Flow) []byte {
+	tasks, first := new(value.Map), TaskID("")
+	for i := range f.Tasks {
+		t := &f.Tasks[i]
+		if t.Stage > StageTasks || tasks.Len() == MaxRunDocTasks {
+			continue
+		}
+		status := Success
+		if first == "" {
+			first, status = t.ID, Failed
+		}
+		tasks.Set(string(t.ID), value.MapOf("status", string(status)))
+	}
+	text, err := value.JSON(value.MapOf("status", string(Failed), "error", value.MapOf(
+		"class", "status", "message", "503 Service Unavailable", "task_id", string(first), "status_code", int64(503), "response_excerpt", "",
+	), "tasks", tasks))
+	if err != nil {
+		return nil // never: it holds texts and numbers
+	}
+	return text
 }

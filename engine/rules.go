@@ -62,7 +62,7 @@ func (c *compilation) rule(t *Task) {
 	case !slices.Contains(TriggerRules, t.TriggerRule):
 		c.add(Problem{Path: []string{"trigger_rule"}, Code: "unknown-word", Value: t.TriggerRule, Suggestion: Nearest(t.TriggerRule, TriggerRules),
 			Message: fmt.Sprintf("trigger_rule is %s, want one of %s", value.Quoted(t.TriggerRule), strings.Join(TriggerRules, ", "))})
-	case len(t.Dependencies) == 0 && t.TriggerRule != RuleAllSuccess && t.TriggerRule != RuleAlways:
+	case !slices.ContainsFunc(t.Dependencies, func(id TaskID) bool { at, ok := c.index[id]; return ok && c.flow.Tasks[at].Stage == t.Stage }) && t.TriggerRule != RuleAllSuccess && t.TriggerRule != RuleAlways:
 		c.add(Problem{Path: []string{"trigger_rule"}, Code: "unused", Message: fmt.Sprintf("trigger_rule %q needs a dependency", t.TriggerRule)})
 	}
 }

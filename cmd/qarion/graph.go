@@ -31,7 +31,8 @@ type graphNode struct {
 	URL   string   `json:"url"`
 	After []string `json:"after"`
 	Tries int      `json:"attempts"`
-	Level int      `json:"level"`
+	Level int      `json:"level"`           // within its stage
+	Stage string   `json:"stage,omitempty"` // on_failure, finally
 
 	task     *engine.Task
 	worst    time.Duration // of this task alone
@@ -87,6 +88,9 @@ func graphOf(flow *engine.Flow, types flowfile.Types) ([]*graphNode, error) {
 			ID: string(task.ID), Call: strings.ToUpper(task.Subtype), URL: task.TalksTo(), After: []string{},
 			Tries: max(1, task.MaxAttempts), task: task,
 		}
+		if task.Stage > engine.StageTasks {
+			nodes[i].Stage = engine.StageName(task.Stage)
+		}
 		if shows, ok := program.(engine.Previewer); ok {
 			nodes[i].worst = shows.Worst()
 		}
@@ -101,6 +105,9 @@ func graphOf(flow *engine.Flow, types flowfile.Types) ([]*graphNode, error) {
 		var before time.Duration
 		for _, d := range n.task.Dependencies {
 			up := byID[d]
+			if up.Stage != n.Stage { // it has ended when the stage begins
+				continue
+			}
 			place(up)
 			n.After = append(n.After, up.ID)
 			n.Level = max(n.Level, up.Level+1)
@@ -114,7 +121,7 @@ func graphOf(flow *engine.Flow, types flowfile.Types) ([]*graphNode, error) {
 	for _, n := range nodes { // under the last of the deepest it waits for
 		var parent *graphNode
 		for _, d := range n.task.Dependencies {
-			if up := byID[d]; parent == nil || up.Level >= parent.Level {
+			if up := byID[d]; up.Stage == n.Stage && (parent == nil || up.Level >= parent.Level) {
 				parent = up
 			}
 		}
@@ -132,7 +139,11 @@ func mermaidName(id string) string { return notWord.ReplaceAllString(id, "_") }
 
 func (a *app) edges(nodes []*graphNode, node, edge string, name func(string) string) {
 	for _, n := range nodes {
-		fmt.Fprintf(a.ui.out, node, name(n.ID), n.ID)
+		label := n.ID
+		if n.Stage != "" {
+			label += " (" + n.Stage + ")"
+		}
+		fmt.Fprintf(a.ui.out, node, name(n.ID), label)
 	}
 	for _, n := range nodes {
 		for _, up := range n.After {
@@ -144,8 +155,13 @@ func (a *app) edges(nodes []*graphNode, node, edge string, name func(string) str
 // drawGraph draws the tree, in columns.
 func (a *app) drawGraph(flow *engine.Flow, nodes []*graphNode) {
 	levels, calls, worst := 0, 0, time.Duration(0)
+	stages := map[string]time.Duration{}
 	for _, n := range nodes {
-		levels, calls, worst = max(levels, n.Level), calls+n.Tries, max(worst, n.until)
+		levels, calls = max(levels, n.Level), calls+n.Tries
+		stages[n.Stage] = max(stages[n.Stage], n.until)
+	}
+	for _, d := range stages { // one after another
+		worst += d
 	}
 	w := a.ui.out
 	fmt.Fprintf(w, "%s: %s, %s, worst case %s and %s\n\n", flow.ID, plural(len(nodes), "task"), plural(levels, "level"), plural(calls, "call"), duration(worst))
@@ -165,7 +181,12 @@ func (a *app) drawGraph(flow *engine.Flow, nodes []*graphNode) {
 			}
 		}
 	}
+	stage := ""
 	for _, n := range nodes {
+		if n.Stage != stage {
+			stage = n.Stage
+			rows = append(rows, nil, []string{stage + ":"})
+		}
 		if len(n.After) == 0 {
 			draw(n, "", "")
 		}
@@ -173,14 +194,16 @@ func (a *app) drawGraph(flow *engine.Flow, nodes []*graphNode) {
 	widths := make([]int, 3)
 	for _, r := range rows {
 		for i := range widths {
-			widths[i] = max(widths[i], len([]rune(r[i])))
+			if len(r) > 1 {
+				widths[i] = max(widths[i], len([]rune(r[i])))
+			}
 		}
 	}
 	for _, r := range rows {
 		line := ""
 		for i, cell := range r {
 			line += cell
-			if i < len(widths) {
+			if i < len(widths) && len(r) > 1 {
 				line += strings.Repeat(" ", widths[i]-len([]rune(cell))+2)
 			}
 		}

@@ -326,6 +326,9 @@ func (a *app) renderInput(ctx context.Context, s *session, flow *engine.Flow, r 
 	return func(task *engine.Task) *engine.TaskInput {
 		in := engine.NewTaskInput(flow, task, variables, values)
 		in.Key.Run, in.BatchID, in.ExecutionDate = run, r.batch, at
+		if task.ReadsRun {
+			in.SetRunSoFar(engine.SampleRun(flow))
+		}
 		return in
 	}, nil
 }

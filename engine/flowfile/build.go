@@ -15,7 +15,7 @@ import (
 var (
 	flowKeys = []string{
 		"id", "name", "description", "namespace", "flow_type", "input", "variables", "defaults", "timeout",
-		"max_active_runs", "on_overlap", "database", "triggers", "tasks",
+		"max_active_runs", "on_overlap", "database", "triggers", "tasks", "on_failure", "finally", "finally_timeout",
 	}
 	taskKeys = []string{"id", "name", "description", "type", "dependencies", "sensitive", "database", "when", "trigger_rule", "continue_on_error", "properties", "config", "hooks"}
 	overlaps = []string{engine.OverlapQueue, engine.OverlapSkip, engine.OverlapCancel}
@@ -52,6 +52,7 @@ func (f *file) build() {
 	flow.Enter(f.environment)
 	f.triggers(t)
 	f.readTasks(t)
+	f.readStages(t)
 	compiled := engine.Compile(flow, f.types)
 	for _, p := range compiled.Problems {
 		f.problem(p)

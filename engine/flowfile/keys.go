@@ -64,6 +64,7 @@ var keyWords = map[string]string{
 	"steps": "tasks", "jobs": "tasks", "nodes": "tasks", "task": "tasks", "trigger": "triggers", "on": "triggers",
 	"if": "when", "condition": "when", "run_if": "when", "rule": "trigger_rule", "allow_failure": "continue_on_error", "ignore_errors": "continue_on_error",
 	"concurrency": "max_active_runs", "max_runs": "max_active_runs", "max_concurrent_runs": "max_active_runs",
+	"on_error": "on_failure", "onfailure": "on_failure", "errors": "on_failure", "on_exit": "finally", "always": "finally", "cleanup": "finally", "after_all": "finally",
 	"execution_timeout": "timeout", "dagrun_timeout": "timeout",
 }
 

@@ -32,7 +32,42 @@ func (f *file) readTasks(t *table) {
 			f.add(e.place, Error{Key: "tasks", Code: "wrong-type", Message: "a task is a table: [[tasks]]"})
 			continue
 		}
-		f.task(e)
+		f.task(e, engine.StageTasks)
+	}
+}
+
+// readStages reads [[on_failure.tasks]] and [[finally.tasks]].
+func (f *file) readStages(t *table) {
+	for stage := engine.StageOnFailure; stage < engine.Stages; stage++ {
+		name := engine.StageName(stage)
+		block := f.table(t, name)
+		if block == nil {
+			continue
+		}
+		f.unknown(block, []string{"tasks"}, "key of "+name)
+		n := block.vals["tasks"]
+		switch {
+		case n == nil || n.isList && len(n.list) == 0:
+			f.add(t.vals[name].key, Error{Key: name, Code: "missing", Width: len(name), Message: fmt.Sprintf("%s has no tasks: [[%s.tasks]] is missing", name, name)})
+			continue
+		case !n.isList:
+			f.add(n.key, Error{Key: "tasks", Code: "wrong-type", Message: fmt.Sprintf("tasks of %s are written as [[%s.tasks]]", name, name)})
+			continue
+		case len(f.flow.Tasks)+len(n.list) > engine.MaxTasks:
+			f.add(n.key, Error{Key: "tasks", Code: "too-many", Message: fmt.Sprintf("the flow has more than %d tasks", engine.MaxTasks)})
+			return
+		}
+		f.flow.FinallyTimeout = f.span(t, "finally_timeout", engine.DefaultFinallyTimeout)
+		for _, e := range n.list {
+			if e.table == nil {
+				f.add(e.place, Error{Key: "tasks", Code: "wrong-type", Message: fmt.Sprintf("a task is a table: [[%s.tasks]]", name)})
+				continue
+			}
+			f.task(e, stage)
+		}
+	}
+	if n := t.vals["finally_timeout"]; n != nil && f.flow.FinallyTimeout == 0 {
+		f.add(n.key, Error{Key: "finally_timeout", Code: "unused", Width: len("finally_timeout"), Message: "finally_timeout: there are neither [[on_failure.tasks]] nor [[finally.tasks]]"})
 	}
 }
 
@@ -55,7 +90,7 @@ func (f *file) readDefaults(t *table) {
 	}
 }
 
-func (f *file) task(n *node) {
+func (f *file) task(n *node, stage int) {
 	t := n.table
 	id := f.taskID(n)
 	f.reading = id
@@ -67,7 +102,7 @@ func (f *file) task(n *node) {
 	}
 	f.misplaced(t)
 	task := engine.Task{
-		ID: id, Name: f.text(t, "name", ""), Description: f.text(t, "description", ""), Type: f.text(t, "type", ""), Line: f.places.of(n.key.at).line,
+		ID: id, Stage: stage, Name: f.text(t, "name", ""), Description: f.text(t, "description", ""), Type: f.text(t, "type", ""), Line: f.places.of(n.key.at).line,
 		Sensitive: f.flag(t, "sensitive", false), Database: f.text(t, "database", ""),
 	}
 	if task.Type == "" && f.judges(t, "type") {

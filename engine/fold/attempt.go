@@ -270,7 +270,7 @@ func (r *Run) forget(i int) {
 
 // finish closes the run when nothing is open any more.
 func (s *step) finish(r *Run) {
-	if r.open > 0 {
+	if r.open > 0 || s.next(r) {
 		return
 	}
 	status := r.finalStatus()

@@ -76,7 +76,8 @@ func (s *step) unknown(rec *engine.ControlRecord) {
 }
 
 // end stops a run: what has not started never will, what is in flight is
-// cancelled and writes its record, and then the run is final.
+// cancelled and writes its record, and then the run is final, or goes on with
+// its next stage.
 func (s *step) end(r *Run, status engine.Status, class, reason string) {
 	if r.Ending != "" {
 		return
@@ -87,6 +88,9 @@ func (s *step) end(r *Run, status engine.Status, class, reason string) {
 		r.firstError = &engine.RunError{Class: class, Message: reason}
 	}
 	for i := range r.Tasks {
+		if r.Graph.Flow.Tasks[i].Stage > r.stage {
+			continue
+		}
 		switch r.Tasks[i].Status {
 		case engine.Pending, engine.Interrupted:
 			s.closeTask(r, i, engine.Cancelled, reason)

@@ -71,7 +71,7 @@ type told struct {
 type Effect struct {
 	Kind   EffectKind
 	Change *engine.Change // Show
-	Run    engine.RunID   // Emit, End, Known, Refused, Queued
+	Run    engine.RunID   // Emit, End, Known, Refused, Queued, Reopen
 	Task   int            // Emit: index in the flow
 	Known  engine.RunID   // Known: the run that the same caller key has started
 	Reason string         // Refused
@@ -94,6 +94,7 @@ const (
 	Refused                   // the submitted run cannot be
 	Queued                    // the submitted run is open and waits behind others
 	Version                   // a flow version came into use
+	Reopen                    // the run goes on with another stage: its calls are made again
 )
 
 // NewState is the state before the first record.
@@ -349,7 +350,7 @@ func (s *step) open(rec *engine.SubmitRecord, v *version, fs *flowState) *Run {
 		ID: rec.Run, Graph: g, Status: engine.Pending, accepted: cmp.Or(rec.Stored, s.at), Seq: s.pos.Seq, gen: s.gen,
 		Batch: rec.BatchID, execution: rec.ExecutionDate,
 		triggerType: rec.TriggerType, triggerID: rec.TriggerID, trace: rec.Trace,
-		Tasks: make([]TaskState, len(g.Flow.Tasks)), open: len(g.Flow.Tasks), defined: v.at,
+		Tasks: make([]TaskState, len(g.Flow.Tasks)), open: g.stages[engine.StageTasks], defined: v.at,
 	}
 	if !rec.HasBatchID {
 		r.Batch = fs.batch + 1
@@ -377,6 +378,11 @@ func (s *step) start(r *Run, fs *flowState) {
 	r.Deadline = s.at + engine.Micros(r.Graph.Flow.Timeout/time.Microsecond)
 	s.show(&engine.Change{Kind: engine.RunStarted, Run: r.ID, Flow: r.Graph.Flow.ID, Trace: r.trace, Doc: r.Doc(engine.Running, 0, false)})
 	s.showKept(r)
+	s.begin(r)
+}
+
+// begin starts the tasks of the run's stage that wait for no other.
+func (s *step) begin(r *Run) {
 	r.roots(func(i int, v verdict) {
 		if v == starts {
 			s.release(r, i)

@@ -10,9 +10,10 @@ type Graph struct {
 	Hash string
 
 	Index    map[engine.TaskID]int
-	parents  [][]int // by task: what it depends on
-	children [][]int // by task: what depends on it
-	readers  []int   // by task: how many tasks read its XCom value or response
+	parents  [][]int            // by task: what it depends on
+	children [][]int            // by task: what depends on it
+	readers  []int              // by task: how many tasks read its XCom value or response
+	stages   [engine.Stages]int // how many tasks each has
 }
 
 // NewGraph prepares a compiled flow. Dependencies on tasks that are not there
@@ -29,8 +30,9 @@ func NewGraph(f *engine.Flow, hash string) *Graph {
 	}
 	for i := range f.Tasks {
 		t := &f.Tasks[i]
-		for _, dep := range t.Dependencies {
-			if p, ok := g.Index[dep]; ok {
+		g.stages[t.Stage]++
+		for _, dep := range t.Dependencies { // what an earlier stage has left is there
+			if p, ok := g.Index[dep]; ok && f.Tasks[p].Stage == t.Stage {
 				g.parents[i] = append(g.parents[i], p)
 				g.children[p] = append(g.children[p], i)
 			}
@@ -49,11 +51,11 @@ func NewGraph(f *engine.Flow, hash string) *Graph {
 // The plan: what a change of one task means for the others. These are the only
 // places that know the shape of the graph; rule.go says when a task starts.
 
-// roots visits the tasks of a fresh run whose rule is decided: they start at
+// roots visits the tasks of a fresh stage whose rule is decided: they start at
 // once, or, where others are kept of an earlier run, are skipped.
 func (r *Run) roots(visit func(i int, v verdict)) {
 	for i := range r.Tasks {
-		if r.Tasks[i].Status != engine.Pending {
+		if r.Tasks[i].Status != engine.Pending || r.Graph.Flow.Tasks[i].Stage != r.stage {
 			continue
 		}
 		if v := r.Tasks[i].ends.decide(r.Graph.Flow.Tasks[i].TriggerRule); v != undecided {

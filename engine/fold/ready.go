@@ -13,6 +13,9 @@ func (r *Run) ReadyTask(i int) engine.ReadyTask {
 	}
 	task := &r.Graph.Flow.Tasks[i]
 	rt.Jar = r.jars[task.Jar]
+	if task.ReadsRun {
+		rt.RunSoFar = r.soFar()
+	}
 	if rt.Carry, rt.Prev = t.carry, t.prev; t.carry == nil {
 		rt.CarryAt = t.carryAt
 	}
@@ -62,6 +65,8 @@ func (t *TaskState) lacks(id engine.TaskID) string {
 		return string(id) + " was skipped (" + t.reason + ")"
 	case engine.Failed:
 		return string(id) + " failed"
+	case engine.Cancelled:
+		return string(id) + " was cancelled"
 	}
 	return string(id) + " has not ended yet"
 }

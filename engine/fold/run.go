@@ -36,7 +36,7 @@ type Run struct {
 	place                  place      // among the active or the queued runs of its flow
 
 	Tasks       []TaskState
-	open        int // tasks that are not final
+	open        int // tasks of its stage, or of those before it, that are not final
 	InFlight    int // ready or running
 	Interrupted int // tasks that wait for a person
 	paused      engine.Micros
@@ -49,7 +49,9 @@ type Run struct {
 
 	jars map[string][]engine.Pos // by name: of the records that hold a cookie jar; none is changed in place
 
-	Ending     engine.Status // Cancelled or Failed: why no more tasks start; "" while it goes on
+	stage      int
+	settled    engine.Status // what an earlier stage was ended with, and so the run is; "" for none
+	Ending     engine.Status // Cancelled or Failed: why no more tasks of its stage start; "" while it goes on
 	endReason  string
 	endClass   string
 	firstError *engine.RunError
@@ -136,6 +138,8 @@ func (r *Run) Key(i int) engine.AttemptKey {
 // finalStatus is how a run with no open task ended.
 func (r *Run) finalStatus() engine.Status {
 	switch {
+	case r.settled != "":
+		return r.settled
 	case r.Ending != "":
 		return r.Ending
 	case r.failures > 0:

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/qarion/qarion/engine"
 )
@@ -102,11 +103,20 @@ func (s *sim) randomFlow() *engine.Flow {
 		lines = append(lines, line)
 	}
 	f := flowOf("f", lines...)
+	stage := -2 * s.rng.IntN(3) // most have one stage
+	f.FinallyTimeout = time.Minute
 	for i := range f.Tasks {
 		if s.rng.IntN(2) == 0 {
 			f.Tasks[i].TriggerRule = engine.TriggerRules[s.rng.IntN(len(engine.TriggerRules))]
 		}
 		f.Tasks[i].ContinueOnError = s.rng.IntN(4) == 0
+		if s.rng.IntN(3) == 0 {
+			stage = min(stage+1+s.rng.IntN(2), engine.StageFinally)
+		}
+		if i > 0 { // a flow has tasks
+			f.Tasks[i].Stage = max(stage, 0)
+		}
+		f.Tasks[i].ReadsRun = f.Tasks[i].Stage > engine.StageTasks
 		f.Tasks[i].OnInterrupted = []string{"", "", "retry", "fail"}[s.rng.IntN(4)]
 	}
 	return f
@@ -131,6 +141,7 @@ func (s *sim) append(recs ...engine.Record) {
 		case e.Kind == Emit && e.Task >= 0:
 			s.out[e.Open.Key(e.Task)] = true
 			s.checkTurn(e.Open, e.Task)
+			s.checkStage(e.Open, e.Task)
 		case e.Kind == Show && e.Change.Kind == engine.AttemptDone && !e.Change.Superseded && e.Change.Attempt.Outcome == engine.OutcomeSuccess:
 			s.success[string(e.Change.Run)+"/"+string(e.Change.Task)]++
 		case e.Kind == Show && e.Change.Kind == engine.AttemptDone && !e.Change.Superseded && len(e.Change.Attempt.Value) > 0:
@@ -166,12 +177,12 @@ func (s *sim) rerun() bool {
 	g := s.state.Newest("f")
 	again := map[int]bool{}
 	for i := range seeds.Tasks {
-		again[i] = seeds.Tasks[i].Kind == engine.SeedNone || s.rng.IntN(6) == 0
+		again[i] = seeds.Tasks[i].Kind == engine.SeedNone || s.rng.IntN(6) == 0 || g.Flow.Tasks[i].Stage > 0
 		for _, p := range g.parents[i] { // they stand before it
 			again[i] = again[i] || again[p]
 		}
 		t := &seeds.Tasks[i]
-		if again[i] && (t.Kind != engine.SeedNone || t.Turn == 0) {
+		if again[i] && (t.Kind != engine.SeedNone || t.Turn == 0 || g.Flow.Tasks[i].Stage > 0) {
 			*t = engine.Seed{}
 		} else if again[i] && s.rng.IntN(2) == 0 {
 			t.KeyRun = 0
@@ -203,6 +214,11 @@ func (s *sim) rerun() bool {
 func (s *sim) compare(c *engine.Change) {
 	if c.Kind != engine.RunDone {
 		return
+	}
+	for i, t := range s.state.Newest("f").Flow.Tasks {
+		if t.Stage == engine.StageFinally && c.Doc.Tasks[i].Status == engine.Pending {
+			s.t.Errorf("run %s has ended without %s", c.Run, t.ID)
+		}
 	}
 	if c.Seeds != nil {
 		s.seeds[c.Run] = c.Seeds
@@ -334,6 +350,20 @@ func (s *sim) checkTurn(r *Run, task int) {
 	}
 	if want := s.parts[string(rt.Run)+"/"+string(rt.Task)]; parts != want {
 		s.t.Errorf("%s has %d parts, want %d", rt.OperationID(), parts, want)
+	}
+}
+
+// checkStage demands that all of the earlier stages has ended, and that a stage
+// for failures has one.
+func (s *sim) checkStage(r *Run, task int) {
+	stage := r.Graph.Flow.Tasks[task].Stage
+	for i := range r.Tasks {
+		if r.Graph.Flow.Tasks[i].Stage < stage && !r.Tasks[i].Status.Final() {
+			s.t.Errorf("%s of stage %d is given out while %s is %s", r.Key(task).OperationID(), stage, r.Graph.Flow.Tasks[i].ID, r.Tasks[i].Status)
+		}
+	}
+	if stage == engine.StageOnFailure && r.finalStatus() != engine.Failed {
+		s.t.Errorf("%s is given out though the run is %s", r.Key(task).OperationID(), r.finalStatus())
 	}
 }
 

@@ -82,6 +82,9 @@ type runSnapshot struct {
 
 	Rerun   *rerun     `cbor:"23,keyasint,omitempty"`
 	Defined engine.Pos `cbor:"24,keyasint,omitzero"`
+
+	Stage   int           `cbor:"25,keyasint,omitempty"`
+	Settled engine.Status `cbor:"26,keyasint,omitempty"`
 }
 
 type taskSnapshot struct {
@@ -302,7 +305,7 @@ func (r *Run) snapshot() runSnapshot {
 	rs := runSnapshot{
 		r.ID, r.Graph.Hash, r.Status, r.Batch, r.execution, r.accepted, r.Deadline, r.triggerType, r.triggerID,
 		r.variables, r.variablesAt, r.Seq, make([]taskSnapshot, len(r.Tasks)), r.paused, r.calls,
-		r.Ending, r.endReason, r.endClass, r.firstError, maps.Clone(r.jars), r.trace, r.rows, r.rerun, r.defined,
+		r.Ending, r.endReason, r.endClass, r.firstError, maps.Clone(r.jars), r.trace, r.rows, r.rerun, r.defined, r.stage, r.settled,
 	}
 	for i := range r.Tasks {
 		t := &r.Tasks[i]

@@ -59,7 +59,7 @@ func (c *closer) cancelled(key engine.AttemptKey, r *fold.Run) {
 
 // timeout ends a run whose time is up.
 func (c *closer) timeout(r *fold.Run) {
-	c.add(&engine.ControlRecord{Kind: engine.ControlTimeout, Run: r.ID, Reason: "run timeout after " + r.Graph.Flow.Timeout.String()})
+	c.add(&engine.ControlRecord{Kind: engine.ControlTimeout, Run: r.ID, Reason: r.OverTime()})
 }
 
 // run appends what is added until ctx ends.

@@ -163,6 +163,9 @@ func (p *rerunPlan) choose() error {
 		if !ok {
 			return p.unknownTask()
 		}
+		if stage := p.flow.Tasks[at].Stage; stage > engine.StageTasks {
+			return fmt.Errorf("%w: task %s is one of %s: it runs at the end of every run", engine.ErrInvalid, p.req.From, engine.StageName(stage))
+		}
 		named = at
 	}
 	if p.req.From == engine.RerunAll || p.seeds == nil {
@@ -174,9 +177,10 @@ func (p *rerunPlan) choose() error {
 	again, failed := make([]bool, n), 0
 	for i := range p.flow.Tasks {
 		s := p.seedOf(i)
-		if again[i] = i == named || s.Kind == engine.SeedNone; again[i] {
+		if again[i] = i == named || s.Kind == engine.SeedNone; again[i] && p.flow.Tasks[i].Stage == engine.StageTasks {
 			failed++
 		}
+		again[i] = again[i] || p.flow.Tasks[i].Stage > engine.StageTasks
 	}
 	if failed == 0 {
 		return p.nothingFailed()
@@ -285,7 +289,7 @@ func (p *rerunPlan) keep(again []bool) {
 			continue
 		}
 		p.out.Tasks = appendTask(p.out.Tasks, task.ID)
-		if s.Kind != engine.SeedNone || s.Attempts == 0 {
+		if s.Kind != engine.SeedNone || s.Attempts == 0 || task.Stage > engine.StageTasks {
 			continue // done again on purpose, or never begun
 		}
 		goesOn := s.Turn > 0 && s.CarryAt.Seq != 0 && !changed && p.req.From == engine.RerunFailed && len(p.req.Variables) == 0 && p.allKept(task, again)

@@ -148,9 +148,11 @@ func (s *scheduler) carryOut(e *fold.Effect) {
 		}
 	case fold.End:
 		s.worker.cancelRun(e.Run)
-		if s.current {
+		if s.current && e.Open.Ending != "" { // else it goes on with another stage already
 			s.closeIdle(e.Open)
 		}
+	case fold.Reopen:
+		s.worker.ended(e.Run)
 	}
 }
 

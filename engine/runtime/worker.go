@@ -418,6 +418,7 @@ func (w *worker) prepare(ctx context.Context, rt *engine.ReadyTask) (*engine.Tas
 	in.SetValues(variables, rt.Inputs, w)
 	in.Tracing(rt.Trace, w.cfg.Spans)
 	in.SetJar(rt.Jar)
+	in.SetRunSoFar(rt.RunSoFar)
 	turn, err := w.turnOf(ctx, rt, prog.task)
 	in.SetTurn(turn)
 	return in, prog, err
