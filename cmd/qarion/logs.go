@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -115,39 +116,88 @@ func (a *app) printOperation(raw []byte, op *engine.Operation, verbose bool) err
 	if err := json.Unmarshal(op.Details, &d); err != nil {
 		return errors.New("an operation's details are not JSON")
 	}
-	code := "-"
-	if d.StatusCode > 0 {
-		code = fmt.Sprint(d.StatusCode)
-	}
-	what := strings.TrimPrefix(d.URL, "https://")
-	method, size := d.Method, bytesize(d.ResponseBytes)
-	if d.Database != "" {
-		method, size = strings.ToUpper(op.OperationSubtype), plural(int(d.RowsProcessed), "row")
-		what = d.Database
-	}
-	if !op.Success {
-		what = op.ErrorMessage
-		if d.RetryAt != "" {
-			what += "; retry at " + d.RetryAt
-		}
-	}
-	what = printable(what)
-	fields := []string{op.StartTime, fmt.Sprintf("%s.%s", op.FlowID, op.TaskID), fmt.Sprint(op.Attempt), method, code, millis(op.DurationMS), size, what}
+	l := logLine(op, &d)
 	if !a.ui.outTerm {
+		if d.RetryAt != "" && !op.Success {
+			l.what += "; retry at " + d.RetryAt
+		}
+		fields := []string{op.StartTime, l.task, l.attempt, l.method, l.code, l.took, l.size, l.what}
 		if verbose {
 			fields = append(fields, fmt.Sprintf("run=%s batch=%d %s", op.ExecutionID, op.BatchID, op.Details))
 		}
 		_, err := fmt.Fprintln(a.ui.out, strings.Join(fields, "\t"))
 		return err
 	}
-	line := fmt.Sprintf("%s  %-24s %2s  %-5s %3s %7s %8s  %s", a.ui.clockMillis(op.StartTime, true), fields[1], fields[2], method,
-		a.ui.paint(code, statusStyle(op.Status)), fields[5], fields[6], what)
+	if wait := between(op.EndTime, d.RetryAt); wait > 0 && !op.Success {
+		l.what += "; retry in " + duration(wait)
+	}
+	l.when = a.ui.clockMillis(op.StartTime, true)
 	if !verbose {
-		_, err := fmt.Fprintln(a.ui.out, clip(line, a.ui.width()))
+		_, err := fmt.Fprintln(a.ui.out, l.fit(a.ui.width(), a.ui.color))
 		return err
 	}
-	_, err := fmt.Fprintln(a.ui.out, line+a.operationBlock(op, &d))
+	_, err := fmt.Fprintln(a.ui.out, l.fit(math.MaxInt, a.ui.color)+a.operationBlock(op, &d))
 	return err
+}
+
+// logRow is what one line of the log says.
+type logRow struct {
+	when, task, attempt, method, code, took, size string
+	what                                          string // the address, or what went wrong
+	style                                         style  // of code
+}
+
+func logLine(op *engine.Operation, d *engine.Details) *logRow {
+	l := &logRow{
+		task: fmt.Sprintf("%s.%s", op.FlowID, op.TaskID), attempt: fmt.Sprint(op.Attempt), method: d.Method, code: "-",
+		took: millis(op.DurationMS), size: bytesize(d.ResponseBytes), what: strings.TrimPrefix(d.URL, "https://"), style: statusStyle(op.Status),
+	}
+	if d.StatusCode > 0 {
+		l.code = fmt.Sprint(d.StatusCode)
+	}
+	if d.Database != "" {
+		l.method, l.size, l.what = strings.ToUpper(op.OperationSubtype), plural(int(d.RowsProcessed), "row"), d.Database
+	}
+	if !op.Success {
+		l.what = op.ErrorMessage
+	}
+	l.what = printable(l.what)
+	return l
+}
+
+// The widths of a terminal under which a line of the log leaves something out:
+// the size, then the method, then the attempt and parts of seconds. When, which
+// task, how it ended and what it said are what is looked for.
+const (
+	logSize   = 100
+	logMethod = 80
+	logBrief  = 60
+	logWhat   = 10 // columns that are worth beginning with what it said
+	logTask   = 8  // columns that the task always has
+)
+
+// fit writes the line for a terminal.
+func (l *logRow) fit(width int, color bool) string {
+	when, rest := l.when, ""
+	if width < logBrief {
+		when, _, _ = strings.Cut(when, ".")
+	} else {
+		rest = fmt.Sprintf(" %2s", l.attempt)
+	}
+	if width >= logMethod {
+		rest += fmt.Sprintf("  %-5s", l.method)
+	}
+	rest += "  " + paint(fmt.Sprintf("%3s", l.code), l.style, color) + fmt.Sprintf(" %7s", l.took)
+	if width >= logSize {
+		rest += fmt.Sprintf(" %8s", l.size)
+	}
+	most := max(logTask, width-screenWidth(when)-2-screenWidth(rest))
+	task := clip(l.task, most)
+	line := when + "  " + task + strings.Repeat(" ", max(0, min(24, most)-screenWidth(task))) + rest
+	if width-screenWidth(line) >= logWhat {
+		line += "  " + l.what
+	}
+	return clip(strings.TrimRight(line, " "), width)
 }
 
 // operationBlock is what a person sees of an operation beside its line.

@@ -161,6 +161,7 @@ func timeline(d *engine.RunDoc, u *ui) []string {
 	}
 	t := newTable("TASK", "STATUS", "TRIES", "TIME", head).alignRight(2, 3).narrow(2, 3).shorten(4, 0)
 	var notes []string
+	drawn := false
 	for i := range d.Tasks {
 		task := &d.Tasks[i]
 		tries, took := "-", "-"
@@ -178,7 +179,7 @@ func timeline(d *engine.RunDoc, u *ui) []string {
 		case task.Status == engine.Ready:
 			last = waitNote(task, u.now())
 		case chart && task.StartTime != "" && span > 0:
-			last = bar(task, d.StartTime, span, u)
+			last, drawn = bar(task, d.StartTime, span, u), true
 		}
 		if chart && task.KeptFrom != "" {
 			last = "kept"
@@ -193,6 +194,9 @@ func timeline(d *engine.RunDoc, u *ui) []string {
 		t.add(string(task.TaskID), u.paint(status, statusStyle(status)), tries, took, last)
 	}
 	lines := t.lines(u.outTerm, u.width())
+	if drawn {
+		lines = append(lines, u.legend(strings.Index(lines[0], head)))
+	}
 	if len(notes) > 0 {
 		lines = append(append(lines, ""), notes...)
 	}
@@ -203,12 +207,28 @@ func scale(span float64) string {
 	return fmt.Sprintf("%-*s%s", chartWidth-6, "0s", millis(span))
 }
 
+// marks are what the time line is drawn with: a call that succeeded, one that
+// failed, and waiting.
+func (u *ui) marks() (good, bad, idle rune) {
+	if u.ascii {
+		return '#', 'x', '.'
+	}
+	return '█', '▒', '·'
+}
+
+// legend says what the marks mean, below a time line that begins at a column.
+func (u *ui) legend(at int) string {
+	good, bad, idle := u.marks()
+	text := fmt.Sprintf("%c call succeeded  %c call failed  %c waiting", good, bad, idle)
+	if u.outTerm {
+		at = min(at, u.width()-screenWidth(text))
+	}
+	return strings.Repeat(" ", max(0, at)) + text
+}
+
 // bar marks when a task's calls were made: succeeded, failed, waiting.
 func bar(t *engine.TaskDoc, start string, span float64, u *ui) string {
-	good, bad, idle := '█', '▒', '·'
-	if u.ascii {
-		good, bad, idle = '#', 'x', '.'
-	}
+	good, bad, idle := u.marks()
 	cells := []rune(strings.Repeat(" ", chartWidth))
 	mark := func(from, to string, r rune) {
 		a := int(float64(between(start, from).Milliseconds()) / span * chartWidth)

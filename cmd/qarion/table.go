@@ -209,5 +209,9 @@ func (u *ui) clockMillis(rfc3339 string, onTerminal bool) string {
 	if err != nil {
 		return rfc3339
 	}
-	return t.Local().Format("15:04:05.000")
+	t = t.Local()
+	if now := u.now(); t.YearDay() == now.YearDay() && t.Year() == now.Year() {
+		return t.Format("15:04:05.000")
+	}
+	return t.Format("Jan 02 15:04:05.000")
 }

@@ -65,3 +65,31 @@ func TestTable_FitsIntoNarrowTerminals(t *testing.T) {
 		t.Errorf("in a pipe: %q", lines[1])
 	}
 }
+
+// A line of the log tells on every terminal when, which task, how it ended and
+// how long it took, and is never wider.
+func TestLogRow_FitsEveryWidth(t *testing.T) {
+	for _, l := range []*logRow{
+		{"14:03:05.559", "orders.fetch_customer", "1", "GET", "200", "118ms", "412 B", "api.shop.example/v2/customers/7", green},
+		{"Nov 22 14:03:05.559", "a_flow_with_a_long_name.and_a_task_with_one", "12", "PATCH", "-", "5.00s", "0 B", "timeout after 5s; retry in 1.00s", red},
+		{"14:03:05.559", "f.t", "1", "GET", "503", "2m05s", "1.2 KB", "漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字", red},
+	} {
+		for width := 32; width <= 140; width++ {
+			for _, color := range []bool{false, true} {
+				line := l.fit(width, color)
+				when, _, _ := strings.Cut(l.when, ".")
+				if n := screenWidth(line); n > width {
+					t.Fatalf("%d columns on %d: %q", n, width, line)
+				}
+				if width < 40 {
+					continue
+				}
+				for _, part := range []string{when, l.task[:3], l.code, l.took} {
+					if !strings.Contains(line, part) {
+						t.Errorf("on %d columns %q is missing in %q", width, part, line)
+					}
+				}
+			}
+		}
+	}
+}
