@@ -82,7 +82,7 @@ const runKey = "run_key"
 func (t *TaskType) Prepare(flow *engine.Flow, task *engine.Task) (engine.Program, []engine.Problem) {
 	p, r := readProperties(flow, task)
 	prog := &program{t: t, props: p, target: t.databases[p.database]}
-	c := &compiler{reader: r, prog: prog, own: map[string]bool{runKey: true}}
+	c := &compiler{reader: r, flow: flow, prog: prog, own: map[string]bool{runKey: true}}
 	if prog.target == nil {
 		names := slices.Sorted(maps.Keys(t.databases))
 		at := r.path("database")
@@ -113,6 +113,7 @@ func (p *program) Needs() engine.Needs { return p.needs }
 // compiler parses the texts of a task and collects what they read.
 type compiler struct {
 	*reader
+	flow   *engine.Flow
 	prog   *program
 	own    map[string]bool // parameters that are no names of the context
 	names  []engine.NameUse
@@ -192,17 +193,59 @@ func (c *compiler) source(text sqlText) source {
 				c.names = append(c.names, engine.NameUse{Name: root, Path: text.path})
 			}
 		}
+		for _, name := range st.Quoted {
+			root, _, _ := strings.Cut(name, ".")
+			if _, declared := c.flow.Variables.Get(root); declared || c.own[root] || strings.HasPrefix(root, "xcom_") || strings.HasPrefix(root, "resp_") {
+				c.warn(text.path, "quoted-parameter", "':"+name+"'", "':%s' is a text, and nothing is bound in it: write :%[1]s without quotes", name)
+			}
+		}
 	}
 	c.writes = c.writes || !literal && len(list) == 0
 	return s
 }
 
-// warnOfData warns of data that becomes a part of the SQL's text.
+// warnOfData warns of data that becomes a part of the SQL's text: what other
+// tasks have left, and what whoever starts a run can say.
 func (c *compiler) warnOfData(s source) {
+	written := outputs(s.text)
 	for _, name := range s.tpl.Names() {
-		if strings.HasPrefix(name, "xcom_") || strings.HasPrefix(name, "resp_") {
+		switch {
+		case strings.HasPrefix(name, "xcom_"), strings.HasPrefix(name, "resp_"):
 			c.warn(s.path, "sql-text", name, "{{ %s }} writes data into the SQL as text, where it can change what the statement does: bind it, as :%s", name, name)
+		case slices.Contains(written, name) && c.open(name):
+			c.warn(s.path, "sql-text", name, "{{ %s }} writes what a trigger may say into the SQL as text, where it can change what the statement does: bind it, as :%[1]s, or say under [input.%[1]s] what it may be (one_of, pattern)", name)
 		}
+	}
+}
+
+// open reports whether a variable may be given any text when a run is started.
+func (c *compiler) open(name string) bool {
+	if _, ok := c.flow.Variables.Get(name); !ok {
+		return false
+	}
+	v, _ := c.flow.Input.Get(name)
+	in, _ := v.(*value.Map)
+	for _, key := range []string{"one_of", "pattern", "value"} {
+		if _, bounded := in.Get(key); bounded {
+			return false
+		}
+	}
+	kind, _ := in.Get("type")
+	return kind != "int" && kind != "float" && kind != "bool"
+}
+
+// outputs are the names that a template writes, in {{ }}.
+func outputs(text string) (names []string) {
+	for {
+		_, rest, ok := strings.Cut(text, "{{")
+		if !ok {
+			return names
+		}
+		tag, after, _ := strings.Cut(rest, "}}")
+		if tpl, err := jinja.Parse("", "{{"+tag+"}}"); err == nil {
+			names = append(names, tpl.Names()...)
+		}
+		text = after
 	}
 }
 

@@ -91,6 +91,17 @@ func TestStatement_WhatItDoes(t *testing.T) {
 	}
 }
 
+func TestSplit_ParametersInQuotes(t *testing.T) {
+	for sql, want := range map[string]string{
+		"SELECT ':city', ':a.b', :c": "city a.b", "SELECT ':', '12:30:00', ' :city', ':What you', ':it''s', \":d\"": "", "SELECT ':ä'": "ä",
+	} {
+		list, err := Split(sql, SQLite)
+		if err != nil || len(list) != 1 || strings.Join(list[0].Quoted, " ") != want {
+			t.Errorf("%s: got %+v, %v", sql, list, err)
+		}
+	}
+}
+
 // FuzzScan: whatever is read, the statements and their parameters stand in the
 // text, and places in a query lead back into the statement.
 func FuzzScan(f *testing.F) {

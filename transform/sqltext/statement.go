@@ -14,6 +14,7 @@ type Statement struct {
 	Start  int      // where Text stands in the whole text, in bytes
 	Query  string   // Text with the database's own parameters: ?1, $1
 	Params []string // what they stand for, in order: "xcom_fetch.total"
+	Quoted []string // names in quotes, ':city': a text that was perhaps meant as a parameter
 
 	Verb    string // in lower case: "select", "insert"
 	Rows    bool   // it gives rows
@@ -122,6 +123,11 @@ func (st *Statement) substitute(sql string, tokens []token, d Dialect) {
 	var b strings.Builder
 	at := st.Start
 	for _, t := range tokens {
+		if t.kind == text {
+			if name, ok := strings.CutPrefix(sql[t.start:t.end], "':"); ok && IsName(strings.ReplaceAll(strings.TrimSuffix(name, "'"), ".", "_")) {
+				st.Quoted = append(st.Quoted, strings.TrimSuffix(name, "'"))
+			}
+		}
 		if t.kind != parameter {
 			continue
 		}
