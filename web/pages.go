@@ -1,7 +1,6 @@
 package web
 
 import (
-	"errors"
 	"net/http"
 	"strings"
 
@@ -16,7 +15,7 @@ func (s *Server) pages() error {
 		return err
 	}
 	s.site = site
-	routes := site.Routes()
+	routes := ui.Routes()
 	for i := range routes {
 		s.mux.HandleFunc(routes[i].Method+" "+routes[i].Path, s.servePage(&routes[i]))
 	}
@@ -40,7 +39,11 @@ func (s *Server) servePage(rt *ui.Route) http.HandlerFunc {
 			s.audit(r, rt.Endpoint, v.Who, err)
 		}
 		if err != nil {
-			s.refusePage(w, v, err)
+			p := *problemOf(err)
+			if p.Status == http.StatusNotFound && p.Hint == "" {
+				p.Hint = rt.Gone
+			}
+			s.refusePage(w, v, &p)
 		}
 	}
 }
@@ -79,7 +82,7 @@ func (s *Server) refusePage(w http.ResponseWriter, v *ui.Visit, err error) {
 	case p.Status == http.StatusForbidden && v.Node != nil && !v.Who.Login:
 		hint = "log in: qarion ui opens the pages with a login"
 	}
-	if hint == "" && errors.Is(err, errStarting) {
+	if hint == "" && p.Status == http.StatusServiceUnavailable && v.Node == nil {
 		hint = "the page comes in a moment"
 	}
 	s.site.Refuse(w, v, p.Status, p.Title, p.Detail, hint)

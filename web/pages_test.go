@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/web/ui"
 )
 
 const html = "text/html,application/xhtml+xml"
@@ -18,35 +19,107 @@ func shown() *double {
 			return `{"run_id":"R1","flow_id":"orders","status":"failed","task_counts":{"failed":1},"tasks":[{"task_id":"a","status":"failed"}],
 				"error":{"task_id":"a","class":"http","message":"<script>alert(1)</script>","details":{"response_excerpt":"<img src=x onerror=alert(2)>"}}}`, nil
 		}
+		if endpoint == "run.rerun" {
+			return `{"run":{"run_id":"R2"}}`, nil
+		}
 		return `{}`, nil
 	}}
 }
 
-// TestPages_EachWithEachRole: a page shows itself to who may ask what it asks;
-// who may not reads why, on a page.
-func TestPages_EachWithEachRole(t *testing.T) {
-	s := door(t, shown(), func(c *Config) { c.Login = LoginAlways })
-	all := map[string]int{"": 401, "trigger": 403, "viewer": 200, "operator": 200, "admin": 200}
-	for path, want := range map[string]map[string]int{
-		"/": all, "/runs": all, "/runs/R1": all, "/runs/R1?view=timeline": all, "/runs/R1?view=log": all, "/flows": all, "/flows/orders": all,
-		"/runs/R1/xcom/a": all, "/log": all, "/query?sql=SELECT+1": all, "/breakers": all, "/node": all,
-		"/hooks":       {"": 401, "trigger": 403, "viewer": 403, "operator": 200, "admin": 200},
-		"/credentials": {"": 401, "trigger": 403, "viewer": 403, "operator": 403, "admin": 200},
-	} {
-		for role, status := range want {
-			headers := []string{"Accept", html}
-			if role != "" {
-				headers = append(headers, "Authorization", "Bearer "+role)
-			}
-			res, text := ask(t, s, "GET", path, "", headers...)
-			if res.StatusCode != status || !strings.HasPrefix(text, "<!doctype html>") {
-				t.Errorf("%s as %q: %d, want %d\n%.200s", path, role, res.StatusCode, status, text)
-			}
-			policy := res.Header.Get("Content-Security-Policy")
-			if !strings.Contains(policy, "default-src 'none'; script-src 'self'") || !strings.Contains(policy, "require-trusted-types-for 'script'") {
-				t.Errorf("%s: the policy is %q", path, policy)
-			}
+// rolesNeeded are the answers that a route must give by who asks, made from the
+// table of endpoints.
+func rolesNeeded(t *testing.T, endpoint string, ok int) map[string]int {
+	t.Helper()
+	e, err := engine.EndpointNamed(endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]int{"": http.StatusUnauthorized}
+	for _, role := range engine.Roles {
+		who := engine.Caller{Role: role, Login: true}
+		out[string(role)] = ok
+		if who.MayCall(e) != nil {
+			out[string(role)] = http.StatusForbidden
 		}
+	}
+	return out
+}
+
+// filled puts words in the places of a path.
+func filled(path string) string {
+	return strings.NewReplacer("{$}", "", "{flow}", "orders", "{run}", "R1", "{task}", "a", "{token}", "t", "{breaker}", "b").Replace(path)
+}
+
+// TestPages_EachWithEachRole: every page and action of the pages, by the one
+// table of endpoints: who may, sees or does it; who may not reads why, on a
+// page; and the node is not asked.
+func TestPages_EachWithEachRole(t *testing.T) {
+	for _, rt := range ui.Routes() {
+		t.Run(rt.Method+" "+rt.Path, func(t *testing.T) {
+			ok := http.StatusOK
+			var asked atomic.Int32
+			node := shown()
+			answers := node.call
+			node.call = func(who engine.Caller, endpoint, payload string) (string, error) {
+				asked.Add(1)
+				return answers(who, endpoint, payload)
+			}
+			if rt.Method == http.MethodPost && rt.Path != "/tokens" {
+				ok = http.StatusSeeOther
+			}
+			s := door(t, node, func(c *Config) { c.Login = LoginAlways })
+			path := filled(rt.Path)
+			if path == "/query" {
+				path += "?sql=SELECT+1"
+			}
+			for role, status := range rolesNeeded(t, rt.Endpoint, ok) {
+				if rt.Endpoint == "run.start" && role == string(engine.RoleTrigger) {
+					continue // it sees no form, whose fields are read with the flow; it has the API
+				}
+				headers := []string{"Accept", html, "Content-Type", formType}
+				if role != "" {
+					headers = append(headers, "Authorization", "Bearer "+role)
+				}
+				asked.Store(0)
+				res, text := ask(t, s, rt.Method, path, "", headers...)
+				if res.StatusCode != status || status != http.StatusSeeOther && !strings.HasPrefix(text, "<!doctype html>") {
+					t.Errorf("as %q: %d, want %d\n%.300s", role, res.StatusCode, status, text)
+				}
+				if status >= 400 && asked.Load() > 0 {
+					t.Errorf("as %q: the node was asked %d times", role, asked.Load())
+				}
+				policy := res.Header.Get("Content-Security-Policy")
+				if status != http.StatusSeeOther && (!strings.Contains(policy, "default-src 'none'; script-src 'self'") || !strings.Contains(policy, "require-trusted-types-for 'script'")) {
+					t.Errorf("the policy is %q", policy)
+				}
+			}
+		})
+	}
+}
+
+// TestAPI_EachWithEachRole: the same of every route of the API.
+func TestAPI_EachWithEachRole(t *testing.T) {
+	for _, rt := range apiRoutes() {
+		t.Run(rt.method+" "+rt.path, func(t *testing.T) {
+			s := door(t, shown(), func(c *Config) { c.Login = LoginAlways })
+			for role, status := range rolesNeeded(t, rt.endpoint, http.StatusOK) {
+				var headers []string
+				if role != "" {
+					headers = append(headers, "Authorization", "Bearer "+role)
+				}
+				body := ""
+				if rt.body != nil {
+					headers, body = append(headers, "Content-Type", "application/json"), "{}"
+				}
+				res, text := ask(t, s, rt.method, apiPrefix+filled(rt.path), body, headers...)
+				if got := res.StatusCode; got != status && !(status == http.StatusOK && got/100 == 2) {
+					t.Errorf("as %q: %d, want %d\n%.300s", role, got, status, text)
+				}
+				if status >= 400 && !strings.Contains(text, `"type":"urn:qarion:`) {
+					t.Errorf("as %q: %s", role, text)
+				}
+			}
+		})
 	}
 }
 

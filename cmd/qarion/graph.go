@@ -11,6 +11,7 @@ import (
 
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/engine/flowfile"
+	"github.com/qarion/qarion/internal/dag"
 )
 
 func (a *app) graphCommand() *cobra.Command {
@@ -96,27 +97,24 @@ func graphOf(flow *engine.Flow, types flowfile.Types) ([]*graphNode, error) {
 		}
 		byID[task.ID] = nodes[i]
 	}
-	var place func(n *graphNode)
-	place = func(n *graphNode) {
-		if n.Level > 0 {
-			return
-		}
-		n.Level = 1
-		var before time.Duration
+	g := dag.Graph{After: make([][]int, len(nodes))}
+	for i, n := range nodes {
 		for _, d := range n.task.Dependencies {
-			up := byID[d]
-			if up.Stage != n.Stage { // it has ended when the stage begins
+			if byID[d].Stage != n.Stage { // it has ended when the stage begins
 				continue
 			}
-			place(up)
-			n.After = append(n.After, up.ID)
-			n.Level = max(n.Level, up.Level+1)
-			before = max(before, up.until)
+			n.After = append(n.After, string(d))
+			g.After[i] = append(g.After[i], order[d])
 		}
-		n.until = before + n.worst
 	}
-	for _, n := range nodes {
-		place(n)
+	for i, level := range dag.Levels(g) { // as the pages draw it
+		nodes[i].Level = level + 1
+	}
+	for _, n := range slices.SortedStableFunc(slices.Values(nodes), func(a, b *graphNode) int { return a.Level - b.Level }) {
+		for _, up := range n.After {
+			n.until = max(n.until, byID[engine.TaskID(up)].until)
+		}
+		n.until += n.worst
 	}
 	for _, n := range nodes { // under the last of the deepest it waits for
 		var parent *graphNode

@@ -26,20 +26,17 @@ import (
 // things.
 const patience = 60 * time.Second
 
-// demo starts `qarion demo --keep`, of QARION_BINARY or built here, and returns
-// the address of its pages.
+// demo starts `qarion demo --keep` and returns the address of its pages.
 func demo(t *testing.T) string {
 	t.Helper()
-	binary := os.Getenv("QARION_BINARY")
-	if binary == "" {
-		binary = filepath.Join(t.TempDir(), "qarion")
-		build := exec.Command("go", "build", "-o", binary, "./cmd/qarion")
-		build.Dir = "../.."
-		if text, err := build.CombinedOutput(); err != nil {
-			t.Fatalf("build the program: %v\n%s", err, text)
-		}
-	}
-	c := exec.Command(binary, "demo", "--keep")
+	url, _ := demoIn(t)
+	return url
+}
+
+// demoIn is demo, which also returns its data directory.
+func demoIn(t *testing.T) (url, dir string) {
+	t.Helper()
+	c := exec.Command(program(t), "demo", "--keep")
 	out, err := c.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -54,11 +51,14 @@ func demo(t *testing.T) string {
 	address := regexp.MustCompile(`^look at it: (http://\S+)`)
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		if m := address.FindStringSubmatch(lines.Text()); m != nil {
-			return m[1]
+			url = m[1]
+		}
+		if _, at, found := strings.Cut(lines.Text(), "export QARION_DATA_DIR="); found {
+			return url, at
 		}
 	}
 	t.Fatal("the demo ended without an address")
-	return ""
+	return "", ""
 }
 
 // browser starts a chromium; its context is that of a first tab.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -25,7 +26,7 @@ func places(t *testing.T, tab context.Context, url string) []place {
 		{"run-failed", failed}, {"run-graph", wide + "?view=graph"}, {"run-timeline", wide + "?view=timeline"}, {"run-log", wide + "?view=log"},
 		{"run-attempts", task + "?task=create_invoice"}, {"no-run", "/runs/none"}, {"xcom", value + "/xcom/get_user"},
 		{"log", "/log"}, {"query", "/query?sql=SELECT+flow_id,+status+FROM+xt_flow_executions"}, {"query-wrong", "/query?sql=SELEC"},
-		{"breakers", "/breakers"}, {"hooks", "/hooks"}, {"credentials", "/credentials"}, {"node", "/node"}, {"nowhere", "/nowhere"},
+		{"breakers", "/breakers"}, {"hooks", "/hooks"}, {"credentials", "/credentials"}, {"node", "/node"}, {"login", "/login"}, {"nowhere", "/nowhere"},
 	}
 }
 
@@ -33,14 +34,11 @@ func places(t *testing.T, tab context.Context, url string) []place {
 // against WCAG 2.2 A and AA; none complains of its policy, none is wider than
 // the screen.
 func TestPages_Axe(t *testing.T) {
-	axe, err := os.ReadFile("node_modules/axe-core/axe.min.js")
-	if err != nil {
-		t.Skip("no axe-core: npm ci in web/browsertest")
-	}
+	axe := axeCore(t)
 	tab := browser(t)
-	url := demo(t)
+	url, dir := demoIn(t)
 	said := hear(t, tab)
-	for _, p := range places(t, tab, url) {
+	look := func(p place) {
 		for _, color := range []string{"light", "dark"} {
 			t.Run(p.name+"-"+color, func(t *testing.T) {
 				do(t, tab, emulation.SetDeviceMetricsOverride(1280, 800, 1, false), theme(color))
@@ -59,10 +57,34 @@ func TestPages_Axe(t *testing.T) {
 					if wide := see[int](t, tab, `document.documentElement.scrollWidth`); wide > 320 {
 						t.Errorf("on a phone it is %d wide", wide)
 					}
+					violations(t, tab, axe)
 				}
 			})
 		}
 	}
+	for _, p := range places(t, tab, url) {
+		look(p)
+	}
+	c := exec.Command(program(t), "ui", "--data-dir", dir)
+	link, err := c.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	open(t, tab, strings.TrimSpace(string(link)))
+	await(t, tab, "being logged in", `document.querySelector('header form[action="/logout"]')`)
+	for _, name := range []string{"breakers", "hooks", "credentials", "tokens"} {
+		look(place{name + "-admin", "/" + name})
+	}
+}
+
+// axeCore is the source of axe-core.
+func axeCore(t *testing.T) []byte {
+	t.Helper()
+	axe, err := os.ReadFile("node_modules/axe-core/axe.min.js")
+	if err != nil {
+		t.Skip("no axe-core: npm ci in web/browsertest")
+	}
+	return axe
 }
 
 // violations runs axe on a page, past the page's policy: it is no part of it.

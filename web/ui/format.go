@@ -29,7 +29,6 @@ func (s *Site) funcs() template.FuncMap {
 		"bytes":   byteCount,
 		"pretty":  pretty,
 		"plural":  plural,
-		"q":       url.QueryEscape,
 		"segment": url.PathEscape,
 		"short":   func(version string) string { return version[:min(8, len(version))] },
 		"address": address,

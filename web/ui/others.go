@@ -149,7 +149,7 @@ type queryPage struct {
 }
 
 var queryExamples = []string{
-	"SELECT flow_id, status, count(*) AS runs, avg(duration_ms) AS mean_ms FROM xt_flow_executions GROUP BY flow_id, status ORDER BY runs DESC",
+	"SELECT flow_id, status, count(*) AS runs, max(start_time) AS newest FROM xt_flow_executions GROUP BY flow_id, status ORDER BY runs DESC",
 	"SELECT execution_id, task_id, error_message, start_time FROM xt_operation_logs WHERE success = false ORDER BY start_time DESC LIMIT 50",
 }
 

@@ -43,6 +43,7 @@ type runPage struct {
 	Variables   string
 	MayCancel   bool
 	MayResolve  bool
+	Rerun       *rerunForm // of a run that has ended
 	Elapsed     float64
 
 	Task   string // whose attempts are shown
@@ -53,7 +54,8 @@ type runPage struct {
 	Log    operations
 	Older  string
 	Graph  *picture
-	Other  bool // the graph is of another version
+	NoFlow string // why there is no graph
+	Other  bool   // the graph is of another version
 	Line   *timeline
 }
 
@@ -84,6 +86,9 @@ func (s *Site) run(v *Visit) (*reply, error) {
 		return &reply{goOn: (address("/runs/"+string(p.Doc.RunID), "view", q.Get("view"), "task", p.Task))}, nil
 	}
 	p.sort()
+	if p.Doc.Final && v.may("run.rerun") {
+		p.Rerun = rerunOf(p.Doc, p.Task)
+	}
 	p.Elapsed = elapsed(p.Doc.StartTime, p.Doc.EndTime, s.now())
 	if p.Doc.Variables != nil && p.Doc.Variables.Len() > 0 {
 		p.Variables = pretty(p.Doc.Variables)
@@ -184,7 +189,12 @@ func (s *Site) view(v *Visit, p *runPage) (err error) {
 		}
 	case viewGraph:
 		var flow engine.Flow
-		if err = v.ask("flow.get", fields("flow", string(p.Doc.FlowID)), &flow); err != nil {
+		err = v.ask("flow.get", fields("flow", string(p.Doc.FlowID)), &flow)
+		if errors.Is(err, engine.ErrNotFound) { // its file was taken away since: the rest of the run is here
+			p.NoFlow = engine.ErrorLine(err)
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 		if _, hash, err := flow.Encode(); err == nil {
@@ -207,6 +217,14 @@ func (s *Site) view(v *Visit, p *runPage) (err error) {
 		}
 	}
 	return nil
+}
+
+// Table is a list of tasks with what it needs of the page.
+func (p *runPage) Table(tasks []engine.TaskDoc) taskTable { return taskTable{p, tasks} }
+
+type taskTable struct {
+	Page  *runPage
+	Tasks []engine.TaskDoc
 }
 
 // Row is a task with what its row needs of the page.
@@ -239,6 +257,7 @@ const maxShownValue = 64 << 10
 
 type xcomPage struct {
 	Run, Task string
+	Sealed    string // why nobody sees it
 	Text      string
 	Cut       bool
 	Object    *engine.BlobRef // it lies in the object store
@@ -251,6 +270,10 @@ func (s *Site) xcom(v *Visit) (*reply, error) {
 	p := xcomPage{Run: v.PathValue("run"), Task: v.PathValue("task")}
 	p.Read = "{{ xcom_" + engine.TaskID(p.Task).TemplateName() + " }}"
 	answer, err := v.call("xcom.get", fields("run_id", p.Run, "task_id", p.Task))
+	if errors.Is(err, engine.ErrDenied) && v.may("xcom.get") {
+		p.Sealed = engine.ErrorLine(err)
+		return &reply{page: &page{name: "xcom", Title: p.Task + " of " + p.Run, Nav: "/runs", Data: p}}, nil
+	}
 	if err != nil {
 		return nil, err
 	}

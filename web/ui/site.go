@@ -36,6 +36,7 @@ type Visit struct {
 type Route struct {
 	Method, Path string // as http.ServeMux takes them
 	Endpoint     string // that it asks before anything else
+	Gone         string // a hint, where what it shows is not there (any more)
 	serve        func(s *Site, v *Visit) (*reply, error)
 }
 
@@ -119,29 +120,36 @@ func New() (*Site, error) {
 }
 
 // Routes are the pages and their actions.
-func (s *Site) Routes() []Route {
+func Routes() []Route {
 	return []Route{
-		{"GET", "/{$}", "node.status", (*Site).home},
-		{"GET", "/flows", "flow.list", (*Site).flows},
-		{"GET", "/flows/{flow}", "flow.get", (*Site).flow},
-		{"POST", "/flows/{flow}/runs", "run.start", (*Site).start},
-		{"GET", "/runs", "run.list", (*Site).runs},
-		{"GET", "/runs/{run}", "run.get", (*Site).run},
-		{"GET", "/runs/{run}/xcom/{task}", "xcom.get", (*Site).xcom},
-		{"POST", "/runs/{run}/cancel", "run.cancel", (*Site).cancel},
-		{"POST", "/runs/{run}/resolve", "run.resolve", (*Site).resolve},
-		{"GET", "/log", "log.list", (*Site).log},
-		{"GET", "/query", "query", (*Site).query},
-		{"GET", "/breakers", "breaker.list", (*Site).breakers},
-		{"POST", "/breakers/reset", "breaker.reset", (*Site).resetBreaker},
-		{"GET", "/hooks", "hook.list", (*Site).hooks},
-		{"GET", "/credentials", "credential.list", (*Site).credentials},
-		{"GET", "/tokens", "token.list", (*Site).tokens},
-		{"POST", "/tokens", "token.create", (*Site).createToken},
-		{"POST", "/tokens/{token}/delete", "token.delete", (*Site).deleteToken},
-		{"GET", "/node", "node.status", (*Site).node},
+		{"GET", "/{$}", "node.status", "", (*Site).home},
+		{"GET", "/flows", "flow.list", "", (*Site).flows},
+		{"GET", "/flows/{flow}", "flow.get", "", (*Site).flow},
+		{"POST", "/flows/{flow}/runs", "run.start", "", (*Site).start},
+		{"GET", "/runs", "run.list", "", (*Site).runs},
+		{"GET", "/runs/{run}", "run.get", goneRun, (*Site).run},
+		{"GET", "/runs/{run}/xcom/{task}", "xcom.get", goneValue, (*Site).xcom},
+		{"POST", "/runs/{run}/cancel", "run.cancel", goneRun, (*Site).cancel},
+		{"POST", "/runs/{run}/resolve", "run.resolve", goneRun, (*Site).resolve},
+		{"POST", "/runs/{run}/rerun", "run.rerun", goneRun, (*Site).rerun},
+		{"GET", "/log", "log.list", "", (*Site).log},
+		{"GET", "/query", "query", "", (*Site).query},
+		{"GET", "/breakers", "breaker.list", "", (*Site).breakers},
+		{"POST", "/breakers/reset", "breaker.reset", "", (*Site).resetBreaker},
+		{"GET", "/hooks", "hook.list", "", (*Site).hooks},
+		{"GET", "/credentials", "credential.list", "", (*Site).credentials},
+		{"GET", "/tokens", "token.list", "", (*Site).tokens},
+		{"POST", "/tokens", "token.create", "", (*Site).createToken},
+		{"POST", "/tokens/{token}/delete", "token.delete", "", (*Site).deleteToken},
+		{"GET", "/node", "node.status", "", (*Site).node},
 	}
 }
+
+// Hints for what is not there.
+const (
+	goneRun   = "runs are kept for as long as [retention] runs says, 30 days unless it was changed; those that there are: /runs"
+	goneValue = "values are kept for as long as [retention] xcom says, 7 days unless it was changed"
+)
 
 // headers are those of every page. What is not said here the door says.
 func headers(h http.Header) {
@@ -152,6 +160,13 @@ func headers(h http.Header) {
 
 // Serve answers a route and returns what went wrong, which the page says.
 func (s *Site) Serve(w http.ResponseWriter, rt *Route, v *Visit) error {
+	e, err := engine.EndpointNamed(rt.Endpoint)
+	if err == nil {
+		err = v.Who.MayCall(e)
+	}
+	if err != nil {
+		return err
+	}
 	r, err := rt.serve(s, v)
 	switch {
 	case err != nil:

@@ -85,9 +85,24 @@ func drawTimeline(doc *engine.RunDoc, now time.Time, link func(engine.TaskID) st
 	for _, f := range x.folds {
 		l.Folds = append(l.Folds, tick{lineName + f.x, "// " + milliseconds(float64(f.length)/float64(time.Millisecond)) + " //"})
 	}
-	l.Ticks = x.ticks()
+	l.Ticks = apart(l.Folds, x.ticks())
 	l.Height = 28 + len(tasks)*barStep
 	return l
+}
+
+// tickWidth is the room that the words over an axis take.
+const tickWidth = 72
+
+// apart leaves out the ticks whose words would run into those of a fold, or of
+// the tick before.
+func apart(folds, ticks []tick) (out []tick) {
+	taken := slices.Clone(folds)
+	for _, t := range ticks {
+		if !slices.ContainsFunc(taken, func(o tick) bool { return max(t.X-o.X, o.X-t.X) < tickWidth }) {
+			out, taken = append(out, t), append(taken, t)
+		}
+	}
+	return out
 }
 
 // spansOf are the attempts of a task.
@@ -214,9 +229,7 @@ func (a *axis) at(t time.Time) int {
 func (a *axis) ticks() (out []tick) {
 	for i, s := range a.spans {
 		passed := s.from.Sub(a.start)
-		if i == 0 || a.places[i]-a.places[i-1] > 80 {
-			out = append(out, tick{lineName + a.places[i], "+" + milliseconds(float64(passed)/float64(time.Millisecond))})
-		}
+		out = append(out, tick{lineName + a.places[i], "+" + milliseconds(float64(passed)/float64(time.Millisecond))})
 	}
 	if n := len(a.spans); n > 0 {
 		end := a.spans[n-1].to.Sub(a.start)

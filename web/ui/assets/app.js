@@ -103,6 +103,7 @@ function listen() {
 if (globalThis.SharedWorker && 'live' in document.body.dataset && document.body.dataset.topics) listen();
 
 function take(page) {
+  shownAt = performance.now();
   localTimes(page);
   morph(main, page.getElementById('main'));
   document.title = page.title;
@@ -118,10 +119,12 @@ function busyTyping() {
   return main.contains(at) && /^(INPUT|TEXTAREA|SELECT)$/.test(at.tagName);
 }
 
+// How long it has been going on, from what the node said: the clock of this
+// machine may be another.
+let shownAt = performance.now();
 setInterval(() => {
-  for (const at of main.querySelectorAll('[data-since]')) {
-    const from = new Date(at.dataset.since);
-    if (!isNaN(from)) at.textContent = took(Date.now() - from);
+  for (const at of main.querySelectorAll('[data-ms]')) {
+    at.textContent = took(Number(at.dataset.ms) + performance.now() - shownAt);
   }
 }, 1000);
 
