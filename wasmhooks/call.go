@@ -19,7 +19,7 @@ type instance struct {
 	ctx                        context.Context // in which it is called: functions of the host find it there
 	mod                        api.Module
 	alloc, validate, transform api.Function
-	fuel                       api.MutableGlobal
+	fuel                       fuel
 	steps                      int64 // that the call may take
 	memory                     api.Memory
 	stderr                     complaint
@@ -42,21 +42,20 @@ func (m *module) newInstance() (*instance, error) {
 	if err != nil {
 		return nil, in.unstarted(err, &m.limits)
 	}
-	in.fuel, _ = mod.ExportedGlobal(fuelGlobal).(api.MutableGlobal)
-	if in.fuel == nil {
+	if in.fuel = fuelOf(mod); in.fuel.slice == nil {
 		_ = mod.Close(in.ctx)
 		return nil, loadError("it was not metered")
 	}
 	in.mod, in.memory = mod, mod.Memory()
 	in.alloc, in.validate, in.transform = mod.ExportedFunction(exportAlloc), mod.ExportedFunction(exportValidate), mod.ExportedFunction(exportTransform)
 	if start := mod.ExportedFunction(exportStart); start != nil {
-		in.fuel.Set(uint64(startFuel * m.limits.Fuel))
+		in.fuel.set(startFuel * m.limits.Fuel)
 		if err := start.CallWithStack(in.ctx, in.stack[:]); err != nil {
 			_ = mod.Close(in.ctx)
 			return nil, in.unstarted(err, &m.limits)
 		}
 	}
-	in.fuel.Set(uint64(m.limits.Fuel))
+	in.fuel.set(m.limits.Fuel)
 	if err := mod.ExportedFunction(exportVersion).CallWithStack(in.ctx, in.stack[:]); err != nil {
 		_ = mod.Close(in.ctx)
 		return nil, loadError("%s: %v", exportVersion, in.broke(err, &m.limits))
@@ -71,14 +70,11 @@ func (m *module) newInstance() (*instance, error) {
 
 // unstarted says why a module does not start.
 func (in *instance) unstarted(err error, l *Limits) *Error {
-	if in.exhausted() || errors.Is(err, errFuel) {
+	if in.fuel.exhausted() || errors.Is(err, errFuel) {
 		return loadError("it does not start: it took more than %d steps", startFuel*l.Fuel)
 	}
 	return loadError("it does not start: %s", in.reason(err, nil))
 }
-
-// exhausted reports whether the fuel of the call is used up.
-func (in *instance) exhausted() bool { return in.fuel != nil && int64(in.fuel.Get()) < 0 }
 
 // reason says in a line why a call broke off. l is nil at the start of a module.
 func (in *instance) reason(err error, l *Limits) string {
@@ -118,7 +114,7 @@ func (in *instance) call(m *module, export api.Function, meta, body []byte) (out
 	in.stderr.reset()
 	in.lines, in.dropped = nil, 0
 	in.steps = l.steps(n)
-	in.fuel.Set(uint64(in.steps))
+	in.fuel.set(in.steps)
 	if uint32(n) > in.room || in.ptr == 0 {
 		if err := in.grow(m, uint32(n)); err != nil {
 			return nil, false, true, err
@@ -164,7 +160,7 @@ func (in *instance) grow(m *module, n uint32) *Error {
 
 // broke tells a call that broke off from one that took too long.
 func (in *instance) broke(err error, l *Limits) *Error {
-	if in.exhausted() {
+	if in.fuel.exhausted() {
 		return errorf(ClassTimeout, "it took more than %d steps", in.steps)
 	}
 	return errorf(ClassTrap, "%s", in.reason(err, l))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"strings"
 	"unicode/utf16"
 
@@ -34,19 +35,44 @@ func called(ctx context.Context, mod api.Module) *instance {
 	return in
 }
 
+// fuel is what a module has left to do.
+type fuel struct{ slice, reserve api.MutableGlobal }
+
+// fuelOf finds it in a module; it is zero where that is not metered.
+func fuelOf(mod api.Module) fuel {
+	s, _ := mod.ExportedGlobal(fuelGlobal).(api.MutableGlobal)
+	r, _ := mod.ExportedGlobal(reserveGlobal).(api.MutableGlobal)
+	if s == nil || r == nil {
+		return fuel{}
+	}
+	return fuel{s, r}
+}
+
+func (f fuel) left() int64 { return int64(f.slice.Get()) + int64(f.reserve.Get()) }
+
+func (f fuel) set(steps int64) {
+	first := min(steps, slice)
+	f.slice.Set(uint64(first))
+	f.reserve.Set(uint64(steps - first))
+}
+
+// exhausted reports whether it is used up.
+func (f fuel) exhausted() bool { return f.slice != nil && f.left() < 0 }
+
 // charge takes steps from the fuel, before they are made. Where there are none left
 // the call ends.
 func (in *instance) charge(mod api.Module, steps int64) {
-	fuel := in.fuel
-	if fuel == nil { // it is being made
-		var metered bool
-		if fuel, metered = mod.ExportedGlobal(fuelGlobal).(api.MutableGlobal); !metered {
+	f := in.fuel
+	if f.slice == nil { // it is being made
+		if f = fuelOf(mod); f.slice == nil {
 			return
 		}
 	}
-	left := int64(fuel.Get()) - steps
-	fuel.Set(uint64(left))
-	if left < 0 {
+	if left := f.left() - steps; left >= 0 {
+		f.set(left)
+	} else {
+		f.slice.Set(math.MaxUint64)
+		f.reserve.Set(0)
 		panic(errFuel)
 	}
 }

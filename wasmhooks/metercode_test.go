@@ -1,11 +1,38 @@
 package wasmhooks
 
 import (
+	"runtime"
 	"testing"
 
 	"github.com/tetratelabs/wazero"
-	"github.com/tetratelabs/wazero/api"
 )
+
+// TestMeter_LetsGoWork: the garbage of everybody else is collected many times while one
+// call of a module loops. Compiled code does not stop for that by itself.
+func TestMeter_LetsGoWork(t *testing.T) {
+	module := hook(loopForever)
+	h := openHost(t, false, func(c *Config) { c.Limits.Fuel = 2_000_000_000 })
+	if _, err := h.Check(t.Context(), module); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan *Error, 1)
+	go func() { ended <- h.Call(t.Context(), Hash(module), Validate, []byte("{}"), nil).Err }()
+	for collections := 0; ; collections++ {
+		select {
+		case err := <-ended:
+			if err == nil || err.Class != ClassTimeout {
+				t.Error(err)
+			}
+			if collections < 10 {
+				t.Errorf("%d collections while a module looped", collections)
+			}
+			t.Logf("%d collections", collections)
+			return
+		default:
+			runtime.GC()
+		}
+	}
+}
 
 // TestMeter_EveryWayOutPays: what a function has counted stands in the counter of the
 // module whichever way it is left, and whatever it called before.
@@ -58,21 +85,21 @@ func TestMeter_EveryWayOutPays(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				fuel := mod.ExportedGlobal(fuelGlobal).(api.MutableGlobal)
 				const given = 10_000_000
-				fuel.Set(given)
+				fuel := fuelOf(mod)
+				fuel.set(given)
 				if _, err := mod.ExportedFunction(exportValidate).Call(t.Context(), 0, 0, 0); err != nil {
 					t.Fatal(err)
 				}
-				if used := given - int64(fuel.Get()); used < calls*work || used > calls*2*work {
+				if used := given - fuel.left(); used < calls*work || used > calls*2*work {
 					t.Errorf("%s: %d calls of %d steps have used %d", engine, calls, work, used)
 				}
-				fuel.Set(calls * work / 2)
+				fuel.set(calls * work / 2)
 				if _, err := mod.ExportedFunction(exportValidate).Call(t.Context(), 0, 0, 0); err == nil {
 					t.Errorf("%s: half of the steps are enough", engine)
 				}
-				if left := int64(fuel.Get()); left >= 0 {
-					t.Errorf("%s: what has stopped has %d steps left", engine, left)
+				if !fuel.exhausted() {
+					t.Errorf("%s: what has stopped has %d steps left", engine, fuel.left())
 				}
 			}
 		})
