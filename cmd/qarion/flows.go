@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -79,21 +80,39 @@ func (a *app) validate(ctx context.Context, paths []string, strict, brief bool) 
 		if err != nil {
 			return err
 		}
-		for _, e := range strays {
-			if !slices.ContainsFunc(all.Found, func(o *flowfile.Error) bool { return *o == *e }) {
-				all.Found = append(all.Found, e)
-			}
-		}
+		addNew(all, strays)
 		all.Files += d.Files
 		all.Tasks += d.Tasks
 		all.Found = append(all.Found, d.Found...)
 		all.Credentials = append(all.Credentials, d.Credentials...)
+	}
+	if loader.Environment == nil { // none was asked for: each is held against the flows
+		for _, name := range slices.Sorted(maps.Keys(a.cfg.environments.values)) {
+			loader.Environment = a.cfg.environments.values[name]
+			for _, path := range paths {
+				d, strays, err := a.checked(path, loader)
+				if err != nil {
+					return err
+				}
+				addNew(all, strays)
+				addNew(all, d.Found)
+			}
+		}
 	}
 	missing, err := a.unstored(ctx, all.Credentials)
 	if err != nil {
 		return err
 	}
 	return a.reportFound(all, missing, strict, brief)
+}
+
+// addNew adds what was not found before.
+func addNew(all *flowfile.Dir, found flowfile.Errors) {
+	for _, e := range found {
+		if !slices.ContainsFunc(all.Found, func(o *flowfile.Error) bool { return *o == *e }) {
+			all.Found = append(all.Found, e)
+		}
+	}
 }
 
 // checked reads a file, or the files of a folder, and holds the environment
