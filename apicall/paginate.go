@@ -90,21 +90,26 @@ func (r *reader) readPaginate(p *props) {
 
 func (r *reader) paging() *paging {
 	g := &paging{format: "json", maxPages: DefaultMaxPages}
-	if _, given := r.get("type"); !given {
-		r.problem("type", "missing", "paginate.type is missing: one of %s", strings.Join(pageKinds, ", "))
-		return g
-	}
-	if g.kind = r.word("type", "", pageKinds); !r.judges("type") {
-		return g
-	}
 	known := make([]string, len(pageKeys))
 	for i, k := range pageKeys {
 		known[i] = k.key
+	}
+	if _, given := r.get("type"); !given {
+		if !r.meant("type", known) {
+			r.problem("type", "missing", "paginate.type is missing: one of %s", strings.Join(pageKinds, ", "))
+		}
+		r.mistyped("key of paginate", known)
+		return g
+	}
+	r.unknown("key of paginate", known)
+	if g.kind = r.word("type", "", pageKinds); !r.judges("type") {
+		return g
+	}
+	for _, k := range pageKeys {
 		if _, given := r.from.Get(k.key); given && k.kinds != nil && !slices.Contains(k.kinds, g.kind) {
 			r.problem(k.key, "unused", "paginate.%s needs type = %s, not %q", k.key, quotedOr(k.kinds), g.kind)
 		}
 	}
-	r.unknown("key of paginate", known)
 	g.items, g.hasMore = r.answerPath("items", ""), r.answerPath("has_more", "")
 	g.maxPages = int(r.whole("max_pages", DefaultMaxPages, 1, engine.MaxTurns))
 	g.stopAtMax = r.word("on_max_pages", "fail", []string{"fail", "stop"}) == "stop"

@@ -145,7 +145,7 @@ func TestPoll_Mistakes(t *testing.T) {
 		{value.MapOf("follow", "location", "url", "http://h.test/x"), nil, "poll.follow and url exclude each other"},
 		{value.MapOf("until", "body.done", "follow", "location"), nil, "poll.until must be exactly one {{ ... }}"},
 		{value.MapOf("until", int64(3), "follow", "location"), nil, "poll.until is an int, want a template"},
-		{value.MapOf("until", until, "every", int64(3)), nil, `unknown key of poll "every"`},
+		{value.MapOf("until", until, "every", int64(3)), nil, `unknown key of poll "every" (there are: follow, url, until, while, fail_when, result, interval, backoff, max_interval, timeout)`},
 		{value.MapOf("until", until), []any{"operation", "post"}, "poll would send the POST again: name the address of the job with follow or url, or say safe = true"},
 		{value.MapOf("until", until), []any{"paginate", value.MapOf("type", "link")}, "poll and paginate exclude each other: paginate what the job has made in a task of its own"},
 		{value.MapOf("until", until), []any{"store_as", "object"}, `poll reads the answer, and store_as = "object" does not: download what the job has made in a task of its own`},

@@ -182,7 +182,7 @@ func (c *compiler) parseOffering(path []string, source string, offered []string)
 	t, err := jinja.Parse(field, source)
 	if err != nil {
 		c.problems = append(c.problems, engine.Problem{
-			Task: c.task, Path: append([]string{"properties"}, path...), Code: "template", Message: templateMessage(err),
+			Task: c.task, Path: append([]string{"properties"}, path...), Code: "template", Message: templateMessage(err), Value: jinja.PieceOf(err),
 		})
 		c.fail(path[0])
 		t, _ = jinja.Parse(field, "")

@@ -344,7 +344,7 @@ func (r *reader) readBreaker(p *props) {
 
 // check holds properties against each other.
 func (r *reader) check(p *props) {
-	if p.url == "" && r.judges("url") {
+	if p.url == "" && r.judges("url") && !r.otherwise("url") {
 		r.problem("url", "missing", "url is missing")
 	}
 	if p.hasBody && (p.operation == "get" || p.operation == "head") && r.judges("operation") && !r.otherwise("operation") {

@@ -277,12 +277,15 @@ func (r *reader) statuses(key string, def []int) []int {
 
 // otherwise reports whether a property stands there under the word of another
 // tool: that is told, and what follows from its absence is no mistake of its own.
-func (r *reader) otherwise(property string) bool {
+func (r *reader) otherwise(property string) bool { return r.meant(property, propertyNames()) }
+
+// meant is otherwise among the keys of a table.
+func (r *reader) meant(property string, known []string) bool {
 	if _, given := r.from.Get(property); given {
 		return false
 	}
 	for key := range r.from.All() {
-		if !slices.Contains(propertyNames(), key) && engine.Meant(key, propertyNames(), propertyWords) == property {
+		if !slices.Contains(known, key) && engine.Meant(key, known, propertyWords) == property {
 			return true
 		}
 	}
@@ -290,9 +293,15 @@ func (r *reader) otherwise(property string) bool {
 }
 
 // unknown reports keys that are not in the known ones.
-func (r *reader) unknown(what string, known []string) {
+func (r *reader) unknown(what string, known []string) { r.strange(what, known, false) }
+
+// mistyped is unknown for a table of which something else is missing: only the
+// keys that are nearly known ones.
+func (r *reader) mistyped(what string, known []string) { r.strange(what, known, true) }
+
+func (r *reader) strange(what string, known []string, near bool) {
 	for key, v := range r.from.All() {
-		if _, told := v.(unread); told || slices.Contains(known, key) {
+		if _, told := v.(unread); told || slices.Contains(known, key) || near && engine.Meant(key, known, propertyWords) == "" {
 			continue
 		}
 		p := engine.Problem{
@@ -301,6 +310,9 @@ func (r *reader) unknown(what string, known []string) {
 		if what == "property" && slices.Contains(ruleKeys, key) {
 			p.Message += fmt.Sprintf(": it belongs into response_validation = { %s = ... }", key)
 			p.Suggestion = ""
+		}
+		if what != "property" && p.Suggestion == "" {
+			p.Message += " (there are: " + strings.Join(known, ", ") + ")"
 		}
 		r.add(key, p)
 	}

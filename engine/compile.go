@@ -120,6 +120,9 @@ func (c *compilation) task(i int) {
 		names := slices.Sorted(maps.Keys(c.types))
 		c.add(Problem{Path: []string{"type"}, Code: "task-type", Suggestion: NearestType(t.Type, names),
 			Message: fmt.Sprintf("unknown task type %s (there are: %s)", value.Quoted(t.Type), strings.Join(names, ", "))})
+		if meant := c.types[NearestType(t.Type, names)]; meant != nil {
+			c.templates(meant, t)
+		}
 		return
 	}
 	if _, uses := kind.(HookUser); t.Hooks.Len() > 0 && !uses {
@@ -161,6 +164,17 @@ func (c *compilation) task(i int) {
 	c.rule(t)
 	for _, use := range needs.Credentials {
 		c.found.Credentials = append(c.found.Credentials, CredentialUse{use.Name, c.at, use.Path})
+	}
+}
+
+// templates looks at the templates of a task of an unknown type as those of the
+// type that is meant, so that they need no second round of mending.
+func (c *compilation) templates(meant TaskType, t *Task) {
+	_, problems := meant.Prepare(c.flow, t)
+	for _, p := range problems {
+		if p.Code == "template" {
+			c.add(p)
+		}
 	}
 }
 

@@ -44,7 +44,7 @@ func (c *compilation) condition(t *Task, r *taskReads) {
 	tpl, err := jinja.Parse("when", t.When)
 	switch {
 	case err != nil:
-		c.add(Problem{Path: []string{"when"}, Code: "template", Message: err.Error()})
+		c.add(Problem{Path: []string{"when"}, Code: "template", Message: err.Error(), Value: jinja.PieceOf(err)})
 		return
 	case !tpl.Single():
 		c.add(Problem{Path: []string{"when"}, Code: "no-condition", Message: "when must be exactly one {{ ... }}, such as \"{{ xcom_check.total > 0 }}\""})

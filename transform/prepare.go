@@ -150,7 +150,7 @@ func (c *compiler) params() {
 func (c *compiler) parse(path []string, text string) *jinja.Template {
 	tpl, err := jinja.Parse(strings.Join(path[1:], "."), text)
 	if err != nil {
-		c.problems = append(c.problems, engine.Problem{Task: c.task.ID, Path: path, Code: "template", Message: err.Error()})
+		c.problems = append(c.problems, engine.Problem{Task: c.task.ID, Path: path, Code: "template", Message: err.Error(), Value: jinja.PieceOf(err)})
 		return nil
 	}
 	for _, name := range tpl.Names() {

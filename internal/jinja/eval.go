@@ -187,7 +187,7 @@ func (s *state) made(n int) {
 func (s *state) scan(n int) { s.step(n / 256) }
 
 func (s *state) fail(format string, args ...any) {
-	panic(&failure{&Error{s.tpl.field, fmt.Sprintf(format, args...)}})
+	panic(&failure{&Error{Field: s.tpl.field, Message: fmt.Sprintf(format, args...)}})
 }
 
 // undefined fails because something is not there.
@@ -203,7 +203,7 @@ func (s *state) lookup(id string, slot int) val {
 	}
 	v, ok, err := s.vars.Lookup(s.ctx, id)
 	if err != nil {
-		panic(&failure{&Error{s.tpl.field, err.Error()}})
+		panic(&failure{&Error{Field: s.tpl.field, Message: err.Error()}})
 	}
 	switch g, global := s.lang.globals[id]; {
 	case ok:

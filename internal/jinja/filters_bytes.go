@@ -21,7 +21,7 @@ func (s *state) octets(what string, v any) []byte {
 	s.made(int(b.Size))
 	data, err := b.Read(s.ctx, maxBytes)
 	if err != nil {
-		panic(&failure{&Error{s.tpl.field, err.Error()}})
+		panic(&failure{&Error{Field: s.tpl.field, Message: err.Error()}})
 	}
 	return data
 }

@@ -47,7 +47,7 @@ func parse(source string) (p *parser, body []stmt, err error) {
 
 // fail ends the parsing at the current token.
 func (p *parser) fail(format string, args ...any) {
-	panic(&failure{fmt.Errorf("%s%s", place(p.source, min(p.peek().Pos, len(p.source))), fmt.Sprintf(format, args...))})
+	panic(&failure{mistake(p.source, min(p.peek().Pos, len(p.source)), format, args...)})
 }
 
 func (p *parser) peek() *tokens.Token { return p.toks[min(p.at, len(p.toks)-1)] }

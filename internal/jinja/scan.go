@@ -72,7 +72,7 @@ func mask(source string) (string, error) {
 		case '#':
 			end := strings.Index(source[i+2:], "#}")
 			if end < 0 {
-				return "", fmt.Errorf("%sa comment {# is not closed by #}", place(source, i))
+				return "", mistake(source, i, "a comment {# is not closed by #}")
 			}
 			i += 2 + end + 2
 		case '{', '%':
@@ -95,6 +95,33 @@ func place(source string, at int) string {
 	return fmt.Sprintf("line %d: ", 1+strings.Count(source[:at], "\n"))
 }
 
+// placed is a mistake in a template, and the text at which it is.
+type placed struct {
+	text, piece string
+}
+
+func (e *placed) Error() string { return e.text }
+
+// mistake is one at an offset of a source.
+func mistake(source string, at int, format string, args ...any) error {
+	return &placed{place(source, at) + fmt.Sprintf(format, args...), piece(source[at:])}
+}
+
+// maxPiece bounds the text by which a mistake is found in a file, in bytes.
+const maxPiece = 40
+
+// piece is the beginning of a text, as far as it stands so in a file, whatever
+// quotes are around it.
+func piece(text string) string {
+	if len(text) > maxPiece {
+		text = strings.ToValidUTF8(text[:maxPiece], "")
+	}
+	if end := strings.IndexAny(text, "\"'\\\r\n\t"); end >= 0 {
+		text = text[:end]
+	}
+	return strings.TrimSpace(text)
+}
+
 // maskTag masks one tag that starts at an offset, and returns where it ends.
 func maskTag(source string, out []byte, start int) (end int, err error) {
 	closing, open := "}}", "{{"
@@ -114,7 +141,7 @@ func maskTag(source string, out []byte, start int) (end int, err error) {
 		case c == '\'' || c == '"':
 			n := textLen(source[i:])
 			if n == 0 {
-				return 0, fmt.Errorf("%sa text is not closed by %c", place(source, i), c)
+				return 0, mistake(source, i, "a text is not closed by %c", c)
 			}
 			for j := i + 1; j < i+n-1; j++ {
 				out[j] = 'x'
@@ -127,14 +154,14 @@ func maskTag(source string, out []byte, start int) (end int, err error) {
 			}
 		case c == '.' && numberBefore(source[start+2:i]) && i+1 < len(source) && source[i+1] >= utf8.RuneSelf, // the lexer would never end
 			c == '!' && !strings.HasPrefix(source[i:], "!="):
-			return 0, fmt.Errorf("%sunexpected %q in an expression", place(source, i), c)
+			return 0, mistake(source, i, "unexpected %q in an expression", c)
 		case c == '_' || unicode.IsLetter(c) || unicode.IsDigit(c) && c < utf8.RuneSelf || strings.ContainsRune("+-*/%~<>=!.,:|", c):
 		default:
-			return 0, fmt.Errorf("%sunexpected %q in an expression", place(source, i), c)
+			return 0, mistake(source, i, "unexpected %q in an expression", c)
 		}
 		i += width
 	}
-	return 0, fmt.Errorf("%s%s is not closed by %s", place(source, start), open, closing)
+	return 0, mistake(source, start, "%s is not closed by %s", open, closing)
 }
 
 // numberBefore reports whether a source ends with a number.
@@ -165,7 +192,7 @@ func afterRaw(source string, start, end int) (int, error) {
 	for i := end; ; {
 		next := strings.Index(source[i:], "{%")
 		if next < 0 {
-			return 0, fmt.Errorf("%sthe tag \"raw\" is not ended by \"endraw\"", place(source, start))
+			return 0, mistake(source, start, "the tag \"raw\" is not ended by \"endraw\"")
 		}
 		i += next
 		if strings.HasPrefix(strings.TrimLeft(strings.TrimLeft(source[i+2:], "+-"), " \t\n"), "endraw") {

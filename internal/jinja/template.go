@@ -2,6 +2,7 @@ package jinja
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -31,9 +32,19 @@ type Template struct {
 type Error struct {
 	Field   string
 	Message string
+	Piece   string // where the mistake is in the source: the text that begins there; "" where that is not known
 }
 
 func (e *Error) Error() string { return e.Field + ": " + e.Message }
+
+// PieceOf is the text at which the mistake of a template begins; "" where that
+// is not known.
+func PieceOf(err error) string {
+	if e := (*Error)(nil); errors.As(err, &e) {
+		return e.Piece
+	}
+	return ""
+}
 
 // UndefinedError names something that a template reads and that is not there.
 type UndefinedError struct {
@@ -94,11 +105,15 @@ func Parse(field, source string) (*Template, error) {
 		return t, nil
 	}
 	if len(source) > MaxSource {
-		return nil, &Error{field, fmt.Sprintf("the template has %d bytes, at most %d are read", len(source), MaxSource)}
+		return nil, &Error{Field: field, Message: fmt.Sprintf("the template has %d bytes, at most %d are read", len(source), MaxSource)}
 	}
 	p, body, err := parse(source)
 	if err != nil {
-		return nil, &Error{field, err.Error()}
+		e := &Error{Field: field, Message: err.Error()}
+		if at := (*placed)(nil); errors.As(err, &at) {
+			e.Piece = at.piece
+		}
+		return nil, e
 	}
 	t.body, t.slots, t.source = body, p.names, p.source
 	for n, reads := range p.free {
@@ -183,7 +198,7 @@ type Explainer interface {
 // undefined name is an error.
 func (t *Template) Truth(ctx context.Context, vars Vars) (holds bool, err error) {
 	if t.single == nil {
-		return false, &Error{t.field, "it must be exactly one {{ ... }}"}
+		return false, &Error{Field: t.field, Message: "it must be exactly one {{ ... }}"}
 	}
 	err = t.evaluate(ctx, vars, &sink{}, func(s *state) { holds = s.truth(s.defined(t.single.x).v) })
 	return holds, err

@@ -2,6 +2,7 @@
 package nearest
 
 import (
+	"maps"
 	"slices"
 	"strings"
 )
@@ -17,8 +18,20 @@ func Meant(name string, known []string, words map[string]string) string {
 	if word := words[plain]; slices.Contains(known, word) {
 		return word
 	}
-	return Name(name, known)
+	if near := Name(name, known); near != "" || len(plain) < longWord {
+		return near
+	}
+	for _, foreign := range slices.Sorted(maps.Keys(words)) { // mistyped, and of another tool
+		if word := words[foreign]; len(foreign) >= longWord && distance(plain, foreign, 1) == 1 && slices.Contains(known, word) {
+			return word
+		}
+	}
+	return ""
 }
+
+// longWord is from how many letters on a word of another tool may be mistyped:
+// short ones are near to too much.
+const longWord = 8
 
 // snake is a name in lower case with underscores.
 func snake(s string) string {
