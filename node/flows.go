@@ -26,6 +26,7 @@ const settleFor = 100 * time.Millisecond
 type Flows struct {
 	dir    string
 	hooks  string // folder of the modules that they name
+	asks   *Hooks // for them
 	loader flowfile.Loader
 	engine *runtime.Engine
 	log    *slog.Logger
@@ -63,6 +64,7 @@ func (f *Flows) load(ctx context.Context) error {
 	f.reading.Lock()
 	defer f.reading.Unlock()
 	f.changed.Store(false)
+	defer f.asks.hold()()
 	d, err := f.loader.LoadDir(f.dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		d, err = &flowfile.Dir{}, nil

@@ -41,12 +41,29 @@ type Hooks struct {
 	host    *wasmhooks.Host
 	modules *kvstore.Modules
 	latest  map[newest]string // hashes of the newest good versions
+	held    map[named]string  // hashes of what was found since hold; nil: nothing is held
 }
 
-// newest names a module, whichever version of it, and what it is asked.
+// named is how flows name a module, whichever version of it.
+type named struct{ file, object string }
+
+// newest names a module and what it is asked.
 type newest struct {
-	file, object string
-	kind         wasmhooks.Kind
+	named
+	kind wasmhooks.Kind
+}
+
+// hold has a name stand for one version of a module until release is called: the tasks
+// of a flow that is read must not have several.
+func (h *Hooks) hold() (release func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.held = map[named]string{}
+	return func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.held = nil
+	}
 }
 
 var _ apicall.Hooks = (*Hooks)(nil)
@@ -108,7 +125,13 @@ func (h *Hooks) Prepare(ctx context.Context, ref apicall.HookRef, validate bool)
 	if err != nil {
 		return "", &apicall.HookError{Class: wasmhooks.ClassLoad, Message: err.Error(), Retry: true}
 	}
-	hash, err := host.Prepare(ctx, wasmhooks.Ref{File: ref.File, Object: ref.Object, SHA256: ref.SHA256}, hookKind(validate))
+	want, name := wasmhooks.Ref{File: ref.File, Object: ref.Object, SHA256: ref.SHA256}, named{ref.File, ref.Object}
+	if want.SHA256 == "" {
+		h.mu.Lock()
+		want.SHA256 = h.held[name]
+		h.mu.Unlock()
+	}
+	hash, err := host.Prepare(ctx, want, hookKind(validate))
 	if err != nil {
 		return hash, hookError(err)
 	}
@@ -118,7 +141,10 @@ func (h *Hooks) Prepare(ctx context.Context, ref apicall.HookRef, validate bool)
 		if h.latest == nil {
 			h.latest = map[newest]string{}
 		}
-		h.latest[newest{ref.File, ref.Object, hookKind(validate)}] = hash
+		h.latest[newest{name, hookKind(validate)}] = hash
+		if h.held != nil {
+			h.held[name] = hash
+		}
 	}
 	return hash, nil
 }
@@ -135,7 +161,7 @@ func (h *Hooks) Call(ctx context.Context, call *apicall.HookCall) apicall.HookAn
 	}
 	if call.Latest {
 		h.mu.Lock()
-		hash = cmp.Or(h.latest[newest{call.Ref.File, call.Ref.Object, kind}], hash)
+		hash = cmp.Or(h.latest[newest{named{call.Ref.File, call.Ref.Object}, kind}], hash)
 		h.mu.Unlock()
 	}
 	a := host.Call(ctx, hash, kind, call.Meta, call.Body)

@@ -311,7 +311,7 @@ func (n *Node) openFlows(ctx context.Context) error {
 	if n.cfg.Flows == "" {
 		return nil
 	}
-	n.Flows = &Flows{dir: n.cfg.Flows, hooks: n.cfg.Hooks, loader: flowfile.Loader{Types: n.Types, Environment: n.cfg.Environment}, engine: n.Engine, log: n.log}
+	n.Flows = &Flows{dir: n.cfg.Flows, hooks: n.cfg.Hooks, asks: n.hooks, loader: flowfile.Loader{Types: n.Types, Environment: n.cfg.Environment}, engine: n.Engine, log: n.log}
 	return n.Flows.open(ctx)
 }
 
