@@ -171,6 +171,45 @@ func TestExpire_TakesEndedRunsWithAllThatIsTheirs(t *testing.T) {
 	})
 }
 
+// What was deleted makes room for what comes: the file of a node that keeps its
+// runs for a while does not grow with its age.
+func TestExpire_RoomIsUsedAgain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), metadata.DefaultFile)
+	tables := open(t, path)
+	second, seq := int64(0), uint64(0)
+	for turn := range uint64(5) {
+		p := live(t, turn, 250)
+		for i := range p.changes {
+			p.changes[i].Pos.Seq += seq
+		}
+		seq += p.seq
+		project(t, tables, p.changes, p.rng, 4000)
+		if err := tables.Mark(t.Context(), engine.Pos{Seq: seq}); err != nil {
+			t.Fatal(err)
+		}
+		if got := ask(t, tables, "SELECT count(*) AS n FROM xt_flow_executions"); fmt.Sprint(got) != "[n=250]" {
+			t.Fatalf("turn %d: %s", turn, got)
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if turn == 1 {
+			second = info.Size()
+		} else if turn > 1 && info.Size() > second*5/4 {
+			t.Errorf("turn %d: %d bytes, after the second %d", turn, info.Size(), second)
+		}
+		if err := tables.Expire(t.Context(), time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)); err != nil {
+			t.Fatal(err)
+		}
+		for _, table := range []string{"xt_flow_executions", "xt_task_executions", "xt_operation_logs"} {
+			if got := ask(t, tables, "SELECT count(*) AS n FROM "+table); fmt.Sprint(got) != "[n=0]" {
+				t.Errorf("turn %d: %s is left in %s", turn, got, table)
+			}
+		}
+	}
+}
+
 func TestTables_StartWhereTheyWere(t *testing.T) {
 	everyKind(t, func(t *testing.T, open func() *metadata.Tables) {
 		p := live(t, 5, 3)

@@ -205,8 +205,5 @@ func numbered(text string) string {
 	return out.String()
 }
 
-// jsonb is a JSON text that PostgreSQL can keep: it has no NUL character.
-func jsonb(text string) string { return strings.ReplaceAll(text, `\u0000`, `\ufffd`) }
-
 // moment implements database.
 func (*postgresDB) moment(at time.Time) any { return at }

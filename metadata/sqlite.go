@@ -27,9 +27,11 @@ var sqliteWords = dialect{
 
 // How the connections are set up. In WAL mode with synchronous = NORMAL the
 // database never breaks, and power loss can take the last transactions with
-// it: their rows come again from the ledger, which is behind none of them.
+// it: their rows come again from the ledger, which is behind none of them. Only
+// programs of others hold the file against the one connection that writes; it
+// does not wait for them long, so that what stands is known.
 const (
-	writerSetup = "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)" +
+	writerSetup = "?_pragma=busy_timeout(2000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)" +
 		"&_pragma=wal_autocheckpoint(4000)&_pragma=journal_size_limit(67108864)&_pragma=cache_size(-16000)&_pragma=temp_store(MEMORY)&_defensive=1"
 	readerSetup = "?mode=ro&_pragma=busy_timeout(5000)&_pragma=query_only(1)&_pragma=cache_size(-4000)&_defensive=1"
 	maxReaders  = 4

@@ -76,7 +76,7 @@ func ErrorOffset(conn any) int {
 // Message is an error in SQLite's own words, without the driver's prefixes and
 // numbers: "no such column: total".
 func Message(e *sqlite.Error) string {
-	text := e.Error()
+	text := strings.TrimSuffix(e.Error(), " (SQLITE_BUSY)")
 	if i := strings.LastIndex(text, " ("); i > 0 {
 		text = text[:i]
 	}
