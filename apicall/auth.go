@@ -76,11 +76,11 @@ var authKinds = map[string]authKind{
 
 // authenticator looks a credential up and makes an Authenticator of it.
 func (t *TaskType) authenticator(ctx context.Context, authType, id string) (Authenticator, engine.Credential, error) {
-	cred, err := t.credential(ctx, id)
+	kind := authKinds[authType]
+	cred, err := t.credential(ctx, id, kind.credential)
 	if err != nil {
 		return nil, cred, err
 	}
-	kind := authKinds[authType]
 	if cred.Type != kind.credential {
 		return nil, cred, &AuthError{Credential: id, Message: fmt.Sprintf("its type is %s, but auth_type %q needs %s; %s", cred.Type, authType, kind.credential, storeHint(id, kind.credential))}
 	}
@@ -99,14 +99,19 @@ func storeHint(id, kind string) string {
 }
 
 // credential fetches a stored credential; the error names it and the way out.
-func (t *TaskType) credential(ctx context.Context, id string) (engine.Credential, error) {
+// kind is its type where that is known, "" where any will do.
+func (t *TaskType) credential(ctx context.Context, id, kind string) (engine.Credential, error) {
 	if t.cfg.Credentials == nil {
 		return engine.Credential{}, &AuthError{Credential: id, Message: "there is no credential store"}
 	}
 	c, err := t.cfg.Credentials.Get(ctx, id)
 	switch {
 	case errors.Is(err, engine.ErrNotFound):
-		return c, &AuthError{Credential: id, Message: "not found; store it: qarion credentials store --credential-id " + id}
+		hint := "store it: qarion credentials store --credential-id " + id
+		if kind != "" {
+			hint = storeHint(id, kind)
+		}
+		return c, &AuthError{Credential: id, Message: "not found; " + hint}
 	case err != nil:
 		return c, &AuthError{Credential: id, Message: err.Error(), Again: errors.Is(err, engine.ErrUnavailable)}
 	}

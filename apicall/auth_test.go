@@ -70,7 +70,7 @@ func TestAuth_UnusableCredentialSendsNothingAndNamesTheWayOut(t *testing.T) {
 		want     string
 	}{
 		{"basic", nil, "credential c: there is no credential store"},
-		{"basic", stored{}, "credential c: not found; store it: qarion credentials store --credential-id c"},
+		{"basic", stored{}, "credential c: not found; store it: qarion credentials store --credential-id c --type basic_auth --json '{...}'"},
 		{"basic", credential("c", "api_key", "api_key", "k"), `credential c: its type is api_key, but auth_type "basic" needs basic_auth; store it: qarion credentials store --credential-id c --type basic_auth --json '{...}'`},
 		{"bearer", credential("c", "custom", "value", "k"), `credential c: the field "token" is missing; store it: qarion credentials store --credential-id c --type custom --json '{...}'`},
 		{"bearer", credential("c", "custom", "token", "verysecret\n"), "credential c: the token has characters that no header may have"},

@@ -80,7 +80,7 @@ var mainField = map[string]string{"api_key": "api_key", "custom": "token", "basi
 
 // secret returns the field that a reference names.
 func (p *program) secret(ctx context.Context, ref credentialRef) (string, error) {
-	cred, err := p.t.credential(ctx, ref.id)
+	cred, err := p.t.credential(ctx, ref.id, "")
 	if err != nil {
 		return "", err
 	}

@@ -60,7 +60,7 @@ func StandIn(c engine.Credential) engine.Credential {
 // known.
 func (p *program) standIn(ctx context.Context) engine.Credential {
 	id, kind := p.props.credentialID, authKinds[p.props.authType]
-	if c, err := p.t.credential(ctx, id); err == nil && c.Type == kind.credential {
+	if c, err := p.t.credential(ctx, id, ""); err == nil && c.Type == kind.credential {
 		return c
 	}
 	data := value.NewMap(2)

@@ -91,6 +91,20 @@ func FindCredentialType(name string) *CredentialType {
 	return nil
 }
 
+// authWords are what people call types by the auth_type that they serve.
+var authWords = map[string]string{
+	"bearer": "custom", "token": "custom", "basic": "basic_auth", "digest": "basic_auth", "oauth2": "oauth", "aws_sigv4": "aws", "apikey": "api_key",
+}
+
+// CredentialTypeOf is the type that a name means: itself, or an auth_type that
+// such a credential serves. A name that means none is returned as it is.
+func CredentialTypeOf(name string) string {
+	if t, ok := authWords[name]; ok {
+		return t
+	}
+	return name
+}
+
 // MayBeEmpty reports whether "" is a value of a field.
 func (t *CredentialType) MayBeEmpty(name string) bool {
 	f := t.field(name)

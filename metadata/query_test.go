@@ -258,6 +258,7 @@ func TestQuery_MistakesAreNamed(t *testing.T) {
 			"SELECT durations FROM xt_operation_logs":    `did you mean "duration_ms"?`,
 			"SELECT o.flowid FROM xt_operation_logs o":   `did you mean "flow_id"?`,
 			"SELECT * FROM xt_operation_log":             `did you mean "xt_operation_logs"?`,
+			"SELECT * FROM runs":                         "(there are: xt_flow_executions, xt_task_executions, xt_operation_logs)",
 			"SELECT * FORM xt_operation_logs":            "syntax error",
 			"SELECT 1; SELECT 2":                         "one statement at a time",
 			"SELECT " + strings.Repeat("1 + ", 20_000):   "longer than",

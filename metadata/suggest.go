@@ -26,5 +26,8 @@ func suggest(text string) string {
 	if near := engine.Nearest(name, known); near != "" && near != name {
 		return fmt.Sprintf("%s (did you mean %q?)", text, near)
 	}
+	if m[1]+m[3] != "column" {
+		return text + " (there are: " + strings.Join(known, ", ") + ")"
+	}
 	return text
 }

@@ -72,6 +72,7 @@ func (a *app) storeCredential(ctx context.Context, in node.CredentialInput, text
 	if in.ID == "" {
 		return usageError(errors.New("which credential? --credential-id ID"))
 	}
+	in.Type = engine.CredentialTypeOf(in.Type)
 	data, err := a.credentialFields(&in, text, file, onLine)
 	if err != nil {
 		return err

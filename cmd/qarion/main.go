@@ -35,6 +35,19 @@ func Main() int {
 	return a.exit(ctx, root.ExecuteContext(ctx))
 }
 
+// aliases lets commands be called as those of other programs are.
+func aliases(c *cobra.Command) {
+	switch c.Name() {
+	case "list":
+		c.Aliases = []string{"ls"}
+	case "delete":
+		c.Aliases = []string{"rm"}
+	}
+	for _, sub := range c.Commands() {
+		aliases(sub)
+	}
+}
+
 // moreFormats annotates a command with what --output can be beside table and
 // json.
 const moreFormats = "formats"
@@ -73,6 +86,7 @@ func (a *app) root() *cobra.Command {
 		a.benchTargetCommand(),
 		a.benchEngineCommand(),
 	)
+	aliases(root)
 	a.guardUsage(root)
 	a.completions(root)
 	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error {

@@ -321,7 +321,7 @@ func (a *app) resolveRun(ctx context.Context, ref, task, as, value string) error
 		return usageError(errors.New("--as is missing: success, failed or retry"))
 	}
 	if value != "" && !json.Valid([]byte(value)) {
-		return usageError(errors.New("--value is not JSON"))
+		return usageError(errors.New("--value is not JSON; a text stands in double quotes of its own: '\"text\"'"))
 	}
 	s, err := a.needNode()
 	if err != nil {

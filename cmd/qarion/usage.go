@@ -50,7 +50,13 @@ func unknownFlag(c *cobra.Command, name string) error {
 			known = append(known, f.Name)
 		}
 	})
-	if near := engine.Nearest(name, known); near != "" {
+	near := engine.Nearest(name, known)
+	for _, k := range known { // --id for --credential-id
+		if near == "" && strings.HasSuffix(k, "-"+name) {
+			near = k
+		}
+	}
+	if near != "" {
 		return fmt.Errorf("unknown flag --%s (did you mean --%s?)", name, near)
 	}
 	return fmt.Errorf("unknown flag --%s", name)

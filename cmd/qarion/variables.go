@@ -52,7 +52,7 @@ func (v *variableFlags) read(in io.Reader, flow *engine.Flow) (json.RawMessage, 
 	}
 	if text != "" {
 		if err := m.UnmarshalJSON([]byte(text)); err != nil {
-			return nil, usageError(fmt.Errorf("--json: %w", err))
+			return nil, usageError(fmt.Errorf("--json: malformed JSON%s", jsonPlace([]byte(text), err)))
 		}
 	}
 	if err := v.check(); err != nil {
@@ -66,7 +66,7 @@ func (v *variableFlags) read(in io.Reader, flow *engine.Flow) (json.RawMessage, 
 		}
 		got, err := readVariable(s, types)
 		if err != nil {
-			return nil, usageError(fmt.Errorf("--var %s: want %w, as flow %s declares it", kv, err, flow.ID))
+			return nil, fail(fmt.Errorf("--var %s: want %w, as flow %s declares it", kv, err, flow.ID))
 		}
 		m.Set(k, got)
 	}
