@@ -37,6 +37,10 @@ func Compile(f *Flow, types map[string]TaskType) Compiled {
 	for i := range f.Tasks {
 		c.task(i)
 	}
+	for i := range f.Tasks {
+		c.at = i + 1
+		c.rule(&f.Tasks[i])
+	}
 	c.secrets()
 	c.at = 0
 	c.cycles()
@@ -161,7 +165,10 @@ func (c *compilation) task(i int) {
 		r.name(use)
 	}
 	c.condition(t, &r)
-	c.rule(t)
+	t.Chooses = len(needs.Branches) > 0
+	for _, use := range needs.Branches {
+		c.branch(t, use)
+	}
 	for _, use := range needs.Credentials {
 		c.found.Credentials = append(c.found.Credentials, CredentialUse{use.Name, c.at, use.Path})
 	}
@@ -227,6 +234,22 @@ func (c *compilation) later(t *Task, id TaskID) bool {
 
 func (c *compilation) tooLate(id TaskID) string {
 	return fmt.Sprintf("task %s is one of %s: it runs when the others have ended", id, StageName(c.flow.Tasks[c.index[id]].Stage))
+}
+
+// branch makes a task that another chooses depend on it.
+func (c *compilation) branch(t *Task, use NameUse) {
+	id := TaskID(use.Name)
+	at, known := c.index[id]
+	switch {
+	case id == t.ID:
+		c.add(Problem{Path: use.Path, Code: "cycle", Value: use.Name, Message: "the task follows itself"})
+	case !known:
+		c.unknown(t, use.Name, use.Path, use.Name)
+	case c.flow.Tasks[at].Stage != t.Stage:
+		c.add(Problem{Path: use.Path, Code: "stage", Value: use.Name, Message: fmt.Sprintf("task %s is one of %s, and this one of %s", id, StageName(c.flow.Tasks[at].Stage), StageName(t.Stage))})
+	case !slices.Contains(c.flow.Tasks[at].Dependencies, t.ID):
+		c.flow.Tasks[at].Dependencies = append(c.flow.Tasks[at].Dependencies, t.ID)
+	}
 }
 
 func (c *compilation) unknown(t *Task, name string, path []string, text string) {

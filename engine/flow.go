@@ -118,6 +118,7 @@ type Task struct {
 	OnInterrupted   string            `json:"on_interrupted,omitempty"`
 	Jar             string            `json:"jar,omitempty"`          // name of the run's cookie jar that it uses
 	MaxAttempts     int               `json:"max_attempts,omitempty"` // first try included
+	Chooses         bool              `json:"chooses,omitempty"`      // which of those that depend on it follow
 	ReadsRun        bool              `json:"reads_run,omitempty"`    // how the run stands; only past StageTasks
 	Answers         bool              `json:"-"`                      // some task reads its resp_ document
 }

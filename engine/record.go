@@ -186,6 +186,7 @@ type AttemptRecord struct {
 	Cookies   []byte   `cbor:"31,keyasint,omitempty"` // what the answer set, by name, for resp_<task>, sealed
 	Note      string   `cbor:"28,keyasint,omitempty"` // what was noticed about an answer that was taken
 	Rows      int64    `cbor:"32,keyasint,omitempty"` // read or written
+	Skip      []TaskID `cbor:"33,keyasint,omitempty"` // success: those that depend on it and were not chosen
 	Carry     []byte   `cbor:"26,keyasint,omitempty"` // again: for the next turn, which alone reads it
 	Prev      Pos      `cbor:"27,keyasint,omitzero"`  // of the record that holds the task's part before this one (see TaskInput.Parts)
 }

@@ -41,9 +41,10 @@ type SeedKind uint8
 
 // The kinds of seed.
 const (
-	SeedNone    SeedKind = iota // nothing can be kept of it, but where its turns are
-	SeedSuccess                 // it has succeeded
-	SeedSkipped                 // it was skipped by a condition
+	SeedNone      SeedKind = iota // nothing can be kept of it, but where its turns are
+	SeedSuccess                   // it has succeeded
+	SeedSkipped                   // it was skipped by a condition
+	SeedNotChosen                 // it was skipped by the task that chooses what follows
 )
 
 // seedsFormat is the first byte of what Encode writes.
@@ -156,7 +157,7 @@ func DecodeSeeds(data []byte) (*Seeds, error) {
 		s.Tasks = append(s.Tasks, r.seed())
 	}
 	for i := range s.Tasks {
-		if t := &s.Tasks[i]; max(t.Run, t.KeyRun-1) >= max(1, len(s.Runs)) || t.Kind > SeedSkipped {
+		if t := &s.Tasks[i]; max(t.Run, t.KeyRun-1) >= max(1, len(s.Runs)) || t.Kind > SeedNotChosen {
 			r.bad = true
 		}
 	}

@@ -65,6 +65,7 @@ type Needs struct {
 	Target          string      // what it talks to, for people, where no property "url" says it: a database
 	Names           []NameUse   // every free name that its templates read
 	Pulls           []NameUse   // task ids it pulls explicitly (xcom_pull)
+	Branches        []NameUse   // tasks among which it chooses those that follow: they depend on it
 	Credentials     []NameUse   // ids of credentials it will ask for
 	Origins         []string    // addresses that the flow file itself names (see OriginOf)
 	Retry           RetryPolicy // when another attempt follows a failed one
@@ -150,7 +151,9 @@ type TaskOutput struct {
 	Rows    int64 // that it has read or written
 	// Next, when set, says that the task is not done: this turn went well, and
 	// another follows. The value of this turn is a part of what the task leaves.
-	Next    *Next
+	Next *Next
+	// Skip are those of its branches that do not follow (Needs.Branches).
+	Skip    []TaskID
 	Details Details
 	Err     *TaskError
 }

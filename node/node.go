@@ -214,6 +214,7 @@ func (n *Node) openTypes(context.Context) (err error) {
 		return err
 	}
 	n.types, err = OpenTypes(TypeConfig{
+		Log: n.log,
 		SQL: transform.Config{Dir: n.cfg.DataDir, Databases: n.cfg.Databases, Credentials: n.secrets, Log: n.log},
 		Calls: apicall.Config{
 			Slots: n.cfg.Slots, Egress: apicall.Egress{Allow: n.cfg.Allow}, Breakers: n.breakers,

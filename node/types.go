@@ -2,11 +2,13 @@ package node
 
 import (
 	"errors"
+	"log/slog"
 	"slices"
 
 	"github.com/qarion/qarion/apicall"
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/engine/flowfile"
+	"github.com/qarion/qarion/steps"
 	"github.com/qarion/qarion/transform"
 )
 
@@ -14,6 +16,7 @@ import (
 type TypeConfig struct {
 	Calls apicall.Config
 	SQL   transform.Config
+	Log   *slog.Logger // of tasks that write lines; nil: nowhere
 }
 
 // TaskTypes are the task types that flows may have.
@@ -34,6 +37,7 @@ func OpenTypes(cfg TypeConfig) (*TaskTypes, error) {
 		t.Close()
 		return nil, err
 	}
+	t.list = append(t.list, steps.NewSet(), steps.NewLog(cfg.Log), steps.NewWait(nil), steps.NewSwitch())
 	return t, nil
 }
 

@@ -172,6 +172,7 @@ func (a *app) renderFlow(ctx context.Context, name string, r *renderFlags) error
 	}
 	shown := []*engine.Preview{}
 	var failed []error
+	silent := ""
 	for i := range flow.Tasks {
 		task := &flow.Tasks[i]
 		if r.task != "" && string(task.ID) != r.task {
@@ -183,6 +184,7 @@ func (a *app) renderFlow(ctx context.Context, name string, r *renderFlags) error
 		}
 		shows, ok := program.(engine.Previewer)
 		if !ok {
+			silent = task.Type
 			continue
 		}
 		p, err := shows.Preview(ctx, input(task))
@@ -191,6 +193,9 @@ func (a *app) renderFlow(ctx context.Context, name string, r *renderFlags) error
 			continue
 		}
 		shown = append(shown, p)
+	}
+	if r.task != "" && silent != "" {
+		return fail(fmt.Errorf("task %s of type %s sends nothing: try its templates with --template", r.task, silent))
 	}
 	if r.task != "" && len(shown)+len(failed) == 0 {
 		return fail(fmt.Errorf("flow %s has no task %q%s", flow.ID, r.task, nearestTask(flow, r.task)))

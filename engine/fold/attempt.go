@@ -74,7 +74,9 @@ func (s *step) finished(r *Run, i int, rec *engine.AttemptRecord) {
 		if len(rec.Cookies) == 0 { // else all of it is read back
 			t.keep(rec.Value, rec.Response)
 		}
-		s.succeed(r, i, rec.Note)
+		s.closeTask(r, i, engine.Success, rec.Note)
+		s.notChosen(r, i, rec.Skip)
+		s.settle(r, i)
 	case engine.OutcomeSkipped:
 		s.skip(r, i, skippedByCondition, rec.Reason)
 		s.settle(r, i)
@@ -219,6 +221,20 @@ func (s *step) fail(r *Run, i int, rec *engine.AttemptRecord) {
 func (s *step) skip(r *Run, i int, v verdict, reason string) {
 	r.Tasks[i].byCondition = v == skippedByCondition
 	s.closeTask(r, i, engine.Skipped, reason)
+}
+
+// notChosen skips those that depend on a task and that it has not chosen.
+func (s *step) notChosen(r *Run, i int, skip []engine.TaskID) {
+	for _, id := range skip {
+		c, ok := r.Graph.Index[id]
+		if !ok || r.Tasks[c].Status != engine.Pending || !slices.Contains(r.Graph.children[i], c) {
+			continue
+		}
+		s.skip(r, c, skippedByCondition, string(r.Graph.Flow.Tasks[i].ID)+" has not chosen it")
+		r.Tasks[c].notChosen = true
+		s.showClosed(r, c)
+		s.settle(r, c)
+	}
 }
 
 // settle tells those that depend on a task that it has ended: they start, or are

@@ -45,8 +45,9 @@ func (r *Run) sow(rec *engine.Rerun, seeds *engine.Seeds) {
 		switch s.Kind {
 		case engine.SeedSuccess:
 			t.Status, t.at, t.hasValue, t.attempt, t.code = engine.Success, s.At, s.Value, max(1, s.Attempts), s.Code
-		case engine.SeedSkipped:
+		case engine.SeedSkipped, engine.SeedNotChosen:
 			t.Status, t.byCondition, t.reason = engine.Skipped, true, "skipped in the run that this one repeats"
+			t.notChosen = s.Kind == engine.SeedNotChosen
 		default:
 			t.turn, t.carryAt, t.prev = s.Turn, s.CarryAt, s.Prev
 			if s.KeyRun > 0 {
@@ -115,6 +116,8 @@ func (r *Run) seeds(status engine.Status, s *engine.Seeds) []byte {
 		switch {
 		case t.Status == engine.Success:
 			seed.Kind = engine.SeedSuccess
+		case t.Status == engine.Skipped && t.notChosen:
+			seed.Kind = engine.SeedNotChosen
 		case t.Status == engine.Skipped && t.byCondition:
 			seed.Kind = engine.SeedSkipped
 		default:

@@ -124,7 +124,7 @@ func (s *State) restoreRun(rs *runSnapshot) error {
 				left: t.Waiting, failed: t.Failed, skipped: t.Skipped,
 				good: len(v.graph.parents[i]) - t.Waiting - t.Failed - t.Skipped,
 			},
-			byCondition: t.Condition, value: t.Value, response: t.Response, at: t.At, hasValue: t.HasValue, reading: t.Reading,
+			byCondition: t.Condition, notChosen: t.NotChosen, value: t.Value, response: t.Response, at: t.At, hasValue: t.HasValue, reading: t.Reading,
 			Begin: t.Begin, end: t.End, code: t.Code, reason: t.Reason, history: t.History, origin: t.Origin,
 		}
 		switch t.Status {

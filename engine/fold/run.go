@@ -68,6 +68,7 @@ type TaskState struct {
 	cell
 	ends        ends // how those have ended that it depends on
 	byCondition bool // with Skipped: by its own condition, or by those of others
+	notChosen   bool // with Skipped: by the task that chooses
 
 	value    []byte
 	response []byte

@@ -305,6 +305,13 @@ func (s *sim) ended(k engine.AttemptKey) *engine.AttemptRecord {
 	if rec.Outcome == engine.OutcomeAgain {
 		s.turnEnds(rec)
 	}
+	if r := s.state.runs[k.Run]; r != nil && rec.Outcome == engine.OutcomeSuccess && s.rng.IntN(4) == 0 {
+		for _, c := range r.Graph.children[r.Graph.Index[k.Task]] {
+			if s.rng.IntN(2) == 0 {
+				rec.Skip = append(rec.Skip, r.Graph.Flow.Tasks[c].ID)
+			}
+		}
+	}
 	rec.End = rec.Start + 1
 	return rec
 }

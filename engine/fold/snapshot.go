@@ -119,6 +119,7 @@ type taskSnapshot struct {
 	CarryAt   engine.Pos    `cbor:"26,keyasint,omitzero"`
 	Prev      engine.Pos    `cbor:"27,keyasint,omitzero"`
 	Origin    *origin       `cbor:"31,keyasint,omitempty"`
+	NotChosen bool          `cbor:"32,keyasint,omitempty"`
 }
 
 // Snapshot is a snapshot that is being taken: of the state as it was when it
@@ -312,7 +313,7 @@ func (r *Run) snapshot() runSnapshot {
 		rs.Tasks[i] = taskSnapshot{
 			t.Status, t.ends.left, t.gen, t.attempt, t.dispatch, t.Started, t.Again, t.NotBefore, t.Parked, t.waited,
 			t.Begin, t.end, t.lastStart, t.code, t.value, t.response, t.at, t.hasValue, t.reading, t.reason,
-			slices.Clone(t.history), t.Sent, t.sent, t.ends.failed, t.ends.skipped, t.byCondition, t.turn, t.carry, t.carryAt, t.prev, t.origin,
+			slices.Clone(t.history), t.Sent, t.sent, t.ends.failed, t.ends.skipped, t.byCondition, t.turn, t.carry, t.carryAt, t.prev, t.origin, t.notChosen,
 		}
 	}
 	return rs

@@ -24,7 +24,7 @@ func (w *worker) fill(ctx context.Context, rec *engine.AttemptRecord, out *engin
 	}
 	rec.Status = out.Details.StatusCode
 	if out.Err == nil {
-		rec.Outcome, rec.Rows = engine.OutcomeSuccess, out.Rows
+		rec.Outcome, rec.Rows, rec.Skip = engine.OutcomeSuccess, out.Rows, out.Skip
 		err := keep(ctx, rec, out)
 		if err == nil && out.Next != nil {
 			err = w.next(ctx, rec, out.Next, task)
@@ -66,7 +66,7 @@ func (w *worker) fill(ctx context.Context, rec *engine.AttemptRecord, out *engin
 func (w *worker) failed(ctx context.Context, rec *engine.AttemptRecord, out *engine.TaskOutput, retry engine.RetryPolicy, unrepeatable bool) {
 	e := out.Err
 	out.Details.ErrorClass = e.Class
-	rec.Value, rec.Blob, rec.Response, rec.Carry = nil, nil, nil, nil
+	rec.Value, rec.Blob, rec.Response, rec.Carry, rec.Skip = nil, nil, nil, nil, nil
 	switch {
 	case context.Cause(ctx) == errCancelled && e.Unknown && unrepeatable:
 		rec.Outcome, rec.Class, rec.Error = engine.OutcomeCancelled, engine.ClassInterrupted,
@@ -196,7 +196,7 @@ func (w *worker) loadVariables(ctx context.Context, at engine.Pos) ([]byte, erro
 
 // recordSize is about what the record takes in the ledger, in bytes.
 func recordSize(rec *engine.AttemptRecord) int {
-	return 512 + len(rec.Value) + len(rec.Response) + len(rec.Details) + len(rec.Error) + len(rec.Reason) + len(rec.Parked) + len(rec.Note) + len(rec.Jar) + len(rec.Cookies) + len(rec.Carry)
+	return 512 + len(rec.Value) + len(rec.Response) + len(rec.Details) + len(rec.Error) + len(rec.Reason) + len(rec.Parked) + len(rec.Note) + len(rec.Jar) + len(rec.Cookies) + len(rec.Carry) + (engine.MaxID+3)*len(rec.Skip)
 }
 
 // cut shortens a text to at most n bytes and says so.

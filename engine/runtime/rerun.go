@@ -267,7 +267,7 @@ func (p *rerunPlan) spread(again []bool, index map[engine.TaskID]int) {
 	}
 	for ; len(todo) > 0; todo = todo[1:] {
 		for _, c := range children[todo[0]] {
-			if !again[c] {
+			if passed := p.seedOf(c).Kind == engine.SeedNotChosen && !p.flow.Tasks[todo[0]].Chooses; !again[c] && !passed {
 				again[c] = true
 				todo = append(todo, c)
 			}

@@ -34,6 +34,7 @@ var floors = map[string]int{
 	"kvstore":            4,
 	"apicall":            4,
 	"transform":          4,
+	"steps":              4,
 	"wasmhooks":          4,
 	"metadata":           4,
 	"web":                4,
