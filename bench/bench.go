@@ -34,6 +34,7 @@ type Config struct {
 	ObjectBytes int64
 	HistoryRuns int // runs of the part "history"; 0 means DefaultHistoryRuns
 	Begin       func(part string)
+	Tell        func(text string) // what a part that takes minutes is doing; nil: nobody wants to know
 }
 
 // Parts are the parts, in the order in which they run. The last five take room
@@ -155,6 +156,13 @@ type bencher struct {
 	target string
 	length time.Duration
 	Figures
+}
+
+// tell says what is being done.
+func (b *bencher) tell(format string, args ...any) {
+	if b.cfg.Tell != nil {
+		b.cfg.Tell(fmt.Sprintf(format, args...))
+	}
 }
 
 // bare measures a tuned net/http client at the worker's concurrency, once.

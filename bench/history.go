@@ -72,7 +72,12 @@ func (b *bencher) writeHistory(ctx context.Context, dir string, runs int) (opera
 	}
 	defer ledger.Close()
 	h := &historian{ledger: ledger, ids: engine.RunIDs(), now: time.Now().Add(-time.Duration(runs) * historySpan)}
+	said := time.Now()
 	for h.runs < runs {
+		if time.Since(said) >= tellEvery {
+			said = time.Now()
+			b.tell("%d of %d runs written", h.runs, runs)
+		}
 		if err := h.turn(ctx, min(historyTurn, runs-h.runs)); err != nil {
 			return 0, err
 		}

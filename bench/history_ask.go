@@ -19,6 +19,9 @@ import (
 // historyWait is how long the bench waits for the views.
 const historyWait = 20 * time.Minute
 
+// tellEvery is how often somebody is told how far something is.
+const tellEvery = 5 * time.Second
+
 // historyTurns is how often each command is run; the median counts.
 const historyTurns = 9
 
@@ -36,10 +39,12 @@ func (b *bencher) history(ctx context.Context) error {
 		runs = DefaultHistoryRuns
 	}
 	began := time.Now()
+	b.tell("writing %d runs of %d calls into the ledger", runs, historyTasks)
 	if b.HistoryOperations, err = b.writeHistory(ctx, dir, runs); err != nil {
 		return err
 	}
 	b.HistoryRuns, b.HistoryWriteS = runs, time.Since(began).Seconds()
+	b.tell("a node makes every view of %d calls", b.HistoryOperations)
 	if b.HistoryViewsS, _, err = b.onHistory(ctx, dir, nil); err != nil { // every view, for the first time
 		return err
 	}
@@ -48,11 +53,13 @@ func (b *bencher) history(ctx context.Context) error {
 			return err
 		}
 	}
+	b.tell("a node makes the SQL tables again")
 	if b.HistoryRebuildS, b.HistoryRebuildCPU, err = b.onHistory(ctx, dir, nil); err != nil { // the tables alone
 		return err
 	}
 	rows := b.HistoryOperations + runs*(1+historyTasks)
 	b.HistoryRowsPS = float64(rows) / b.HistoryRebuildS
+	b.tell("a node rests for %v, then commands ask it", storeIdle)
 	_, _, err = b.onHistory(ctx, dir, b.askHistory)
 	return err
 }
@@ -71,7 +78,7 @@ func (b *bencher) onHistory(ctx context.Context, dir string, fn func(context.Con
 		return 0, 0, err
 	}
 	defer c.Close()
-	if err := waitShown(ctx, c); err != nil {
+	if err := b.waitShown(ctx, c); err != nil {
 		return 0, 0, err
 	}
 	shown = time.Since(began).Seconds()
@@ -83,7 +90,8 @@ func (b *bencher) onHistory(ctx context.Context, dir string, fn func(context.Con
 }
 
 // waitShown waits until no view is behind.
-func waitShown(ctx context.Context, c *bus.Client) error {
+func (b *bencher) waitShown(ctx context.Context, c *bus.Client) error {
+	said := time.Now()
 	for began := time.Now(); time.Since(began) < historyWait && ctx.Err() == nil; pass(ctx, 50*time.Millisecond) {
 		var st struct {
 			Engine engine.NodeStatus `json:"engine"`
@@ -97,6 +105,14 @@ func waitShown(ctx context.Context, c *bus.Client) error {
 		}
 		if len(st.Engine.Views) > 0 && st.Engine.ProjectedSeq == st.Engine.LedgerSeq {
 			return nil
+		}
+		if time.Since(said) >= tellEvery {
+			said = time.Now()
+			for _, v := range st.Engine.Views {
+				if v.Behind > 0 {
+					b.tell("%s is %d ledger entries behind", v.View, v.Behind)
+				}
+			}
 		}
 	}
 	return errors.New("the views did not show everything")

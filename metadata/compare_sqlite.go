@@ -48,8 +48,8 @@ func (c *Comparison) readSQLite(ctx context.Context, file string) error {
 		return err
 	}
 	defer db.Close()
-	var sound string
-	if err := db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&sound); err != nil || sound != "ok" {
+	var sound string // also of the indexes: lists are read by them
+	if err := db.QueryRowContext(ctx, "PRAGMA integrity_check(1)").Scan(&sound); err != nil || sound != "ok" {
 		return fmt.Errorf("%w: the database is damaged: %w", engine.ErrDamaged, errors.Join(err, errors.New(sound)))
 	}
 	err = db.QueryRowContext(ctx, "SELECT schema, installation, seq, n FROM qarion_metadata WHERE id = 1").Scan(&c.schema, &c.Installation, &c.Position.Seq, &c.Position.N)

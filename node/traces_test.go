@@ -2,6 +2,8 @@ package node_test
 
 import (
 	"encoding/json"
+	"net"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -276,10 +278,25 @@ func TestTraces_Off(t *testing.T) {
 	}
 }
 
-// TestTraces_ACollectorThatIsGone holds nothing up.
+// A collector that is gone, or takes connections and says nothing, holds nothing
+// up, and what waits for it is bounded.
 func TestTraces_ACollectorThatIsGone(t *testing.T) {
-	collector := testkit.NewCollector(t)
-	collector.Close()
+	t.Run("gone", func(t *testing.T) {
+		collector := testkit.NewCollector(t)
+		collector.Close()
+		goesOn(t, collector)
+	})
+	t.Run("silent", func(t *testing.T) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close() // nobody accepts: the system takes the connections
+		goesOn(t, &testkit.Collector{Server: &httptest.Server{URL: "http://" + l.Addr().String()}})
+	})
+}
+
+func goesOn(t *testing.T, collector *testkit.Collector) {
 	n, _ := tracedNode(t, collector)
 	began := time.Now()
 	for range 20 {

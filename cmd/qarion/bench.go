@@ -67,6 +67,11 @@ func (a *app) bench(ctx context.Context, cfg bench.Config) (err error) {
 			fmt.Fprintf(a.ui.err, "measuring %s ...\n", part)
 		}
 	}
+	cfg.Tell = func(text string) {
+		if !a.flags.quiet {
+			fmt.Fprintf(a.ui.err, "  %s\n", text)
+		}
+	}
 	f, err := bench.Run(ctx, cfg)
 	if err != nil {
 		return err
