@@ -23,6 +23,7 @@ var (
 	triggerKeys   = map[string][]string{"cli": nil, "nats": {"subject"}}
 	commonTrigger = []string{"id", "type", "enabled", "description"}
 	plannedTypes  = []string{"schedule", "webhook", "flow"}
+	clockWords    = []string{"cron", "interval", "timer", "scheduled"} // of other tools, for a schedule
 	plannedTasks  = []string{"for_each", "max_parallel"}
 )
 
@@ -150,8 +151,12 @@ func (f *file) trigger(n *node) {
 	case tr.Type == "":
 		f.add(at, Error{Key: "type", Code: "missing", Message: "a trigger has no type (there are: cli, nats)"})
 		return
-	case slices.Contains(plannedTypes, tr.Type):
-		f.add(at, Error{Key: "type", Code: "trigger-type", Message: fmt.Sprintf("trigger type %q is not supported in this version (there are: cli, nats)", tr.Type)})
+	case slices.Contains(plannedTypes, tr.Type) || slices.Contains(clockWords, tr.Type):
+		text := fmt.Sprintf("trigger type %s is not supported in this version (there are: cli, nats)", value.Quoted(tr.Type))
+		if tr.Type == "schedule" || slices.Contains(clockWords, tr.Type) {
+			text += "; let cron or a systemd timer run: qarion trigger FLOW"
+		}
+		f.add(at, Error{Key: "type", Code: "trigger-type", Message: text})
 		return
 	case !known:
 		f.add(at, Error{Key: "type", Code: "trigger-type", Suggestion: engine.Nearest(tr.Type, []string{"cli", "nats"}),
