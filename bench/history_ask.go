@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/qarion/qarion/bus"
@@ -20,7 +21,7 @@ import (
 const historyWait = 20 * time.Minute
 
 // tellEvery is how often somebody is told how far something is.
-const tellEvery = 5 * time.Second
+const tellEvery = 10 * time.Second
 
 // historyTurns is how often each command is run; the median counts.
 const historyTurns = 9
@@ -108,11 +109,13 @@ func (b *bencher) waitShown(ctx context.Context, c *bus.Client) error {
 		}
 		if time.Since(said) >= tellEvery {
 			said = time.Now()
+			var behind []string
 			for _, v := range st.Engine.Views {
 				if v.Behind > 0 {
-					b.tell("%s is %d ledger entries behind", v.View, v.Behind)
+					behind = append(behind, fmt.Sprintf("%s %d", v.View, v.Behind))
 				}
 			}
+			b.tell("ledger entries to go: %s", strings.Join(behind, ", "))
 		}
 	}
 	return errors.New("the views did not show everything")
