@@ -30,6 +30,16 @@ const (
 // 1 MiB.
 const maxDoc = 960 << 10
 
+// Seeds take seven bytes or so for a task. A message has 64 KiB of headers at
+// most: those of large flows stand in the document, as a field beside its own;
+// those of the largest are left out, and such a run is repeated from its
+// beginning only.
+const (
+	fieldSeeds     = "seeds"
+	maxSeedsHeader = 32 << 10  // in base64
+	maxSeeds       = 480 << 10 // bytes
+)
+
 // RunsConfig is how the bucket of runs is opened.
 type RunsConfig struct {
 	Conn      *nats.Conn
@@ -100,11 +110,15 @@ func (r *Runs) Project(ctx context.Context, changes []engine.Change) error {
 		}
 		var err error
 		seeds := ""
-		if c.Seeds != nil {
+		if c.Seeds != nil && len(c.Seeds) <= maxSeeds {
 			seeds = base64.RawStdEncoding.EncodeToString(c.Seeds)
 		}
 		if r.buf, err = c.Doc.AppendWithin(r.buf[:0], maxDoc-len(seeds)); err != nil {
 			return err
+		}
+		if len(seeds) > maxSeedsHeader {
+			r.buf = append(append(append(r.buf[:len(r.buf)-1], `,"`+fieldSeeds+`":"`...), seeds...), `"}`...)
+			seeds = ""
 		}
 		b.Header(headerSeeds, seeds)
 		b.Header(headerFlow, string(c.Doc.FlowID))
@@ -141,11 +155,29 @@ func (r *Runs) Seeds(ctx context.Context, id engine.RunID) ([]byte, error) {
 	if err != nil {
 		return nil, unavailable(fmt.Errorf("read run %s: %w", id, err))
 	}
-	seeds, err := base64.RawStdEncoding.DecodeString(m.Header.Get(headerSeeds))
+	text := m.Header.Get(headerSeeds)
+	if text == "" {
+		var doc map[string]json.RawMessage
+		if err := json.Unmarshal(m.Data, &doc); err != nil {
+			return nil, fmt.Errorf("read run %s: %w", id, err)
+		}
+		if text, err = unquoted(doc[fieldSeeds]); err != nil {
+			return nil, fmt.Errorf("read run %s: %w", id, err)
+		}
+	}
+	seeds, err := base64.RawStdEncoding.DecodeString(text)
 	if err != nil || len(seeds) == 0 {
 		return nil, err
 	}
 	return seeds, nil
+}
+
+// unquoted is a text in JSON; "" where there is none.
+func unquoted(raw json.RawMessage) (text string, err error) {
+	if len(raw) > 0 {
+		err = json.Unmarshal(raw, &text)
+	}
+	return text, err
 }
 
 // Ending implements engine.Runs. It looks at the keys alone.

@@ -192,3 +192,30 @@ func BenchmarkRuns_HundredThousand(b *testing.B) {
 		b.ReportMetric(float64(seq-200_000)/time.Since(start).Seconds(), "runs/s")
 	})
 }
+
+// TestRuns_KeepsWhatLargeRunsHaveLeft: what another run can go on with takes
+// more than a message's headers have room for, with seven thousand tasks or so.
+// Of the very largest nothing is kept; the document is there in any case.
+func TestRuns_KeepsWhatLargeRunsHaveLeft(t *testing.T) {
+	r := openRuns(t)
+	for i, size := range []int{0, 100, 24 << 10, 24<<10 + 1, 70 << 10, 480 << 10, 480<<10 + 1, 2 << 20} {
+		c := runChange(uint64(i+1), runAt(i), "orders", engine.Success)
+		for n := range 900 {
+			c.Doc.Tasks = append(c.Doc.Tasks, engine.TaskDoc{TaskID: engine.TaskID(fmt.Sprint("t", n)), Status: engine.Success, Reason: strings.Repeat("x", 1000)})
+		}
+		c.Seeds = []byte(strings.Repeat("s", size))
+		if err := r.Project(t.Context(), []engine.Change{c}); err != nil {
+			t.Fatalf("%d bytes: %v", size, err)
+		}
+		if doc, err := r.Get(t.Context(), runAt(i)); err != nil || doc.Status != engine.Success {
+			t.Errorf("%d bytes: %+v, %v", size, doc, err)
+		}
+		want := size
+		if size > 480<<10 {
+			want = 0
+		}
+		if got, err := r.Seeds(t.Context(), runAt(i)); err != nil || len(got) != want || strings.Trim(string(got), "s") != "" {
+			t.Errorf("%d bytes: %d kept, %v", size, len(got), err)
+		}
+	}
+}
