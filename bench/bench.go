@@ -40,7 +40,7 @@ type Config struct {
 // Parts are the parts, in the order in which they run. The last five take room
 // on the disk, and time.
 func Parts() []string {
-	return []string{"single", "user", "tables", "metrics", "traces", "hooks", "breaker", "chain", "fanout", "triggers", "sql", "serve", "growth", "burst", "object", "memory", "store", "history"}
+	return []string{"single", "user", "tables", "metrics", "pages", "traces", "hooks", "breaker", "chain", "fanout", "triggers", "sql", "serve", "growth", "burst", "object", "memory", "store", "history"}
 }
 
 // What the bench does.
@@ -100,6 +100,7 @@ type Figures struct {
 	ObjectUp        float64 `json:"object_upload_mib_ps,omitempty"`
 	ObjectRSSMiB    float64 `json:"object_rss_growth_mib,omitempty"`
 	SQLFigures
+	PageFigures
 	HistoryFigures
 }
 
@@ -135,7 +136,7 @@ func Run(ctx context.Context, cfg Config) (*Figures, error) {
 	defer stop()
 	b := &bencher{cfg: cfg, target: target, length: cfg.Length}
 	steps := map[string]func(context.Context) error{
-		"single": b.single, "user": b.user, "tables": b.tables, "metrics": b.metrics, "traces": b.traces, "hooks": b.hooks, "breaker": b.breaker, "chain": b.chains, "fanout": b.fanout, "triggers": b.triggers, "sql": b.sql,
+		"single": b.single, "user": b.user, "tables": b.tables, "metrics": b.metrics, "pages": b.pages, "traces": b.traces, "hooks": b.hooks, "breaker": b.breaker, "chain": b.chains, "fanout": b.fanout, "triggers": b.triggers, "sql": b.sql,
 		"serve": b.serve, "growth": b.growth, "burst": b.burst, "object": b.object, "memory": b.memory, "store": b.store, "history": b.history,
 	}
 	for _, name := range Parts() {

@@ -149,8 +149,10 @@ func (b *bencher) askHistory(ctx context.Context, dir string, p *servedProcess, 
 			return err
 		}
 	}
-	b.HistoryLast100MS, err = last100(ctx, c)
-	return err
+	if b.HistoryLast100MS, err = last100(ctx, c); err != nil {
+		return err
+	}
+	return b.historyPages(ctx, c)
 }
 
 // command is the median of the time that a command takes, in milliseconds.

@@ -38,7 +38,7 @@ func startServe(ctx context.Context, dir string) (*servedProcess, time.Duration,
 	if err != nil {
 		return nil, 0, err
 	}
-	cmd := exec.CommandContext(ctx, self, "serve", "--data-dir", filepath.Join(dir, "data"), "--flows-dir", filepath.Join(dir, "flows"), "--listen", "127.0.0.1:0")
+	cmd := exec.CommandContext(ctx, self, "serve", "--data-dir", filepath.Join(dir, "data"), "--flows-dir", filepath.Join(dir, "flows"), "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0")
 	cmd.Dir = dir
 	began := time.Now()
 	if err := cmd.Start(); err != nil {

@@ -33,6 +33,10 @@ const callTimeout = 30 * time.Second
 // maxAnswer is the largest answer, in bytes: a message may have 1 MiB.
 const maxAnswer = 1000 << 10
 
+// maxDirect is the largest answer without a message, in bytes: a flow of
+// 10,000 tasks takes 1.5 MB.
+const maxDirect = 64 << 20
+
 // Runner is what the service asks of the engine.
 type Runner interface {
 	Start(ctx context.Context, req engine.StartRequest) (*engine.RunDoc, error)
@@ -195,7 +199,8 @@ func (s *Service) add(e Endpoint) (err error) {
 // Names lists the endpoints that the service answers, in no order.
 func (s *Service) Names() []string { return slices.Collect(maps.Keys(s.endpoints)) }
 
-// Call asks an endpoint without a message, with the same places and limits.
+// Call asks an endpoint without a message, with the same places and limits, but
+// for the size of an answer that is no document of a run.
 // The call ends with ctx, also where it waits for a run. engine.ErrDenied: the
 // caller may not.
 func (s *Service) Call(ctx context.Context, who engine.Caller, name string, payload []byte) (engine.Answer, error) {
@@ -219,7 +224,7 @@ func (s *Service) Call(ctx context.Context, who engine.Caller, name string, payl
 	life, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	defer context.AfterFunc(s.ctx, func() { end(errStopping) })()
-	return s.answer(e, &call{places: s.working, life: life, who: who}, payload)
+	return s.answer(e, &call{places: s.working, life: life, who: who, largest: maxDirect}, payload)
 }
 
 // begin counts a call in, unless the service is closed.
@@ -248,7 +253,7 @@ func (s *Service) accept(req micro.Request, e *Endpoint, who engine.Caller) {
 		return
 	}
 	s.calls.Go(func() {
-		answer, err := s.answer(e, &call{places: s.working, life: s.ctx, who: who}, data)
+		answer, err := s.answer(e, &call{places: s.working, life: s.ctx, who: who, largest: maxAnswer}, data)
 		if err != nil {
 			s.refuse(reply, err)
 			return
@@ -293,7 +298,7 @@ func (s *Service) answer(e *Endpoint, c *call, data []byte) (answer engine.Answe
 			return engine.Answer{}, fmt.Errorf("encode the answer: %w", err)
 		}
 	}
-	if len(text) > maxAnswer {
+	if len(text) > c.largest {
 		return engine.Answer{}, fmt.Errorf("%w: the answer of %d bytes does not fit into a message", engine.ErrInvalid, len(text))
 	}
 	return engine.Answer{JSON: text, Object: c.object}, nil
@@ -305,6 +310,8 @@ type call struct {
 	life   context.Context // ends when nobody waits for the answer any more
 	who    engine.Caller
 	object *engine.BlobRef // of the answer
+
+	largest int // bytes of the answer
 }
 
 type callKey struct{}

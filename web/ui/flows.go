@@ -74,19 +74,25 @@ type sourceLine struct {
 }
 
 type flowPage struct {
-	Flow     engine.Flow
-	Version  string
-	Strip    []*engine.RunDoc
-	Last     []*engine.RunDoc // newest first
-	Graph    *picture
-	Source   []sourceLine
-	Current  bool   // the version that runs is what stands in the file
-	NoSource string // why the file cannot be shown
-	Problems []problem
-	Fields   []field
-	MayStart bool
-	Wrong    string // why the run was not started
+	Flow      engine.Flow
+	Version   string
+	Strip     []*engine.RunDoc
+	Last      []*engine.RunDoc // newest first
+	Graph     *picture
+	Tasks     []engine.Task // that are listed
+	MoreTasks int
+	Source    []sourceLine
+	MoreLines int    // of the source, that are not shown
+	Current   bool   // the version that runs is what stands in the file
+	NoSource  string // why the file cannot be shown
+	Problems  []problem
+	Fields    []field
+	MayStart  bool
+	Wrong     string // why the run was not started
 }
+
+// The bounds of what the page of a large flow shows.
+const shownLines = 2000
 
 // lastRuns is how many runs the page of a flow lists.
 const lastRuns = 10
@@ -103,6 +109,8 @@ func (s *Site) flowWith(v *Visit, wrong error, typed map[string][]string) (*repl
 	if err := v.ask("flow.get", fields("flow", id), &p.Flow); err != nil {
 		return nil, err
 	}
+	p.Tasks = p.Flow.Tasks[:min(pageTasks, len(p.Flow.Tasks))]
+	p.MoreTasks = len(p.Flow.Tasks) - len(p.Tasks)
 	list, err := v.listRuns(id, "", "", "", stripRuns)
 	if err != nil {
 		return nil, err
@@ -139,7 +147,12 @@ func (s *Site) source(v *Visit, id string, p *flowPage) error {
 		return err
 	}
 	p.Version, p.Current, p.Problems = src.Version, src.Current, src.Problems
-	for i, text := range strings.Split(strings.TrimSuffix(src.Source, "\n"), "\n") {
+	lines := strings.Split(strings.TrimSuffix(src.Source, "\n"), "\n")
+	if len(lines) > shownLines {
+		p.MoreLines = len(lines) - shownLines
+		lines = lines[:shownLines]
+	}
+	for i, text := range lines {
 		line := sourceLine{N: i + 1, Text: text}
 		for _, at := range src.Problems {
 			if at.Line == line.N {

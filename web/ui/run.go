@@ -85,6 +85,9 @@ func (s *Site) run(v *Visit) (*reply, error) {
 	if string(p.Doc.RunID) != v.PathValue("run") { // "last", or an ending
 		return &reply{goOn: (address("/runs/"+string(p.Doc.RunID), "view", q.Get("view"), "task", p.Task))}, nil
 	}
+	if err := p.complete(v); err != nil {
+		return nil, err
+	}
 	p.sort()
 	if p.Doc.Final && v.may("run.rerun") {
 		p.Rerun = rerunOf(p.Doc, p.Task)
@@ -105,6 +108,25 @@ func (s *Site) run(v *Visit) (*reply, error) {
 	}
 	title := string(p.Doc.FlowID) + " " + string(p.Doc.Status)
 	return &reply{page: &page{name: "run", Title: title, Nav: "/runs", Live: !p.Doc.Final, Topics: "run:" + string(p.Doc.RunID), Data: &p}}, nil
+}
+
+// complete adds some of the tasks that the document of a large run does not
+// list, which are those that succeeded, so that no view of it is empty.
+func (p *runPage) complete(v *Visit) error {
+	if p.Doc.ListsAll() || p.Only != "" || p.View != viewTasks && p.View != viewTimeline {
+		return nil
+	}
+	var some engine.TaskPage
+	err := v.ask("run.tasks", fields("run_id", string(p.Doc.RunID), "status", string(engine.Success), "limit", pageTasks), &some)
+	if errors.Is(err, engine.ErrUnavailable) { // the tables do not tell of them now
+		return nil
+	}
+	for _, t := range some.Tasks {
+		if !slices.ContainsFunc(p.Doc.Tasks, func(other engine.TaskDoc) bool { return other.TaskID == t.TaskID }) {
+			p.Doc.Tasks = append(p.Doc.Tasks, t)
+		}
+	}
+	return err
 }
 
 // sort puts what wants to be looked at first, and counts.
@@ -142,6 +164,14 @@ func (p *runPage) sort() {
 		p.More = len(p.Needs) - pageTasks
 		p.Needs = p.Needs[:pageTasks]
 	}
+}
+
+// all is how many tasks the run has.
+func (p *runPage) all() (n int) {
+	for _, c := range p.Counts {
+		n += c.N
+	}
+	return n
 }
 
 // choose reads the attempts of the chosen task.
@@ -207,6 +237,9 @@ func (s *Site) view(v *Visit, p *runPage) (err error) {
 		p.Line = drawTimeline(p.Doc, s.now(), func(task engine.TaskID) string {
 			return address("/runs/"+run, "view", viewTimeline, "task", task)
 		})
+		if all := p.all(); len(p.Line.Bars) > 0 && all > len(p.Doc.Tasks) {
+			p.Line.LeftOut += all - len(p.Doc.Tasks)
+		}
 	case viewLog:
 		before := v.URL.Query().Get("before")
 		if p.Log, err = v.operations(logFilter{Run: run, Before: before, Limit: pageOperations}); err != nil {
