@@ -68,12 +68,8 @@ func (s *Seeds) Encode() []byte {
 		w.text(string(id))
 	}
 	w.uint(uint64(len(s.Jars)))
-	for _, name := range slices.Sorted(maps.Keys(s.Jars)) {
-		w.text(name)
-		w.uint(uint64(len(s.Jars[name])))
-		for _, at := range s.Jars[name] {
-			w.pos(at)
-		}
+	if len(s.Jars) > 0 { // most have none, and every run passes here
+		w.jars(s.Jars)
 	}
 	w.uint(uint64(len(s.Tasks)))
 	for i := range s.Tasks {
@@ -99,6 +95,16 @@ func (w *seedWriter) pos(p Pos) {
 	w.b = binary.AppendVarint(w.b, int64(p.Seq-w.last))
 	w.uint(uint64(p.N))
 	w.last = p.Seq
+}
+
+func (w *seedWriter) jars(jars map[string][]Pos) {
+	for _, name := range slices.Sorted(maps.Keys(jars)) {
+		w.text(name)
+		w.uint(uint64(len(jars[name])))
+		for _, at := range jars[name] {
+			w.pos(at)
+		}
+	}
 }
 
 func (w *seedWriter) seed(s *Seed) {
