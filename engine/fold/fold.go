@@ -294,11 +294,29 @@ func (s *step) submit(rec *engine.SubmitRecord) {
 	case !full:
 		s.start(r, fs)
 	case f.OnOverlap == engine.OverlapCancel:
-		s.end(fs.active.first, engine.Cancelled, "cancelled", "a newer run of "+string(f.ID)+" started (on_overlap = \"cancel\")")
+		s.makeWay(fs, f)
 		s.start(r, fs)
 	default:
 		fs.queue.add(r)
 		s.effects = append(s.effects, Effect{Kind: Queued, Run: r.ID, Open: r})
+	}
+}
+
+// makeWay cancels the oldest run of a flow that has too many. Those that are
+// ending already, or do what follows a run, are left to their end.
+func (s *step) makeWay(fs *flowState, f *engine.Flow) {
+	var oldest *Run
+	going := 0
+	for r := fs.active.first; r != nil; r = r.place.next {
+		if r.Ending != "" || r.stage > engine.StageTasks {
+			continue
+		}
+		if going++; oldest == nil {
+			oldest = r
+		}
+	}
+	if going >= f.MaxActiveRuns {
+		s.end(oldest, engine.Cancelled, "cancelled", "a newer run of "+string(f.ID)+" started (on_overlap = \"cancel\")")
 	}
 }
 

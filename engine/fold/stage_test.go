@@ -101,3 +101,27 @@ func TestStage_DamageEndsAll(t *testing.T) {
 		t.Errorf("the run did not end: %+v", doc)
 	}
 }
+
+func TestStage_ANewerRunLeavesFinallyAlone(t *testing.T) {
+	f := staged("a:", "z:")
+	f.MaxActiveRuns, f.OnOverlap = 1, engine.OverlapCancel
+	h := newHistory(t, f)
+	h.submit("f", "r1")
+	h.submit("f", "r2")
+	h.want("r1", "a=ready z=pending")
+	h.report("r1", "a", engine.OutcomeCancelled)
+	h.want("r1", "a=cancelled z=ready")
+	h.submit("f", "r3")
+	h.want("r1", "a=cancelled z=ready")
+	if r := h.state.Run("r1"); r.Ending != "" {
+		t.Errorf("what follows the first run is ended: %s", r.endReason)
+	}
+	if r := h.state.Run("r2"); r.Ending != engine.Cancelled {
+		t.Errorf("the second run goes on beside the third")
+	}
+	if r := h.state.Run("r3"); r == nil || r.Ending != "" {
+		t.Errorf("the third run did not start: %+v", r)
+	}
+	h.report("r1", "z", engine.OutcomeSuccess)
+	h.want("r1", "closed")
+}
