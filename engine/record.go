@@ -1,6 +1,10 @@
 package engine
 
-import "time"
+import (
+	"strconv"
+	"strings"
+	"time"
+)
 
 // FormatVersion is the version of everything that is written to the ledger:
 // records, bundles and checkpoints. A node that meets a newer one stops.
@@ -135,6 +139,16 @@ type AttemptKey struct {
 
 // OperationID names an attempt in the operation log.
 func (k AttemptKey) OperationID() string { return string(k.appendOperationID(make([]byte, 0, 64))) }
+
+// TurnOf is the turn of the attempt that an operation id names.
+func TurnOf(operation string) int {
+	if i := strings.LastIndex(operation, ".t"); i >= 0 {
+		if turn, err := strconv.Atoi(operation[i+2:]); err == nil {
+			return turn
+		}
+	}
+	return 0
+}
 
 // Outcome is how an attempt ended.
 type Outcome string

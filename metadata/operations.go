@@ -169,6 +169,7 @@ func scanOperation(scan func(...any) error) (op engine.Operation, pos int64, err
 	err = scan(&pos, &op.OperationID, &op.OperationType, &op.OperationSubtype, &op.ExecutionID, &op.FlowID, &op.TaskID, &op.ItemIndex,
 		&op.Attempt, &op.BatchID, &op.Status, &op.Success, &op.Superseded, &start, &end, &op.DurationMS, &op.ErrorMessage, &details, &op.Worker)
 	op.StartTime, op.EndTime, op.Details = string(start), string(end), json.RawMessage(details)
+	op.Turn = engine.TurnOf(op.OperationID)
 	return op, pos, err
 }
 

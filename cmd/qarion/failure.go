@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"sort"
 	"strings"
 
@@ -46,7 +47,7 @@ func (a *app) failureBlock(d *engine.RunDoc) string {
 	for _, v := range details.Validation {
 		a.ui.indented(&b, "    ", 0, v)
 	}
-	a.answer(&b, max(1, len(e.Attempts)), &details, false, fmt.Sprintf("qarion runs show %s --task %s --body", d.RunID, e.TaskID))
+	a.answer(&b, lastAttempt(e.Attempts), &details, false, fmt.Sprintf("qarion runs show %s --task %s --body", d.RunID, e.TaskID))
 	a.otherFailures(&b, d)
 	return b.String()
 }
@@ -147,7 +148,11 @@ func (a *app) attempts(b *strings.Builder, list []engine.AttemptDoc, task *engin
 	if len(list) == 0 {
 		return
 	}
+	turns := hasTurns(list)
 	t := newTable("ATTEMPT", "SENT", "ANSWER", "TOOK", "THEN").narrow(3, 1).shorten(2, 4)
+	if turns {
+		t = newTable("TURN", "ATTEMPT", "SENT", "ANSWER", "TOOK", "THEN").narrow(4, 2).shorten(3, 5)
+	}
 	for i := range list {
 		at := &list[i]
 		next := ""
@@ -163,12 +168,35 @@ func (a *app) attempts(b *strings.Builder, list []engine.AttemptDoc, task *engin
 		default:
 			next = final(at, d)
 		}
-		t.add(fmt.Sprint(at.Attempt), a.ui.clockMillis(at.StartTime, a.ui.outTerm), answerOf(at), duration(between(at.StartTime, at.EndTime)), next)
+		cells := []string{fmt.Sprint(at.Attempt), a.ui.clockMillis(at.StartTime, a.ui.outTerm), answerOf(at), duration(between(at.StartTime, at.EndTime)), next}
+		if turns {
+			cells = append([]string{fmt.Sprint(at.Turn + 1)}, cells...)
+		}
+		t.add(cells...)
 	}
 	b.WriteString("\n")
 	for _, line := range t.lines(a.ui.outTerm, a.ui.width()-2) {
 		b.WriteString("  " + line + "\n")
 	}
+}
+
+// hasTurns reports whether attempts are of a task that takes several turns: pages
+// or polls.
+func hasTurns(list []engine.AttemptDoc) bool {
+	return slices.ContainsFunc(list, func(at engine.AttemptDoc) bool { return at.Turn > 0 })
+}
+
+// lastAttempt names the last of some attempts: "attempt 2", or "turn 4, attempt
+// 1" where there are turns.
+func lastAttempt(list []engine.AttemptDoc) string {
+	if len(list) == 0 {
+		return "attempt 1"
+	}
+	at := &list[len(list)-1]
+	if hasTurns(list) {
+		return fmt.Sprintf("turn %d, attempt %d", at.Turn+1, at.Attempt)
+	}
+	return fmt.Sprintf("attempt %d", at.Attempt)
 }
 
 // answerOf says what came back: a status, or what went wrong.
@@ -207,11 +235,11 @@ func final(at *engine.AttemptDoc, d *engine.Details) string {
 
 // answer shows what came back to an attempt, as far as it was kept. more is the
 // command that shows all of it.
-func (a *app) answer(b *strings.Builder, attempt int, d *engine.Details, whole bool, more string) {
+func (a *app) answer(b *strings.Builder, attempt string, d *engine.Details, whole bool, more string) {
 	if d.ResponseExcerpt == "" {
 		return
 	}
-	fmt.Fprintf(b, "\n  response to attempt %d (%s, %s)\n", attempt, orText(d.ContentType, "no content type"), bytesize(d.ResponseBytes))
+	fmt.Fprintf(b, "\n  response to %s (%s, %s)\n", attempt, orText(d.ContentType, "no content type"), bytesize(d.ResponseBytes))
 	body := d.ResponseExcerpt
 	if !whole {
 		body = firstLines(body, true)

@@ -211,7 +211,7 @@ func (a *app) operationBlock(op *engine.Operation, d *engine.Details) string {
 	for _, line := range d.Validation {
 		fmt.Fprintf(&b, "    %s\n", printable(line))
 	}
-	a.answer(&b, op.Attempt, d, false, fmt.Sprintf("qarion runs show %s --task %s --body", op.ExecutionID, op.TaskID))
+	a.answer(&b, lastAttempt([]engine.AttemptDoc{{Turn: op.Turn, Attempt: op.Attempt}}), d, false, fmt.Sprintf("qarion runs show %s --task %s --body", op.ExecutionID, op.TaskID))
 	for _, hint := range hintsOf(d) {
 		fmt.Fprintf(&b, "\n  hint: %s\n", hint)
 	}

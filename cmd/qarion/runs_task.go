@@ -112,7 +112,7 @@ func (v *taskView) attempts() []engine.AttemptDoc {
 			reason = d.RetryReason
 		}
 		list = append(list, engine.AttemptDoc{
-			Attempt: op.Attempt, Status: op.Status, StartTime: op.StartTime, EndTime: op.EndTime,
+			Turn: op.Turn, Attempt: op.Attempt, Status: op.Status, StartTime: op.StartTime, EndTime: op.EndTime,
 			StatusCode: d.StatusCode, Message: op.ErrorMessage, RetryAt: d.RetryAt, Reason: reason,
 		})
 	}
@@ -165,7 +165,7 @@ func (a *app) taskBlock(v *taskView, whole bool) string {
 		a.ui.indented(&b, "    ", 0, line)
 	}
 	more := fmt.Sprintf("qarion runs show %s --task %s --body", v.ref, v.TaskID)
-	a.answer(&b, max(1, len(attempts)), &v.details, whole, more)
+	a.answer(&b, lastAttempt(attempts), &v.details, whole, more)
 	if len(v.Value) > 0 {
 		a.value(&b, v, whole)
 	}
