@@ -26,7 +26,7 @@ type Projection interface {
 	// same changes may come again, in other batches, also such as are not after
 	// Position: writing one twice must not show. It is repeated until it works;
 	// when ctx ends it may return early. What changes points to must not be
-	// changed or kept.
+	// changed; only a Doc may be kept.
 	Project(ctx context.Context, changes []Change) error
 	// Mark stores that the view has taken everything up to the position, also
 	// where it had nothing to write for it. It comes between batches, after
@@ -47,6 +47,19 @@ type Trailing interface {
 	// Pause is how long the view is left alone after a batch, so that the next
 	// is worth a transaction.
 	Pause() time.Duration
+}
+
+// Holding is a projection that holds some changes back for a while, since
+// something that comes soon may make them needless. Its Position stays before
+// the oldest of them, so that they come again after a crash; Mark writes them
+// first. Nobody waits for what is held back to be shown.
+type Holding interface {
+	Projection
+	// Due is how long it is until something is to be written that is held back;
+	// false: nothing is. It is asked when there are no changes for the view.
+	Due() (time.Duration, bool)
+	// WriteDue writes what is due, as Project does.
+	WriteDue(ctx context.Context) error
 }
 
 // Change is one thing that a fold step made visible. The fields hold all that

@@ -50,7 +50,7 @@ func OpenViewFiles(bucket string, s *filestore.Stream, growing bool) (*ViewFiles
 			return "", nil, nil
 		}
 		var err error
-		buf, err = c.Doc.AppendWithin(buf[:0], maxDoc)
+		buf, _, err = appendRun(buf[:0], c) // also with seeds that stand in it
 		return keyPrefix(BucketRuns) + string(c.Run), buf, err
 	}
 	if bucket == BucketXCom {
@@ -61,9 +61,9 @@ func OpenViewFiles(bucket string, s *filestore.Stream, growing bool) (*ViewFiles
 	}
 	var err error
 	v.Scan, err = s.Scan(growing, func(m *filestore.Message) error {
-		p, ok := feed.ParsePos(m.Get(feed.HeaderPos))
-		if ok && v.Position.Before(engine.Pos(p)) {
-			v.Position = engine.Pos(p)
+		p, _ := feed.ParsePos(m.Get(feed.HeaderPos))
+		if taken, ok := feed.Taken(m.Get); ok && v.Position.Before(engine.Pos(taken)) {
+			v.Position = engine.Pos(taken)
 		}
 		if strings.HasPrefix(m.Subject, keyPrefix(bucket)) && m.Get(headerOperation) == "" {
 			v.have[m.Subject] = viewEntry{at: engine.Pos(p), sum: sumOf(m.Data)}
@@ -75,12 +75,16 @@ func OpenViewFiles(bucket string, s *filestore.Stream, growing bool) (*ViewFiles
 
 // Expect takes a change of the ledger, in order.
 func (v *ViewFiles) Expect(c *engine.Change) error {
-	if v.Position.Before(c.Pos) {
+	early := v.Position.Before(c.Pos)
+	if early && (v.bucket != BucketRuns || c.Doc == nil) {
 		return nil // it is not there yet
 	}
 	subject, data, err := v.made(c)
 	if err != nil || len(data) == 0 {
 		return err
+	}
+	if early && v.have[subject].at != c.Pos {
+		return nil // nor is this; a run's end may be, before what is held back of others
 	}
 	v.want[subject] = viewEntry{c.Pos, c.At, sumOf(data)}
 	return nil

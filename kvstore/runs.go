@@ -46,17 +46,20 @@ type RunsConfig struct {
 	Retention time.Duration // default DefaultRunRetention
 }
 
-// Runs is the bucket qarion_runs: one document per run, under its id. It
-// implements engine.Projection and engine.Runs.
+// Runs is the bucket qarion_runs: one document per run, under its id. The first
+// one is written when the run has lasted a second: most end before, and need
+// no more than their last (runs_held.go). It implements engine.Projection and
+// engine.Runs.
 type Runs struct {
 	feed *feed.Feed
 	buf  []byte
+	held heldStarts
 }
 
 var (
-	_ engine.Projection = (*Runs)(nil)
-	_ engine.Runs       = (*Runs)(nil)
-	_ engine.SeedStore  = (*Runs)(nil)
+	_ engine.Holding   = (*Runs)(nil)
+	_ engine.Runs      = (*Runs)(nil)
+	_ engine.SeedStore = (*Runs)(nil)
 )
 
 // OpenRuns opens the bucket.
@@ -88,6 +91,9 @@ func (r *Runs) Position(ctx context.Context) (engine.Pos, error) {
 
 // Mark implements engine.Projection.
 func (r *Runs) Mark(ctx context.Context, at engine.Pos) error {
+	if err := r.writeHeld(ctx, func(*heldStart) bool { return true }); err != nil {
+		return err
+	}
 	return unavailable(r.feed.Mark(ctx, feed.Pos(at)))
 }
 
@@ -96,38 +102,69 @@ func (r *Runs) Mark(ctx context.Context, at engine.Pos) error {
 // goroutine.
 func (r *Runs) Project(ctx context.Context, changes []engine.Change) error {
 	newest := make(map[engine.RunID]int, len(changes)/4)
+	var now engine.Micros
 	for i := range changes {
-		if changes[i].Doc != nil {
+		if now = max(now, changes[i].At); changes[i].Doc != nil {
 			newest[changes[i].Run] = i
 		}
 	}
 	b := r.feed.Begin(ctx)
 	defer b.End()
+	defer r.held.rollback() // what is written is committed by then
+	for _, s := range r.held.list {
+		if _, later := newest[s.run]; !later && s.at+holdMicros <= now {
+			if err := r.write(ctx, b, s); err != nil {
+				return err
+			}
+		}
+	}
 	for i := range changes {
 		c := &changes[i]
 		if c.Doc == nil || newest[c.Run] != i || b.Written(feed.Pos(c.Pos)) {
 			continue
 		}
-		var err error
-		seeds := ""
-		if c.Seeds != nil && len(c.Seeds) <= maxSeeds {
-			seeds = base64.RawStdEncoding.EncodeToString(c.Seeds)
+		if c.Kind == engine.RunStarted && !c.Doc.Final && c.At+holdMicros > now && r.held.take(c) {
+			continue
 		}
-		if r.buf, err = c.Doc.AppendWithin(r.buf[:0], maxDoc-len(seeds)); err != nil {
+		r.held.drop(c.Run)
+		if err := r.add(ctx, b, c); err != nil {
 			return err
 		}
-		if len(seeds) > maxSeedsHeader {
-			r.buf = append(append(append(r.buf[:len(r.buf)-1], `,"`+fieldSeeds+`":"`...), seeds...), `"}`...)
-			seeds = ""
-		}
-		b.Header(headerSeeds, seeds)
-		b.Header(headerFlow, string(c.Doc.FlowID))
-		b.Header(headerStatus, string(c.Doc.Status))
-		if err := b.Add(ctx, feed.Pos(c.Pos), keyPrefix(BucketRuns)+string(c.Run), r.buf); err != nil {
-			return unavailable(err)
-		}
 	}
-	return unavailable(b.Commit(ctx))
+	if err := b.Commit(ctx); err != nil {
+		return unavailable(err)
+	}
+	r.held.commit()
+	return nil
+}
+
+// add writes the document of a change.
+func (r *Runs) add(ctx context.Context, b *feed.Batch, c *engine.Change) (err error) {
+	seeds := ""
+	if r.buf, seeds, err = appendRun(r.buf[:0], c); err != nil {
+		return err
+	}
+	b.Header(headerSeeds, seeds)
+	b.Header(headerFlow, string(c.Doc.FlowID))
+	b.Header(headerStatus, string(c.Doc.Status))
+	at := feed.Pos(c.Pos)
+	return unavailable(b.AddBefore(ctx, at, feed.Pos(r.held.taken(c.Pos)), keyPrefix(BucketRuns)+string(c.Run), r.buf))
+}
+
+// appendRun appends the entry of a run as a change makes it, and returns the
+// seeds that stand in its header.
+func appendRun(dst []byte, c *engine.Change) (entry []byte, seeds string, err error) {
+	if c.Seeds != nil && len(c.Seeds) <= maxSeeds {
+		seeds = base64.RawStdEncoding.EncodeToString(c.Seeds)
+	}
+	if dst, err = c.Doc.AppendWithin(dst, maxDoc-len(seeds)); err != nil {
+		return dst, "", err
+	}
+	if len(seeds) > maxSeedsHeader {
+		dst = append(append(append(dst[:len(dst)-1], `,"`+fieldSeeds+`":"`...), seeds...), `"}`...)
+		seeds = ""
+	}
+	return dst, seeds, nil
 }
 
 // Get implements engine.Runs.

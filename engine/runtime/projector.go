@@ -175,13 +175,29 @@ func (p *projector) follow(ctx context.Context, v *view) {
 		if t, trails := v.Projection.(engine.Trailing); trails {
 			sleep(ctx, t.Pause())
 		}
-		if more {
-			continue
+		if !more {
+			p.rest(ctx, v)
 		}
-		select {
-		case <-v.wake:
-		case <-ctx.Done():
+	}
+}
+
+// rest waits until there may be something for a view that has taken everything:
+// changes, a mark to store, or what it has held back until now.
+func (p *projector) rest(ctx context.Context, v *view) {
+	var due <-chan time.Time
+	h, holds := v.Projection.(engine.Holding)
+	if holds {
+		if d, some := h.Due(); some {
+			timer := time.NewTimer(d)
+			defer timer.Stop()
+			due = timer.C
 		}
+	}
+	select {
+	case <-v.wake:
+	case <-due:
+		p.insist(ctx, v, func() error { return h.WriteDue(ctx) })
+	case <-ctx.Done():
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 type Batch struct {
 	f       *Feed
 	msg     nats.Msg // the newest message: sent when the next one comes, or with the request to acknowledge
-	at      Pos      // of msg
+	taken   Pos      // of msg: everything up to there is stored once it is
 	data    []byte   // of msg: a copy of what the caller gave
 	edits   []edit   // headers of the message to come
 	text    []byte
@@ -37,7 +37,7 @@ type edit struct{ name, value string }
 type ask struct {
 	n    uint64 // which one
 	upTo uint64 // messages of the batch before and with it
-	at   Pos
+	at   Pos    // everything up to there is stored then
 }
 
 // Begin starts a batch. It waits while another one is being written.
@@ -69,6 +69,13 @@ func (b *Batch) Header(name, value string) { b.edits = append(b.edits, edit{name
 // Add writes one message; the data may be reused after the call. Positions
 // never fall within a batch. It waits when much is on its way.
 func (b *Batch) Add(ctx context.Context, at Pos, subject string, data []byte) error {
+	return b.AddBefore(ctx, at, at, subject, data)
+}
+
+// AddBefore is Add of a message that is written before others with an earlier
+// position: once it is stored, everything up to taken is, and the feed's
+// position is no more than that. It is taken that never falls then.
+func (b *Batch) AddBefore(ctx context.Context, at, taken Pos, subject string, data []byte) error {
 	if b.waiting && b.failed == nil {
 		b.send(ctx, b.chunk+1 >= chunkMessages || b.bytes+len(b.data) >= chunkBytes)
 	}
@@ -82,7 +89,13 @@ func (b *Batch) Add(ctx context.Context, at Pos, subject string, data []byte) er
 	b.text = at.append(b.text[:0])
 	b.setHeader(HeaderPos, string(b.text))
 	b.data = append(b.data[:0], data...)
-	b.msg.Subject, b.msg.Data, b.at, b.waiting = subject, b.data, at, true
+	if taken.Before(at) {
+		b.text = taken.append(b.text[:0])
+		b.setHeader(HeaderTaken, string(b.text))
+	} else {
+		b.setHeader(HeaderTaken, "")
+	}
+	b.msg.Subject, b.msg.Data, b.taken, b.waiting = subject, b.data, taken, true
 	return nil
 }
 
@@ -113,7 +126,7 @@ func (b *Batch) send(ctx context.Context, acknowledged bool) {
 	if acknowledged {
 		f.asked++
 		b.msg.Reply = f.reply(f.asked)
-		b.asks = append(b.asks, ask{f.asked, b.sent, b.at})
+		b.asks = append(b.asks, ask{f.asked, b.sent, b.taken})
 		b.chunk, b.bytes = 0, 0
 	}
 	if failpoint.Fails("feed.lost") {

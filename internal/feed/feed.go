@@ -28,6 +28,10 @@ import (
 // HeaderPos names the ledger position that a message was made from.
 const HeaderPos = "Qarion-Pos"
 
+// HeaderTaken names, where it is not the message's own, the position up to
+// which the stream has everything with that message.
+const HeaderTaken = "Qarion-Taken"
+
 // A message with this header and value outlives the stream's age limit.
 const (
 	headerTTL = "Nats-TTL"
@@ -134,7 +138,17 @@ func (f *Feed) Close() { _ = f.acks.Unsubscribe() }
 // position is safe, since the same changes are then written again.
 const lookBack = 1000
 
-// Position is the position of the last message; the zero Pos in a new stream.
+// Taken is the position up to which a stream has everything, as the headers of a
+// message say; get reads a header.
+func Taken(get func(name string) string) (Pos, bool) {
+	if text := get(HeaderTaken); text != "" {
+		return ParsePos(text)
+	}
+	return ParsePos(get(HeaderPos))
+}
+
+// Position is up to where the stream has everything, as its last message says;
+// the zero Pos in a new stream.
 // Messages that others wrote, and deleted ones, are stepped over.
 func (f *Feed) Position(ctx context.Context) (Pos, error) {
 	p, err := f.position(ctx)
@@ -161,7 +175,7 @@ func (f *Feed) position(ctx context.Context) (Pos, error) {
 		if err != nil {
 			return Pos{}, err
 		}
-		if p, ok := ParsePos(m.Header.Get(HeaderPos)); ok {
+		if p, ok := Taken(m.Header.Get); ok {
 			return p, nil
 		}
 	}
