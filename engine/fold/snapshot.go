@@ -155,6 +155,8 @@ func (s *State) Snapshot(writer string) *Snapshot {
 			Taken: s.Taken, Rejected: s.Rejected, Told: s.told,
 		},
 		graphs: make([]*Graph, 0, len(s.versions)),
+		claims: make([]int, 0, len(s.versions)),
+		places: make([]engine.Pos, 0, len(s.versions)),
 		flows:  slices.AppendSeq(make([]*flowState, 0, len(s.flows)), maps.Values(s.flows)),
 		runs:   slices.AppendSeq(make([]*Run, 0, len(s.runs)), maps.Values(s.runs)),
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/qarion/qarion/engine"
 )
@@ -244,4 +245,35 @@ func BenchmarkSnapshot_Step(b *testing.B) {
 			}
 		}
 	})
+}
+
+// BenchmarkSnapshot_Flows says for how long a snapshot of many flows holds the
+// scheduler's loop: when it begins, on average, and in its longest step.
+func BenchmarkSnapshot_Flows(b *testing.B) {
+	const flows = 100_000
+	h := newHistory(b)
+	for i := range flows {
+		f := &engine.Flow{ID: engine.FlowID(fmt.Sprint("f", i)), Timeout: 1e12, Tasks: []engine.Task{{ID: "a", Type: "x"}}}
+		def, hash, err := f.Encode()
+		if err != nil {
+			b.Fatal(err)
+		}
+		h.add(&engine.FlowRecord{Flow: f.ID, Hash: hash, Definition: def})
+	}
+	var begin, longest time.Duration
+	for b.Loop() {
+		start := time.Now()
+		x := h.state.Snapshot("test")
+		begin += time.Since(start)
+		for {
+			start = time.Now()
+			p := x.Next()
+			longest = max(longest, time.Since(start))
+			if p == nil {
+				break
+			}
+		}
+	}
+	b.ReportMetric(float64(begin.Microseconds())/1000/float64(b.N), "begin-ms")
+	b.ReportMetric(float64(longest.Microseconds())/1000, "longest-step-ms")
 }
