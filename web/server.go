@@ -64,7 +64,7 @@ func Open(cfg Config) (*Server, error) {
 		}
 		return nil, fmt.Errorf("listen on %s: %w", cfg.Listen, err)
 	}
-	s.url = "http://" + l.Addr().String()
+	s.url = "http://" + reached(l.Addr())
 	s.conns = limit(l, orDefault(cfg.maxConnections, maxConnections))
 	if err := s.routes(); err != nil {
 		l.Close()
@@ -78,6 +78,16 @@ func Open(cfg Config) (*Server, error) {
 	}
 	s.tasks.Go(func() { s.listen() })
 	return s, nil
+}
+
+// reached is how this machine reaches an address that is listened on: of all its
+// addresses it takes the one that is always served.
+func reached(at net.Addr) string {
+	host, port, err := net.SplitHostPort(at.String())
+	if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsUnspecified() {
+		return at.String()
+	}
+	return net.JoinHostPort("localhost", port)
 }
 
 // TakenError says that somebody listens on the address already. It is

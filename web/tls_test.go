@@ -121,3 +121,17 @@ func TestTLS_SlowHandshakesEnd(t *testing.T) {
 	}
 	waitFor(t, func() bool { return s.conns.count() == 0 })
 }
+
+// TestURL_OfAllAddresses: who is told the door's address reaches it there, by a
+// name that is served.
+func TestURL_OfAllAddresses(t *testing.T) {
+	for listen, want := range map[string]string{"0.0.0.0:8443": "localhost:8443", "[::]:8443": "localhost:8443", "127.0.0.1:8080": "127.0.0.1:8080", "[::1]:1": "[::1]:1", "192.0.2.1:8443": "192.0.2.1:8443"} {
+		at, err := net.ResolveTCPAddr("tcp", listen)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := reached(at); got != want {
+			t.Errorf("%s is reached at %s, want %s", listen, got, want)
+		}
+	}
+}

@@ -163,6 +163,8 @@ const keys = {
   j: () => step([...main.querySelectorAll('tbody a.open')], 1),
   k: () => step([...main.querySelectorAll('tbody a.open')], -1),
   f: () => step([...main.querySelectorAll('tr.bad a.open')], 1),
+  '.': () => main.querySelector('form[method="post"] button.main, form[method="post"] button, details:has(form[method="post"]) > summary')?.focus(),
+  Escape: () => document.activeElement === document.body ? history.back() : document.activeElement.blur(),
   p: () => { paused = !paused; sayLive(); },
   g: () => { going = Date.now(); },
 };
