@@ -73,6 +73,10 @@ func newBundler(ctx context.Context, js jetstream.JetStream, l *Ledger, kind, su
 	return b
 }
 
+// answers are channels that nobody is told anything by any more. One that was not
+// waited for to the end never comes back.
+var answers = sync.Pool{New: func() any { return make(chan appended, 1) }}
+
 // append returns when the record's bundle is stored.
 func (b *bundler) append(ctx context.Context, rec engine.Record) (uint64, error) {
 	data, err := cbor.Marshal(rec)
@@ -82,7 +86,7 @@ func (b *bundler) append(ctx context.Context, rec engine.Record) (uint64, error)
 	if len(data) > engine.MaxTriggerPayload+engine.MaxRecord {
 		return 0, fmt.Errorf("%w: record of %d bytes is too large", engine.ErrInvalid, len(data))
 	}
-	p := pending{data: data, done: make(chan appended, 1)}
+	p := pending{data: data, done: answers.Get().(chan appended)}
 	select {
 	case b.in <- p:
 	case <-ctx.Done():
@@ -92,6 +96,7 @@ func (b *bundler) append(ctx context.Context, rec engine.Record) (uint64, error)
 	}
 	select {
 	case r := <-p.done:
+		answers.Put(p.done) // it was told once, and is empty again
 		return r.seq, r.err
 	case <-ctx.Done():
 		return 0, ctx.Err()
@@ -127,7 +132,8 @@ func (b *bundler) run() {
 			select {
 			case p := <-b.in:
 				if size+len(p.data) > maxBundleBytes {
-					next = &p
+					large := p // of its own: p would be allocated for every record
+					next = &large
 					break collect
 				}
 				batch, size = append(batch, p), size+len(p.data)

@@ -183,7 +183,7 @@ func variablesText(d *engine.RunDoc) string {
 	if d.Variables == nil || d.Variables.Len() == 0 {
 		return ""
 	}
-	text, err := value.AppendJSON(nil, d.Variables)
+	text, err := value.AppendJSON(make([]byte, 0, 256), d.Variables)
 	if err != nil {
 		return ""
 	}

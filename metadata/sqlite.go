@@ -46,6 +46,7 @@ type sqliteDB struct {
 	flows *inserts
 	tasks *inserts
 	ops   *inserts
+	boxes boxes
 	now   map[string]driver.Stmt // small statements, by their text
 
 	once   sync.Once

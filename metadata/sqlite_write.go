@@ -53,10 +53,13 @@ func (s *sqliteDB) setPosition(ctx context.Context, at engine.Pos) error {
 }
 
 func (s *sqliteDB) put(ctx context.Context, b *batch) error {
+	defer s.boxes.empty()
+	text := s.boxes.text
 	for _, c := range b.flows {
 		d := c.Doc
-		s.flows.add(string(d.RunID), string(d.FlowID), d.FlowVersion, d.BatchID, text(d.ExecutionDate), d.TriggerType, text(d.TriggerID),
-			d.StartTime, text(d.EndTime), string(d.Status), success(string(d.Status), d.Final), text(clean(errorText(d))), text(clean(variablesText(d))), rows(d))
+		s.flows.add(text(string(d.RunID)), text(string(d.FlowID)), d.FlowVersion, d.BatchID, orNull(text, d.ExecutionDate), text(d.TriggerType), orNull(text, d.TriggerID),
+			text(d.StartTime), orNull(text, d.EndTime), text(string(d.Status)), success(string(d.Status), d.Final), orNull(once, clean(errorText(d))),
+			orNull(once, clean(variablesText(d))), rows(d))
 	}
 	if err := s.flows.flush(); err != nil {
 		return err
@@ -98,16 +101,17 @@ func (s *sqliteDB) putTask(ctx context.Context, t *taskRow) error {
 	if t.end != 0 {
 		took = t.duration()
 	}
-	s.tasks.add(string(t.run), string(t.flow), string(t.task), int64(t.item), t.batch, t.status, success(t.status, t.final), int64(t.attempts),
-		text(t.start.Format()), text(t.end.Format()), took, text(clean(t.err)))
+	text, at := s.boxes.text, s.boxes.time
+	s.tasks.add(text(string(t.run)), text(string(t.flow)), text(string(t.task)), int64(t.item), t.batch, text(t.status), success(t.status, t.final), int64(t.attempts),
+		at(t.start), at(t.end), took, orNull(once, clean(t.err)))
 	return nil
 }
 
 func (s *sqliteDB) putOperation(c *engine.Change) {
-	rec := c.Attempt
-	s.ops.add(ledgerPos(c.Pos), rec.OperationID(), rec.Type, text(rec.Subtype), string(rec.Run), string(rec.Flow), string(rec.Task), int64(rec.Item),
-		int64(rec.Attempt), rec.BatchID, string(rec.Outcome), rec.Outcome.Good(), c.Superseded,
-		rec.Start.Format(), rec.End.Format(), rec.End.Since(rec.Start), text(clean(rec.Error)), clean(detailsText(rec)), rec.Worker)
+	rec, text, at := c.Attempt, s.boxes.text, s.boxes.time
+	s.ops.add(ledgerPos(c.Pos), rec.OperationID(), text(rec.Type), orNull(text, rec.Subtype), text(string(rec.Run)), text(string(rec.Flow)), text(string(rec.Task)), int64(rec.Item),
+		int64(rec.Attempt), rec.BatchID, text(string(rec.Outcome)), rec.Outcome.Good(), c.Superseded,
+		at(rec.Start), at(rec.End), rec.End.Since(rec.Start), orNull(once, clean(rec.Error)), clean(detailsText(rec)), text(rec.Worker))
 }
 
 // rows is how many rows a run has read and written, or NULL where no task did.
@@ -118,12 +122,65 @@ func rows(d *engine.RunDoc) any {
 	return d.Rows
 }
 
-// text is a text, or NULL for none.
-func text(s string) any {
+// boxes are the values of one turn as the driver takes them. A run's id stands
+// in a handful of rows, its flow, states and times in many: each is made once.
+type boxes struct {
+	texts map[string]any
+	times map[engine.Micros]any
+}
+
+// maxBoxes bounds what is kept for a turn: emptying a map costs as much as it
+// has ever held.
+const maxBoxes = 4096
+
+// text is a text that is likely to come again in the same turn.
+func (b *boxes) text(s string) any {
+	v, ok := b.texts[s]
+	if !ok {
+		v = s
+		if len(b.texts) < maxBoxes {
+			if b.texts == nil {
+				b.texts = map[string]any{}
+			}
+			b.texts[s] = v
+		}
+	}
+	return v
+}
+
+// time is a time as the tables hold it, or NULL for none.
+func (b *boxes) time(m engine.Micros) any {
+	if m == 0 {
+		return nil
+	}
+	v, ok := b.times[m]
+	if !ok {
+		v = m.Format()
+		if len(b.times) < maxBoxes {
+			if b.times == nil {
+				b.times = map[engine.Micros]any{}
+			}
+			b.times[m] = v
+		}
+	}
+	return v
+}
+
+// empty lets go of the values of a turn.
+func (b *boxes) empty() {
+	clear(b.texts)
+	clear(b.times)
+}
+
+// once is a text that hardly comes twice.
+func once(s string) any { return s }
+
+// orNull is a text as box makes it, or NULL for none.
+func orNull(box func(string) any, s string) any {
 	if s == "" {
 		return nil
 	}
-	return s
+	return box(s)
 }
 
 // manyRows is how many rows one statement takes: the more, the fewer turns, up

@@ -185,3 +185,18 @@ func numbersOf(t *testing.T, data []byte) (v any) {
 	}
 	return v
 }
+
+func TestParseJSON_ShortAndLongTextsReadAlike(t *testing.T) {
+	const short = `{"a":"x","n":12.50,"list":["é\n",7,"plain"],"":""}`
+	for _, room := range []int{0, 512 - len(short), 513 - len(short), 4096} {
+		data := []byte(short + strings.Repeat(" ", room))
+		v, err := value.ParseJSON(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		clear(data) // what was read must not change with the buffer
+		if got, _ := value.JSON(v); string(got) != `{"a":"x","n":12.50,"list":["é\n",7,"plain"],"":""}` {
+			t.Errorf("of %d bytes: %s", len(data), got)
+		}
+	}
+}

@@ -49,6 +49,23 @@ func ParseJSON(data []byte) (any, error) {
 type parser struct {
 	data []byte
 	at   int
+	text string // all of data, where that is short and a part of it was asked for
+}
+
+// shortText is how long a text may be, in bytes, whose strings are parts of one
+// copy of it instead of copies of their own. A string holds the whole of it in
+// memory.
+const shortText = 512
+
+// part is a part of the text as a string.
+func (p *parser) part(from, to int) string {
+	if len(p.data) > shortText {
+		return string(p.data[from:to])
+	}
+	if p.text == "" {
+		p.text = string(p.data)
+	}
+	return p.text[from:to]
 }
 
 func (p *parser) space() {
@@ -101,7 +118,7 @@ func (p *parser) value(depth int) (any, error) {
 	case c == '[':
 		return p.list(depth)
 	case c == '"':
-		return p.text()
+		return p.str()
 	case c == '-' || '0' <= c && c <= '9':
 		return p.number()
 	case c == 't':
@@ -159,7 +176,7 @@ func (p *parser) object(depth int) (any, error) {
 		if p.space(); p.at >= len(p.data) || p.data[p.at] != '"' {
 			return nil, p.unexpected()
 		}
-		key, err := p.text()
+		key, err := p.str()
 		if err != nil {
 			return nil, err
 		}
@@ -194,14 +211,14 @@ func (p *parser) next(closing byte) (done bool, err error) {
 	return false, p.unexpected()
 }
 
-// text reads a string; most hold nothing that is escaped.
-func (p *parser) text() (string, error) {
+// str reads a string; most hold nothing that is escaped.
+func (p *parser) str() (string, error) {
 	start := p.at + 1
 	for i := start; i < len(p.data); i++ {
 		switch c := p.data[i]; {
 		case c == '"':
 			p.at = i + 1
-			return string(p.data[start:i]), nil
+			return p.part(start, i), nil
 		case c == '\\' || c < ' ' || c >= utf8.RuneSelf:
 			return p.mixedText(start, i)
 		}
@@ -331,7 +348,7 @@ func (p *parser) number() (any, error) {
 			return nil, p.unexpected()
 		}
 	}
-	return numberOf(string(p.data[start:p.at])), nil
+	return numberOf(p.part(start, p.at)), nil
 }
 
 // digits goes past digits and reports whether there were any.
