@@ -36,7 +36,13 @@ they are few. With --raw, or to a file with -O, it is written as it was received
 	get.Flags().IntVar(&f.attempt, "attempt", 0, "what this attempt received, also when it failed because of that")
 	get.Flags().BoolVar(&f.raw, "raw", false, "as it was received, not as JSON")
 	get.Flags().StringVarP(&f.file, "file", "O", "", "write it into this file, as it was received")
-	c.AddCommand(get)
+	list := &cobra.Command{
+		Use: "list RUN", Short: "List the values that the tasks of a run left", Args: cobra.ExactArgs(1),
+		Example: `  qarion xcom list last
+  qarion xcom list last --output json`,
+		RunE: func(c *cobra.Command, args []string) error { return a.xcomList(c.Context(), args[0]) },
+	}
+	c.AddCommand(get, list)
 	return c
 }
 
