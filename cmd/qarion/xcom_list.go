@@ -13,9 +13,9 @@ import (
 // xcom get.
 type valueInfo struct {
 	TaskID engine.TaskID `json:"task_id"`
-	Type   string        `json:"type"` // "application/json", "text/plain", or what came with bytes
-	Size   int64         `json:"size"` // bytes, as xcom get --raw writes them
-	At     string        `json:"at"`   // RFC 3339: when the task ended
+	Type   string        `json:"type"`         // "application/json", "text/plain", or what came with bytes
+	Size   int64         `json:"size"`         // bytes, as xcom get --raw writes them
+	At     string        `json:"at,omitempty"` // RFC 3339: when the task ended; "" where a rerun kept it of another run
 }
 
 func (a *app) xcomList(ctx context.Context, ref string) error {
