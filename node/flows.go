@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -34,6 +35,7 @@ type Flows struct {
 	watcher *fsnotify.Watcher // nil where there is no such folder
 
 	changed atomic.Bool // files changed since the last reading began
+	absent  atomic.Bool // there is no such folder yet
 	reading sync.Mutex  // one reading at a time
 
 	mu   sync.Mutex
@@ -43,19 +45,57 @@ type Flows struct {
 // open begins to watch the folder and then reads it, in this order, so that no
 // change falls between.
 func (f *Flows) open(ctx context.Context) error {
+	if err := f.watch(); err != nil {
+		return err
+	}
+	return f.load(ctx)
+}
+
+// watch begins to watch the folder, if it is there.
+func (f *Flows) watch() error {
 	w, err := fsnotify.NewWatcher()
 	if err != nil {
 		return err
 	}
-	if err := w.Add(f.dir); err == nil {
-		f.watcher = w
-		if f.hooks != "" {
-			_ = w.Add(f.hooks) // it may not be there
-		}
-	} else {
-		w.Close()
+	if err := w.Add(f.dir); err != nil {
+		f.absent.Store(true)
+		return w.Close()
 	}
-	return f.load(ctx)
+	f.watcher = w
+	f.absent.Store(false)
+	if f.hooks != "" {
+		_ = w.Add(f.hooks) // it may not be there
+	}
+	return nil
+}
+
+// lookEvery is how often a folder that is not there yet is looked for.
+const lookEvery = time.Second
+
+// await waits until the folder is there and watched, and reads it.
+func (f *Flows) await(ctx context.Context, report func(*flowfile.Dir)) {
+	for f.watcher == nil && ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(lookEvery):
+		}
+		if err := f.watch(); err != nil {
+			f.log.Warn("the flow folder cannot be watched", "dir", f.dir, engine.LogErr, err)
+		}
+		if f.watcher != nil {
+			f.reread(ctx, report)
+		}
+	}
+}
+
+// reread reads the folder, and reports what it found.
+func (f *Flows) reread(ctx context.Context, report func(*flowfile.Dir)) {
+	if err := f.load(ctx); err != nil && ctx.Err() == nil {
+		f.log.Warn("the flow folder could not be read", "dir", f.dir, engine.LogErr, err)
+		return
+	}
+	report(f.Found())
 }
 
 // load reads the folder: changed flows become new versions, flows whose file
@@ -104,7 +144,11 @@ func (f *Flows) load(ctx context.Context) error {
 // Fresh implements bus.FlowFiles: who asks for a flow right after its file was
 // written finds it, before the folder has been quiet for a moment.
 func (f *Flows) Fresh(ctx context.Context) {
-	if !f.changed.Load() {
+	if f.absent.Load() {
+		if _, err := os.Stat(f.dir); err != nil {
+			return
+		}
+	} else if !f.changed.Load() {
 		return
 	}
 	if err := f.load(ctx); err != nil && ctx.Err() == nil {
@@ -166,8 +210,7 @@ var watched = []string{".toml", ".wasm", ".sql"}
 // Watch follows the folder until ctx ends. report hears of each reading that
 // found something.
 func (f *Flows) Watch(ctx context.Context, report func(*flowfile.Dir)) error {
-	if f.watcher == nil {
-		<-ctx.Done()
+	if f.await(ctx, report); f.watcher == nil {
 		return nil
 	}
 	defer f.watcher.Close()
@@ -185,11 +228,7 @@ func (f *Flows) Watch(ctx context.Context, report func(*flowfile.Dir)) error {
 		case err := <-f.watcher.Errors:
 			f.log.Warn("changes of the flow folder may be missed", engine.LogErr, err)
 		case <-quiet.C:
-			if err := f.load(ctx); err != nil && ctx.Err() == nil {
-				f.log.Warn("the flow folder could not be read", "dir", f.dir, engine.LogErr, err)
-				continue
-			}
-			report(f.Found())
+			f.reread(ctx, report)
 		}
 	}
 }
