@@ -3,7 +3,6 @@ package transform
 import (
 	"regexp"
 	"slices"
-	"strings"
 
 	"github.com/qarion/qarion/transform/sqltext"
 )
@@ -80,7 +79,9 @@ var missing = regexp.MustCompile(`^no such [a-z ]+: (?:[A-Za-z_]+\.)?([^ ,]+)$`)
 // a name that is not there the first place is taken.
 func (f *failure) locate(st *sqltext.Statement) {
 	if m := missing.FindStringSubmatch(f.message); m != nil && f.offset < 0 {
-		f.offset = strings.Index(st.Query, m[1])
+		if at := regexp.MustCompile(`(?i)(?:^|[^\w$])(` + regexp.QuoteMeta(m[1]) + `)(?:[^\w$]|$)`).FindStringSubmatchIndex(st.Query); at != nil {
+			f.offset = at[2]
+		}
 	}
 	if f.offset >= 0 {
 		f.offset = st.Offset(f.offset)

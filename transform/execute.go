@@ -214,8 +214,9 @@ func (p *program) failed(ctx context.Context, in *engine.TaskInput, hide bool, j
 		Class: f.class, Message: cut(strings.ReplaceAll(strings.ReplaceAll(message, "\r", ""), "\n", " "), engine.MaxErrorText-16), Retryable: retried(f.class), Unknown: f.unknown && ctx.Err() != nil,
 	}
 	if f.unknown {
-		// With a mark the next attempt finds out; without one, only a person can.
-		out.Err.Retryable = j.mark != nil
+		// With a mark the next attempt finds out; without one only a person can, or
+		// the flow has said what to do.
+		out.Err.Retryable = j.mark != nil || p.props.onInterrupted == "retry"
 		out.Err.Ask = j.mark == nil && !out.Err.Unknown && p.props.onInterrupted == ""
 	}
 	if !out.Err.Retryable {

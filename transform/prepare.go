@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/big"
 	"os"
 	"path/filepath"
 	"slices"
@@ -220,7 +221,12 @@ func (c *compiler) warnOfData(s source) {
 
 // open reports whether a variable may be given any text when a run is started.
 func (c *compiler) open(name string) bool {
-	if _, ok := c.flow.Variables.Get(name); !ok {
+	def, ok := c.flow.Variables.Get(name)
+	switch def.(type) {
+	case int64, float64, bool, *big.Int: // a trigger gives nothing else
+		return false
+	}
+	if !ok {
 		return false
 	}
 	v, _ := c.flow.Input.Get(name)

@@ -53,6 +53,7 @@ func TestSQLite_ResultsByTheirMode(t *testing.T) {
 		{"SELECT id FORM c", "auto", "sql", `line 1 column 16: near "c": syntax error`},
 		{"SELECT 1,\n  nome FROM c", "auto", "sql", `line 2 column 3: no such column: nome`},
 		{"SELECT 1; SELECT * FROM nowhere", "auto", "sql", `statement 2 of 2, line 1 column 25: no such table: nowhere`},
+		{"SELECT count(*) FROM t", "auto", "sql", `line 1 column 22: no such table: t`},
 		{"INSERT INTO c (id) VALUES (1)", "auto", "constraint", `line 1: UNIQUE constraint failed: c.id`},
 	} {
 		err := b.fails(t, nil, "sql", c.sql, "result", c.mode)

@@ -69,7 +69,7 @@ func TestStatement_WhatItDoes(t *testing.T) {
 		"SELECT 1": "select rows", "WITH a AS (SELECT 1) SELECT * FROM a": "select rows", "WITH a AS (SELECT 1) INSERT INTO t SELECT * FROM a": "insert writes",
 		"INSERT INTO t VALUES (1) RETURNING id": "insert rows writes", "WITH a AS (DELETE FROM t RETURNING *) SELECT * FROM a": "select rows writes",
 		"UPDATE t SET a = 1": "update writes", "CREATE TEMP TABLE t (a)": "create writes session", "SET search_path = x": "set writes session", "VALUES (1)": "values rows",
-		"EXPLAIN DELETE FROM t": "explain rows", "SELECT a INTO t FROM u": "select rows writes", "SELECT pg_advisory_lock(1)": "select rows session", "PRAGMA table_info(t)": "pragma rows",
+		"EXPLAIN DELETE FROM t": "explain rows", "EXPLAIN ANALYZE DELETE FROM t": "explain rows writes", "EXPLAIN (ANALYZE, BUFFERS) SELECT 1": "explain rows", "SELECT a INTO t FROM u": "select rows writes", "SELECT pg_advisory_lock(1)": "select rows session", "PRAGMA table_info(t)": "pragma rows",
 		"(SELECT 1)": "select rows",
 	} {
 		list, err := Split(sql, SQLite)

@@ -186,7 +186,7 @@ var (
 
 // classify says what the statement does, as far as its words tell.
 func (st *Statement) classify(sql string, tokens []token) {
-	depth, with := 0, false
+	depth, with, analyzed := 0, false, false
 	for i, t := range tokens {
 		switch t.kind {
 		case opening:
@@ -195,6 +195,7 @@ func (st *Statement) classify(sql string, tokens []token) {
 			depth--
 		case word:
 			w := upper(sql, t)
+			analyzed = analyzed || w == "ANALYZE"
 			st.Session = st.Session || slices.Contains(settings, w) && (i == 0 || w != "SET")
 			st.Writes = st.Writes || slices.Contains(writing, w)
 			if w == "RETURNING" && depth == 0 {
@@ -213,7 +214,7 @@ func (st *Statement) classify(sql string, tokens []token) {
 	}
 	st.Rows = st.Rows || slices.Contains(giving, st.Verb)
 	st.Writes = st.Writes || !slices.Contains(giving, st.Verb)
-	if st.Verb == "explain" || st.Verb == "pragma" {
+	if st.Verb == "explain" && !analyzed || st.Verb == "pragma" { // EXPLAIN ANALYZE runs what it explains
 		st.Writes = false
 	}
 }
