@@ -71,6 +71,9 @@ func (a *attempt) askHook(ctx context.Context, h *hook, resp *http.Response, bod
 	if ans.Err != nil {
 		note = a.redactor().said(ans.Err.Message)
 	}
+	if a.hides() && note != "" {
+		note = "what it says is not shown: the task is sensitive"
+	}
 	switch {
 	case ans.Err != nil && h.skips:
 		verdict = "skipped"
@@ -87,9 +90,6 @@ func (a *attempt) askHook(ctx context.Context, h *hook, resp *http.Response, bod
 		verdict = "changed"
 	default:
 		verdict = "unchanged"
-	}
-	if a.hides() && note != "" {
-		note = "what it says is not shown: the task is sensitive"
 	}
 	a.noteHook(h, asked, took, verdict, note)
 	return ans, err

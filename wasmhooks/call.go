@@ -85,7 +85,7 @@ func (in *instance) reason(err error, l *Limits) string {
 	case errors.As(err, &exit):
 		text = fmt.Sprintf("it ended itself with code %d", exit.ExitCode())
 	case errors.As(err, &abort):
-		text = abort.text
+		text = cut(abort.text, 600)
 	default:
 		text, _, _ = strings.Cut(text, "\n")
 		text, _, _ = strings.Cut(text, " (recovered by wazero)")
