@@ -71,17 +71,7 @@ func (p *sqlitePair) list(ctx context.Context, text string, args []any, row func
 			return err
 		}
 	}
-	rows, err := p.both.QueryContext(ctx, text, args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := row(rows.Scan); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+	return eachRow(ctx, p.both, text, args, row)
 }
 
 func (p *sqlitePair) attach(ctx context.Context) error {

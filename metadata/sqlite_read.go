@@ -182,7 +182,12 @@ func (s *sqliteDB) list(ctx context.Context, text string, args []any, row func(s
 	if err := s.openReaders(); err != nil {
 		return err
 	}
-	rows, err := s.reads.QueryContext(ctx, text, args...)
+	return eachRow(ctx, s.reads, text, args, row)
+}
+
+// eachRow hands every row of a query to a function.
+func eachRow(ctx context.Context, db *sql.DB, text string, args []any, row func(scan func(...any) error) error) error {
+	rows, err := db.QueryContext(ctx, text, args...)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package node
 
 import (
 	"encoding/json"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -55,17 +54,11 @@ func httpNode(t *testing.T, change ...func(*Config)) *Node {
 
 func get(t *testing.T, url string) (int, string) {
 	t.Helper()
-	c := http.Client{Timeout: 20 * time.Second}
-	res, err := c.Get(url)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return res.StatusCode, string(text)
+	return answered(t, &http.Client{Timeout: 20 * time.Second}, req)
 }
 
 func runFlow(t *testing.T, n *Node, flow string) *engine.RunDoc {
