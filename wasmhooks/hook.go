@@ -24,7 +24,12 @@ func (h *Host) Prepare(ctx context.Context, ref Ref, kind Kind) (hash string, er
 	if err != nil {
 		return hash, err
 	}
-	m, bad := h.load(ctx, hash, func() ([]byte, error) { return content, nil })
+	m, bad := h.load(ctx, hash, func() ([]byte, error) {
+		if content == nil { // it was loaded a moment ago, and has been let go of since
+			content, _, err = h.read(ctx, ref)
+		}
+		return content, err
+	})
 	if bad != nil {
 		return hash, bad
 	}
@@ -39,12 +44,19 @@ func (h *Host) Prepare(ctx context.Context, ref Ref, kind Kind) (hash string, er
 	return hash, nil
 }
 
-// find reads a module. content is nil when it is loaded already.
+// find reads a module, unless it is loaded already: content is nil then.
 func (h *Host) find(ctx context.Context, ref Ref) (content []byte, hash string, err error) {
 	if ref.SHA256 != "" {
 		if m, bad := h.loaded(ref.SHA256); m != nil || bad != nil {
 			return nil, ref.SHA256, nil
 		}
+	}
+	return h.read(ctx, ref)
+}
+
+// read is find for a module that is not loaded.
+func (h *Host) read(ctx context.Context, ref Ref) (content []byte, hash string, err error) {
+	if ref.SHA256 != "" {
 		if content, err := h.kept(ctx, ref.SHA256); err == nil {
 			return content, ref.SHA256, nil
 		}
