@@ -126,7 +126,16 @@ func (e *Engine) Cancel(ctx context.Context, id engine.RunID, reason string) err
 	if _, err := e.Get(ctx, id); err != nil {
 		return err
 	}
-	_, err := e.cfg.Ledger.Append(ctx, &engine.ControlRecord{Kind: engine.ControlCancel, Run: id, Reason: cut(reason, 256)})
+	return e.control(ctx, &engine.ControlRecord{Kind: engine.ControlCancel, Run: id, Reason: cut(reason, 256)})
+}
+
+// control stores what a person says of a run, and returns when whoever asks for the
+// run sees it. What is stored counts, also when ctx ends before it is seen.
+func (e *Engine) control(ctx context.Context, rec *engine.ControlRecord) error {
+	seq, err := e.cfg.Ledger.Append(ctx, rec)
+	if err == nil {
+		_ = e.sched.reached(ctx, seq)
+	}
 	return err
 }
 
@@ -172,8 +181,7 @@ func (e *Engine) Resolve(ctx context.Context, id engine.RunID, task engine.TaskI
 			return fmt.Errorf("seal the value: %w", err)
 		}
 	}
-	_, err = e.cfg.Ledger.Append(ctx, &engine.ControlRecord{Kind: engine.ControlResolve, Run: id, Task: task, As: as, Value: val})
-	return err
+	return e.control(ctx, &engine.ControlRecord{Kind: engine.ControlResolve, Run: id, Task: task, As: as, Value: val})
 }
 
 // readers are the tasks of a flow that read a task's value.
