@@ -32,6 +32,9 @@ const (
 	namePrefix   = "name/"
 )
 
+// ModuleObject is the name of the object that a module of a hash is kept in.
+func ModuleObject(hash string) string { return modulePrefix + hash }
+
 // maxModule bounds what is read of a module, in bytes.
 const maxModule = 32 << 20
 

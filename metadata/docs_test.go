@@ -3,10 +3,12 @@ package metadata_test
 import (
 	"fmt"
 	"os"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/metadata"
 )
 
@@ -61,4 +63,32 @@ func TestDocs_TablesAreAsTheyAre(t *testing.T) {
 			t.Errorf("docs/tables.md names %d tables, want 3", len(documented))
 		}
 	})
+}
+
+// TestDocs_NameEveryKeyOfTheDetails: whoever writes a query finds the key there.
+func TestDocs_NameEveryKeyOfTheDetails(t *testing.T) {
+	data, err := os.ReadFile("../docs/tables.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, keys, _ := strings.Cut(string(data), "Keys of `operation_details`")
+	keys, _, _ = strings.Cut(keys, "\n## ")
+	documented := map[string]bool{}
+	for line := range strings.Lines(keys) {
+		cell, _, _ := strings.Cut(strings.TrimPrefix(line, "| "), " | ")
+		for _, key := range regexp.MustCompile("`(\\w+)`").FindAllStringSubmatch(cell, -1) {
+			documented[key[1]] = true
+		}
+	}
+	details := reflect.TypeFor[engine.Details]()
+	for i := range details.NumField() {
+		key, _, _ := strings.Cut(details.Field(i).Tag.Get("json"), ",")
+		if !documented[key] {
+			t.Errorf("docs/tables.md does not say what %s is", key)
+		}
+		delete(documented, key)
+	}
+	for key := range documented {
+		t.Errorf("docs/tables.md names %s, which no operation has", key)
+	}
 }

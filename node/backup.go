@@ -76,10 +76,7 @@ func Backup(ctx context.Context, cfg BackupConfig) (*Manifest, error) {
 	key.File = cmp.Or(key.File, filepath.Join(cfg.DataDir, "key"))
 	part := cfg.To + ".part"
 	for try := 1; ; try++ {
-		if err := os.RemoveAll(part); err != nil { // left by one that was cut off
-			return nil, err
-		}
-		if err := os.MkdirAll(part, 0o700); err != nil {
+		if err := beginBackup(part); err != nil {
 			return nil, err
 		}
 		m, err := backupInto(ctx, cfg, key, part)
@@ -96,6 +93,31 @@ func Backup(ctx context.Context, cfg BackupConfig) (*Manifest, error) {
 	}
 }
 
+// unfinished is a file that says of a folder that a backup is being made in it.
+const unfinished = "UNFINISHED"
+
+// beginBackup makes the folder that a backup is made in. One that an earlier backup
+// has left, cut off, makes room; anything else of that name is somebody's.
+func beginBackup(part string) error {
+	if _, err := os.Lstat(filepath.Join(part, unfinished)); err == nil {
+		if err := os.RemoveAll(part); err != nil {
+			return err
+		}
+	}
+	info, err := os.Lstat(part)
+	if err == nil && info.IsDir() {
+		err = os.Remove(part) // an empty one is nobody's
+		info = nil
+	}
+	if info != nil || err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: %s is there already, and no backup has left it: move it away", engine.ErrConflict, part)
+	}
+	if err := os.MkdirAll(part, 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(part, unfinished), nil, 0o600)
+}
+
 // closeBackup gives a backup its name.
 func closeBackup(cfg BackupConfig, m *Manifest, part string) error {
 	text, err := json.MarshalIndent(m, "", "  ")
@@ -106,6 +128,9 @@ func closeBackup(cfg BackupConfig, m *Manifest, part string) error {
 		return err
 	}
 	if !strings.HasSuffix(cfg.To, ArchiveExt) {
+		if err := os.Remove(filepath.Join(part, unfinished)); err != nil {
+			return err
+		}
 		if err := syncTree(part); err != nil {
 			return err
 		}
@@ -212,7 +237,7 @@ func copyKey(key kvstore.KeyConfig, to string, m *Manifest) error {
 // list notes every file of a backup.
 func (m *Manifest) list(dir string) error {
 	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
+		if err != nil || d.IsDir() || path == filepath.Join(dir, unfinished) {
 			return err
 		}
 		rel, err := filepath.Rel(dir, path)

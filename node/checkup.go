@@ -100,13 +100,14 @@ type checkup struct {
 	cfg          CheckupConfig
 	streams      map[string]*filestore.Stream
 	views        map[string]*kvstore.ViewFiles
-	objects      *kvstore.ObjectFiles
-	tables       *metadata.Comparison    // nil where they are not compared
-	tablesFile   string                  // where they lie; "" in a database of their own
-	installation string                  // of the ledger
-	ledgerLast   uint64                  // its last sequence
-	started      map[engine.RunID]bool   // runs whose beginning the ledger has; nil: all of them
-	named        map[string]engine.RunID // large values that records name
+	objects      map[string]*kvstore.ObjectFiles // by bucket
+	tables       *metadata.Comparison            // nil where they are not compared
+	tablesFile   string                          // where they lie; "" in a database of their own
+	installation string                          // of the ledger
+	ledgerLast   uint64                          // its last sequence
+	started      map[engine.RunID]bool           // runs whose beginning the ledger has; nil: all of them
+	named        map[string]engine.RunID         // large values that records name
+	modules      map[string]engine.FlowID        // of hooks, by hash: those that flows in use are pinned to
 	marks        *bus.CheckpointFiles
 }
 
@@ -118,7 +119,8 @@ func CheckUp(ctx context.Context, cfg CheckupConfig) (*Checkup, error) {
 	}
 	cfg.Key.File = cmp.Or(cfg.Key.File, filepath.Join(cfg.DataDir, "key"))
 	began := time.Now()
-	c := &checkup{cfg: cfg, streams: map[string]*filestore.Stream{}, views: map[string]*kvstore.ViewFiles{}, named: map[string]engine.RunID{}}
+	c := &checkup{cfg: cfg, streams: map[string]*filestore.Stream{}, views: map[string]*kvstore.ViewFiles{}, named: map[string]engine.RunID{},
+		objects: map[string]*kvstore.ObjectFiles{}, modules: map[string]engine.FlowID{}}
 	c.DataDir, c.Serving = cfg.DataDir, cfg.Serving
 	c.Findings, c.Runs, c.Streams = []Finding{}, []DamagedRun{}, []StreamChecked{}
 	info, err := os.Stat(cfg.DataDir)

@@ -25,9 +25,7 @@ func (c *checkup) checkObjects(context.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		if bucket == kvstore.BucketBlobs {
-			c.objects = o
-		}
+		c.objects[bucket] = o
 		c.scanned(s, o.Scan)
 		for _, name := range slices.Sorted(maps.Keys(o.Damaged)) {
 			c.add(Finding{Severity: Damaged, Part: s.Name, Problem: fmt.Sprintf("object %s: %s", name, o.Damaged[name]), Hint: restoreHint})
@@ -81,8 +79,8 @@ func (c *checkup) checkLedger(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if c.objects != nil {
-		l.Definition = c.objects.Read
+	if blobs := c.objects[kvstore.BucketBlobs]; blobs != nil {
+		l.Definition = blobs.Read
 	}
 	state, err := c.beginning(l)
 	if err != nil {
@@ -103,6 +101,11 @@ func (c *checkup) checkLedger(ctx context.Context) error {
 		return c.newer(s, err)
 	}
 	c.Entries, c.Open = facts.Messages, state.Open()
+	for g := range state.Graphs() {
+		for _, hash := range modulesOf(g.Flow) {
+			c.modules[hash] = g.Flow.ID
+		}
+	}
 	c.installation, c.ledgerLast = state.Installation, facts.Last
 	c.Streams = append(c.Streams, StreamChecked{Name: s.Name, Messages: facts.Messages, First: facts.From, Last: facts.Last, Bytes: s.Bytes()})
 	for _, p := range facts.Problems {
@@ -204,19 +207,26 @@ func (c *checkup) lostRuns(r bus.Range) {
 	}
 }
 
-// compareObjects looks for large values that records of runs name. Those of runs
-// that are not kept any more are deleted.
+// compareObjects looks for large values that records of runs name, and for modules
+// of hooks. Values of runs that are not kept any more are deleted.
 func (c *checkup) compareObjects(context.Context) error {
 	runs := c.views[kvstore.BucketRuns]
 	if c.Serving || runs == nil {
 		return nil
 	}
-	for _, name := range slices.Sorted(maps.Keys(c.named)) {
-		run := c.named[name]
-		if !runs.HasRun(run) || c.objects != nil && c.objects.Has(name) {
-			continue
+	missing := func(bucket, object, what, hint string) {
+		if o := c.objects[bucket]; o == nil || !o.Has(object) {
+			c.add(Finding{Severity: Damaged, Part: "OBJ_" + bucket, Problem: what + ": it is missing", Hint: hint})
 		}
-		c.add(Finding{Severity: Damaged, Part: "OBJ_" + kvstore.BucketBlobs, Problem: "object " + name + ": it is missing", Hint: restoreHint})
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.named)) {
+		if runs.HasRun(c.named[name]) {
+			missing(kvstore.BucketBlobs, name, "object "+name, restoreHint)
+		}
+	}
+	for _, hash := range slices.Sorted(maps.Keys(c.modules)) {
+		missing(kvstore.BucketHooks, kvstore.ModuleObject(hash), fmt.Sprintf("module %.12s of flow %s", hash, c.modules[hash]),
+			"a node that is started with its file in the hooks folder stores it again; or "+restoreHint)
 	}
 	return nil
 }

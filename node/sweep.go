@@ -81,14 +81,8 @@ func (n *Node) sweepModules(ctx context.Context, now time.Time) {
 	if err == nil {
 		used := map[string]bool{}
 		for _, f := range flows {
-			for _, task := range f.Tasks {
-				for _, hook := range task.Hooks.All() {
-					if m, ok := hook.(*value.Map); ok {
-						hash, _ := m.Get("sha256")
-						text, _ := hash.(string)
-						used[text] = true
-					}
-				}
+			for _, hash := range modulesOf(f) {
+				used[hash] = true
 			}
 		}
 		deleted, err = modules.Sweep(ctx, used, now, moduleAge)
@@ -99,4 +93,19 @@ func (n *Node) sweepModules(ctx context.Context, now time.Time) {
 	if deleted > 0 {
 		n.log.Info("modules of hooks that nothing names deleted", "modules", deleted)
 	}
+}
+
+// modulesOf are the hashes of the modules that a flow's hooks are pinned to.
+func modulesOf(f *engine.Flow) (hashes []string) {
+	for _, task := range f.Tasks {
+		for _, hook := range task.Hooks.All() {
+			if m, ok := hook.(*value.Map); ok {
+				if hash, _ := m.Get("sha256"); hash != nil {
+					text, _ := hash.(string)
+					hashes = append(hashes, text)
+				}
+			}
+		}
+	}
+	return hashes
 }

@@ -181,6 +181,28 @@ func TestBackup_WhileMuchHappens(t *testing.T) {
 
 // TestBackup_KilledLeavesNothingThatLooksWhole kills backup and restore at
 // random moments.
+// TestBackup_TakesNobodysFiles: a backup is made beside its name, where somebody
+// may keep something.
+func TestBackup_TakesNobodysFiles(t *testing.T) {
+	dir := t.TempDir()
+	if out, errs, code := qarion(t, dir, "runs", "list"); code != 0 {
+		t.Fatal(out, errs)
+	}
+	write(t, filepath.Join(dir, "a.part", "mine"), "kept")
+	write(t, filepath.Join(dir, "b.tar.zst.part"), "kept")
+	for _, to := range []string{"a", "b.tar.zst"} {
+		_, errs, code := qarion(t, dir, "backup", to)
+		if want := to + ".part is there already, and no backup has left it: move it away"; code == 0 || !strings.Contains(errs, want) {
+			t.Errorf("%s: %d %s, want %q", to, code, errs, want)
+		}
+	}
+	for _, name := range []string{"a.part/mine", "b.tar.zst.part"} {
+		if data, err := os.ReadFile(filepath.Join(dir, name)); err != nil || string(data) != "kept" {
+			t.Errorf("%s: %q %v", name, data, err)
+		}
+	}
+}
+
 func TestBackup_KilledLeavesNothingThatLooksWhole(t *testing.T) {
 	good := filled(t, false)
 	before, _ := statuses(t, good)
@@ -212,6 +234,8 @@ func TestBackup_KilledLeavesNothingThatLooksWhole(t *testing.T) {
 			}
 		} else if now, _ := statuses(t, restored(t, filepath.Join(good, to+".part"))); now != nil && len(now) != len(before) {
 			t.Errorf("half a backup is restored: %d of %d runs", len(now), len(before))
+		} else if out, errs, code := qarion(t, good, "backup", to); code != 0 {
+			t.Errorf("the next backup to where one was cut off: %s%s", out, errs)
 		}
 	}
 	for range 12 {

@@ -122,7 +122,7 @@ func TestDoctor_NamesDamage(t *testing.T) {
 
 // optional: a stream that is only there once somebody has stored something.
 func optional(stream, damage string) bool {
-	return damage == "the stream deleted" && (stream == "OBJ_qarion_hooks" || stream == "KV_qarion_tokens" || stream == "QARION_TRIGGERS")
+	return damage == "the stream deleted" && (stream == "KV_qarion_tokens" || stream == "QARION_TRIGGERS")
 }
 
 // statuses are how runs stand, by their ids; none when the store cannot be

@@ -78,14 +78,20 @@ func filled(t testing.TB, kill bool) (dir string) {
 	dir = t.TempDir()
 	task := func(id, path, deps, more string) string { return upstreamTask(u, id, path, deps, more) }
 	for name, text := range map[string]string{
-		"chain": task("a", "ok", "", "") + task("b", "ok", after("a"), ""),
-		"large": task("big", "large", "", ""),
-		"fails": task("bad", "status/422", "", ""),
-		"waits": task("later", "status/503", "", "retry_count = 3\nretry_delay = 3600"),
-		"asks":  task("pay", "silent", "", "operation = \"post\"\non_lost = \"ask\"\ntimeout = 0.2"),
+		"chain":  task("a", "ok", "", "") + task("b", "ok", after("a"), ""),
+		"large":  task("big", "large", "", ""),
+		"fails":  task("bad", "status/422", "", ""),
+		"waits":  task("later", "status/503", "", "retry_count = 3\nretry_delay = 3600"),
+		"hooked": task("get", "ok", "", "") + "[tasks.hooks.transform_response]\nfile = \"unwrap.wasm\"\n",
+		"asks":   task("pay", "silent", "", "operation = \"post\"\non_lost = \"ask\"\ntimeout = 0.2"),
 	} {
 		write(t, filepath.Join(dir, "flows", name+".toml"), text)
 	}
+	module, err := os.ReadFile("../../examples/hooks/built/c/unwrap.wasm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "hooks", "unwrap.wasm"), string(module))
 	for _, args := range [][]string{
 		{"credentials", "store", "--credential-id", "shop", "--type", "api_key", "--json", `{"api_key": "a-long-secret"}`},
 	} {
