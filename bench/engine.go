@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/metrics"
 	"runtime/pprof"
 	"time"
 
@@ -37,6 +38,7 @@ type engineSetup struct {
 type engineAsk struct {
 	Profile string `json:"profile"` // a folder: profile from now on; else: the use so far
 	Stop    bool   `json:"stop"`    // write the profiles
+	Heap    string `json:"heap"`    // a file for a profile of the heap, beside the use so far
 }
 
 // engineUse is what a process has used since it began.
@@ -46,6 +48,8 @@ type engineUse struct {
 	Bytes    uint64        `json:"bytes"`    // allocated
 	Messages uint64        `json:"messages"` // stored in streams
 	Syncs    uint64        `json:"syncs"`    // of those, in streams whose every message is synced
+	Live     uint64        `json:"live"`     // bytes of the heap that the last collection found in use
+	RSS      int64         `json:"rss"`      // resident bytes now; 0 where the system does not say
 	Problem  string        `json:"problem,omitempty"`
 }
 
@@ -94,7 +98,12 @@ func ServeEngine(ctx context.Context, cfg node.Config, in io.Reader, out io.Writ
 		case ask.Stop:
 			err = p.stop()
 		default:
-			use, err = used(n.Bus)
+			if ask.Heap != "" {
+				err = writeHeap(ask.Heap)
+			}
+			if err == nil {
+				use, err = used(n.Bus)
+			}
 		}
 		if err != nil {
 			use.Problem = err.Error()
@@ -110,6 +119,10 @@ func used(b *bus.Bus) (engineUse, error) {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	u := engineUse{CPU: processorTime(), Allocs: m.Mallocs, Bytes: m.TotalAlloc}
+	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(live)
+	u.Live = live[0].Value.Uint64()
+	u.RSS, _ = residentBytes(os.Getpid())
 	f, err := b.Figures()
 	if err != nil {
 		return u, err
@@ -155,6 +168,19 @@ func (p *profiler) stop() error {
 		err = errors.Join(err, pprof.Lookup(name).WriteTo(f, 0), f.Close())
 	}
 	return err
+}
+
+// writeHeap writes a profile of the heap as it is after a collection.
+func writeHeap(path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	runtime.GC()
+	return errors.Join(pprof.Lookup("heap").WriteTo(f, 0), f.Close())
 }
 
 // engineProcess is a node as a process of its own, seen from the bench.

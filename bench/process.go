@@ -63,7 +63,13 @@ func (p *servedProcess) stop() {
 
 // rss is the resident memory in MiB, from /proc.
 func (p *servedProcess) rss() (float64, error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.cmd.Process.Pid))
+	n, err := residentBytes(p.cmd.Process.Pid)
+	return float64(n) / (1 << 20), err
+}
+
+// residentBytes is the resident memory of a process, from /proc.
+func residentBytes(pid int) (int64, error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
 	if err != nil {
 		return 0, err
 	}
@@ -72,7 +78,7 @@ func (p *servedProcess) rss() (float64, error) {
 		return 0, fmt.Errorf("statm has no resident size")
 	}
 	pages, err := strconv.ParseInt(fields[1], 10, 64)
-	return float64(pages) * float64(os.Getpagesize()) / (1 << 20), err
+	return pages * int64(os.Getpagesize()), err
 }
 
 // cpu is the processor time used so far, from /proc; the clock has 100 ticks a

@@ -25,17 +25,29 @@ const (
 	BucketCredentials = "qarion_credentials"
 )
 
+// DefaultMaxEntries is how many entries the bucket of runs, and that of values,
+// hold at most. The server keeps an index of all keys in memory, about 95 bytes
+// for each, so without a bound a node's memory would grow with all that it has
+// ever done.
+const DefaultMaxEntries = 500_000
+
 // bucketStream is the configuration that makes a stream a KV bucket with
-// history 1. It is written out because the client's own bucket configuration
-// has no place for asynchronous persistence (see internal/feed).
-func bucketStream(bucket, description string, retention time.Duration) jetstream.StreamConfig {
+// history 1, of which the oldest entries leave: those of an age, and those over
+// a number (0 means DefaultMaxEntries, less that all stay). It is written out
+// because the client's own bucket configuration has no place for asynchronous
+// persistence (see internal/feed).
+func bucketStream(bucket, description string, retention time.Duration, most int) jetstream.StreamConfig {
+	if most == 0 {
+		most = DefaultMaxEntries
+	}
 	return jetstream.StreamConfig{
 		Name:              "KV_" + bucket,
 		Description:       description,
 		Subjects:          []string{keyPrefix(bucket) + ">"},
 		Storage:           jetstream.FileStorage,
 		Retention:         jetstream.LimitsPolicy,
-		Discard:           jetstream.DiscardNew,
+		Discard:           jetstream.DiscardOld,
+		MaxMsgs:           int64(max(most, -1)),
 		MaxMsgsPerSubject: 1,
 		MaxAge:            retention,
 		Duplicates:        100 * time.Millisecond,

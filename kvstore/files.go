@@ -26,7 +26,13 @@ type ViewFiles struct {
 	have   map[string]viewEntry
 	want   map[string]viewEntry
 	keep   time.Duration
+	max    int        // entries that the server keeps; less than 1: all
+	oldest engine.Pos // of the first entries that are there
 }
+
+// unordered is among how many entries one may stand that was made before those
+// around it: what is held back (runs_held.go) is written after younger ones.
+const unordered = 16 << 10
 
 type viewEntry struct {
 	at  engine.Pos
@@ -43,7 +49,7 @@ func sumOf(data []byte) [16]byte {
 // OpenViewFiles reads a view's bucket, BucketRuns or BucketXCom, of whose
 // stream ReadMeta has been called.
 func OpenViewFiles(bucket string, s *filestore.Stream, growing bool) (*ViewFiles, error) {
-	v := &ViewFiles{bucket: bucket, have: map[string]viewEntry{}, want: map[string]viewEntry{}, keep: time.Duration(s.Config.MaxAge)}
+	v := &ViewFiles{bucket: bucket, have: map[string]viewEntry{}, want: map[string]viewEntry{}, keep: time.Duration(s.Config.MaxAge), max: int(s.Config.Max)}
 	var buf []byte
 	v.made = func(c *engine.Change) (string, []byte, error) {
 		if c.Doc == nil {
@@ -67,6 +73,9 @@ func OpenViewFiles(bucket string, s *filestore.Stream, growing bool) (*ViewFiles
 		}
 		if strings.HasPrefix(m.Subject, keyPrefix(bucket)) && m.Get(headerOperation) == "" {
 			v.have[m.Subject] = viewEntry{at: engine.Pos(p), sum: sumOf(m.Data)}
+			if len(v.have) <= unordered && v.oldest.Before(engine.Pos(p)) {
+				v.oldest = engine.Pos(p)
+			}
 		}
 		return nil
 	})
@@ -110,6 +119,15 @@ type Mismatch struct {
 // too old.
 const slack = 10 * time.Minute
 
+// left reports whether the server has let go of an entry, or may have.
+func (v *ViewFiles) left(e viewEntry, now time.Time) bool {
+	if v.keep > 0 && now.Sub(e.on.Time()) > v.keep-slack {
+		return true
+	}
+	full := v.max > 0 && len(v.have) >= v.max-1 // one may say how far the view is
+	return full && e.at.Before(v.oldest)
+}
+
 // Compare holds what the ledger makes of the view against what is there. whole:
 // the changes were all that there ever were.
 func (v *ViewFiles) Compare(now time.Time, whole bool) (out []Mismatch) {
@@ -121,7 +139,7 @@ func (v *ViewFiles) Compare(now time.Time, whole bool) (out []Mismatch) {
 	for subject, want := range v.want {
 		have, ok := v.have[subject]
 		switch {
-		case !ok && v.keep > 0 && now.Sub(want.on.Time()) > v.keep-slack:
+		case !ok && v.left(want, now):
 		case !ok:
 			add(subject, "it is missing")
 		case have.sum != want.sum:

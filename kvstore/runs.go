@@ -44,6 +44,7 @@ const (
 type RunsConfig struct {
 	Conn      *nats.Conn
 	Retention time.Duration // default DefaultRunRetention
+	Max       int           // documents; 0 means DefaultMaxEntries, less no bound
 }
 
 // Runs is the bucket qarion_runs: one document per run, under its id. The first
@@ -69,7 +70,7 @@ func OpenRuns(ctx context.Context, cfg RunsConfig) (*Runs, error) {
 	}
 	f, err := feed.Open(ctx, feed.Config{
 		Conn: cfg.Conn, Mark: markSubject("runs"),
-		Stream: bucketStream(BucketRuns, "qarion: one document per run", cfg.Retention),
+		Stream: bucketStream(BucketRuns, "qarion: one document per run", cfg.Retention, cfg.Max),
 	})
 	if err != nil {
 		return nil, err

@@ -34,6 +34,7 @@ type XComConfig struct {
 	Conn      *nats.Conn
 	Blobs     engine.Blobs
 	Retention time.Duration // default DefaultXComRetention
+	Max       int           // values; 0 means DefaultMaxEntries, less no bound
 }
 
 // XCom is the bucket qarion_xcom: for each task of a run the value that it
@@ -53,7 +54,7 @@ func OpenXCom(ctx context.Context, cfg XComConfig) (*XCom, error) {
 	}
 	f, err := feed.Open(ctx, feed.Config{
 		Conn: cfg.Conn, Mark: markSubject("xcom"),
-		Stream: bucketStream(BucketXCom, "qarion: values that tasks left", cfg.Retention),
+		Stream: bucketStream(BucketXCom, "qarion: values that tasks left", cfg.Retention, cfg.Max),
 	})
 	if err != nil {
 		return nil, err

@@ -73,8 +73,13 @@ const (
 	TablesOff    = "off"
 )
 
-// Retention is how long things are kept after their run has ended.
-type Retention struct{ Runs, Events, XCom time.Duration }
+// Retention is how long things are kept after their run has ended, and how many
+// run documents and values of tasks at most: 0 means kvstore.DefaultMaxEntries,
+// less no bound.
+type Retention struct {
+	Runs, Events, XCom time.Duration
+	MaxRuns, MaxXCom   int
+}
 
 // Node is a running engine with everything around it.
 type Node struct {
@@ -177,10 +182,10 @@ func (n *Node) openViews(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if n.xcom, err = kvstore.OpenXCom(ctx, kvstore.XComConfig{Conn: conns[0], Blobs: n.blobs, Retention: n.cfg.Keep.XCom}); err != nil {
+	if n.xcom, err = kvstore.OpenXCom(ctx, kvstore.XComConfig{Conn: conns[0], Blobs: n.blobs, Retention: n.cfg.Keep.XCom, Max: n.cfg.Keep.MaxXCom}); err != nil {
 		return err
 	}
-	if n.runs, err = kvstore.OpenRuns(ctx, kvstore.RunsConfig{Conn: conns[1], Retention: n.cfg.Keep.Runs}); err != nil {
+	if n.runs, err = kvstore.OpenRuns(ctx, kvstore.RunsConfig{Conn: conns[1], Retention: n.cfg.Keep.Runs, Max: n.cfg.Keep.MaxRuns}); err != nil {
 		return err
 	}
 	if n.events, err = bus.OpenEvents(ctx, bus.EventsConfig{Conn: conns[2], Retention: n.cfg.Keep.Events}); err != nil {

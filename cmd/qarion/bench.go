@@ -29,9 +29,10 @@ XCom and events on. Ratios are of one run on this machine. The part sql holds
 transformation tasks against the same statements by database/sql.
 
 Parts: ` + strings.Join(all, ", ") + `.
-Four are not measured by themselves: object streams an object of --object-mib
-through the store and needs that much room on the disk; memory, store and history
-fill stores with runs and take minutes. history writes the records of finished
+Six are not measured by themselves: object streams an object of --object-mib
+through the store and needs that much room on the disk; burst, memory, soak, store
+and history fill stores with runs and take minutes. soak looks at the memory of one
+process while it makes a million runs. history writes the records of finished
 runs into the ledger, without calls, and asks commands of the node on it.`,
 		Example: "  qarion bench --part single --part chain\n  qarion bench --output json",
 		Args:    cobra.NoArgs,
@@ -47,10 +48,10 @@ runs into the ledger, without calls, and asks commands of the node on it.`,
 			})
 		},
 	}
-	c.Flags().StringArrayVar(&parts, "part", all[:len(all)-5], "what to measure; may be repeated")
+	c.Flags().StringArrayVar(&parts, "part", all[:len(all)-6], "what to measure; may be repeated")
 	c.Flags().DurationVar(&length, "time", 4*time.Second, "how long each rate is measured")
-	c.Flags().IntVar(&runs, "runs", 0, "so many runs in the parts single and user, instead of --time")
-	c.Flags().StringVar(&profile, "profile", "", "write profiles of the engine in those parts into folders of this one: cpu, allocs, block")
+	c.Flags().IntVar(&runs, "runs", 0, "so many runs in the parts single, user and soak, instead of --time")
+	c.Flags().StringVar(&profile, "profile", "", "write profiles of the engine in those parts into folders of this one: cpu, allocs, block; of soak the heap")
 	c.Flags().IntVar(&objectMiB, "object-mib", bench.DefaultObjectBytes>>20, "size of the object, for the part object")
 	c.Flags().IntVar(&storeRuns, "store-runs", 100_000, "finished runs in the store, for the part store")
 	c.Flags().IntVar(&historyRuns, "history-runs", bench.DefaultHistoryRuns, "runs of five calls each in the history, for the part history")

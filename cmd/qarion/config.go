@@ -66,9 +66,11 @@ type config struct {
 		Level  string `toml:"level"`
 	} `toml:"log"`
 	Retention struct {
-		Runs   string `toml:"runs"`
-		Events string `toml:"events"`
-		XCom   string `toml:"xcom"`
+		Runs    string `toml:"runs"`
+		Events  string `toml:"events"`
+		XCom    string `toml:"xcom"`
+		MaxRuns int    `toml:"max_runs"` // 0: no bound
+		MaxXCom int    `toml:"max_xcom"`
 	} `toml:"retention"`
 
 	Environments map[string]struct {
@@ -106,6 +108,8 @@ const (
 	defaultXCom       = "7d"
 	defaultMemory     = "auto"
 
+	minEntries = 1000 // that [retention] max_runs and max_xcom may be
+
 	defaultBreakerOpen    = "30s"
 	defaultBreakerOpenMax = "5m"
 )
@@ -123,6 +127,7 @@ func defaultConfig() *config {
 	c.Metadata.Database = node.TablesSQLite
 	c.Log.Format, c.Log.Level = "auto", "info"
 	c.Retention.Runs, c.Retention.Events, c.Retention.XCom = defaultRuns, defaultEvents, defaultXCom
+	c.Retention.MaxRuns, c.Retention.MaxXCom = kvstore.DefaultMaxEntries, kvstore.DefaultMaxEntries
 	return c
 }
 
@@ -188,7 +193,7 @@ func (c *config) decode(path string, data []byte) error {
 }
 
 func configKeys() []string {
-	return append(httpKeys[:], "data_dir", "flows.dir", "hooks.dir", "nats.listen", "storage.sync", "worker.slots", "memory.limit", "egress.allow", "breaker.failures", "breaker.open", "breaker.open_max", "metadata.database", "log.format", "log.level", "retention.runs", "retention.events", "retention.xcom")
+	return append(httpKeys[:], "data_dir", "flows.dir", "hooks.dir", "nats.listen", "storage.sync", "worker.slots", "memory.limit", "egress.allow", "breaker.failures", "breaker.open", "breaker.open_max", "metadata.database", "log.format", "log.level", "retention.runs", "retention.events", "retention.xcom", "retention.max_runs", "retention.max_xcom")
 }
 
 // environment takes QARION_<SECTION>_<KEY>.
@@ -208,7 +213,11 @@ func (c *config) environment() error {
 	if v, ok := os.LookupEnv("QARION_EGRESS_ALLOW"); ok {
 		c.Egress.Allow = strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' })
 	}
-	for name, field := range map[string]*int{"QARION_WORKER_SLOTS": &c.Worker.Slots, "QARION_BREAKER_FAILURES": &c.Breaker.Failures} {
+	numbers := map[string]*int{
+		"QARION_WORKER_SLOTS": &c.Worker.Slots, "QARION_BREAKER_FAILURES": &c.Breaker.Failures,
+		"QARION_RETENTION_MAX_RUNS": &c.Retention.MaxRuns, "QARION_RETENTION_MAX_XCOM": &c.Retention.MaxXCom,
+	}
+	for name, field := range numbers {
 		if v, ok := os.LookupEnv(name); ok {
 			n, err := strconv.Atoi(v)
 			if err != nil {
@@ -236,6 +245,11 @@ func (c *config) check() error {
 	for name, v := range map[string]string{"runs": c.Retention.Runs, "events": c.Retention.Events, "xcom": c.Retention.XCom} {
 		if _, err := days(v); err != nil {
 			return fail(fmt.Errorf("[retention] %s is %q, want a time span such as \"30d\" or \"12h\"", name, v))
+		}
+	}
+	for name, n := range map[string]int{"max_runs": c.Retention.MaxRuns, "max_xcom": c.Retention.MaxXCom} {
+		if n < 0 || n > 0 && n < minEntries {
+			return fail(fmt.Errorf("[retention] %s is %d, want 0 for no bound, or %d or more", name, n, minEntries))
 		}
 	}
 	if d := c.Metadata.Database; d != node.TablesSQLite && d != node.TablesOff && !metadata.IsURL(d) {
@@ -353,8 +367,17 @@ func (c *config) node(dataDir string, log *slog.Logger) (node.Config, error) {
 	out.Keep.Runs, errs[2] = days(c.Retention.Runs)
 	out.Keep.Events, errs[3] = days(c.Retention.Events)
 	out.Keep.XCom, errs[4] = days(c.Retention.XCom)
+	out.Keep.MaxRuns, out.Keep.MaxXCom = bound(c.Retention.MaxRuns), bound(c.Retention.MaxXCom)
 	out.Memory, errs[5] = c.memory()
 	return out, cmp.Or(errs[:]...)
+}
+
+// bound is a number of entries as a node wants it: less than 0 is no bound.
+func bound(n int) int {
+	if n == 0 {
+		return -1
+	}
+	return n
 }
 
 func (a *app) configCommand() *cobra.Command {

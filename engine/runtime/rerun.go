@@ -387,11 +387,12 @@ func (e *Engine) startRerun(ctx context.Context, p *rerunPlan) (*engine.RunDoc, 
 	})
 }
 
-// Sources are the runs whose values open runs keep.
+// Sources are the open runs, and those whose values they keep.
 func (e *Engine) Sources(ctx context.Context) (map[engine.RunID]bool, error) {
 	out := map[engine.RunID]bool{}
 	err := e.sched.ask(ctx, func() {
 		for r := range e.sched.state.Runs() {
+			out[r.ID] = true
 			r.Sources(out)
 		}
 	})

@@ -42,13 +42,14 @@ type Config struct {
 	Retention string            `json:"retention"`
 	MaxAge    int64             `json:"max_age"`
 	MaxPer    int64             `json:"max_msgs_per_subject"`
+	Max       int64             `json:"max_msgs"` // less than 1: no bound
 	Metadata  map[string]string `json:"metadata"`
 }
 
 // removes reports whether the server takes messages out of the stream by
 // itself, without leaving a note of each.
 func (c *Config) removes() bool {
-	return c.MaxAge > 0 || c.MaxPer > 0 || c.Retention == "workqueue" || c.Retention == "interest"
+	return c.MaxAge > 0 || c.MaxPer > 0 || c.Max > 0 || c.Retention == "workqueue" || c.Retention == "interest"
 }
 
 // Stream is a stream's folder.
