@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"unicode"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
@@ -24,6 +25,7 @@ type instance struct {
 	memory                     api.Memory
 	stderr                     complaint
 	environ                    []string
+	version                    uint32 // of the interface that it speaks
 	stack                      [4]uint64
 	ptr, room                  uint32 // the buffer that it has given, and its size
 	calls                      int
@@ -55,12 +57,14 @@ func (m *module) newInstance() (*instance, error) {
 			return nil, in.unstarted(err, &m.limits)
 		}
 	}
-	in.fuel.set(m.limits.Fuel)
+	in.steps = m.limits.Fuel
+	in.fuel.set(in.steps)
 	if err := mod.ExportedFunction(exportVersion).CallWithStack(in.ctx, in.stack[:]); err != nil {
 		_ = mod.Close(in.ctx)
 		return nil, loadError("%s: %v", exportVersion, in.broke(err, &m.limits))
 	}
-	if err := checkVersion(uint32(in.stack[0])); err != nil {
+	in.version = uint32(in.stack[0])
+	if err := checkVersion(in.version); err != nil {
 		_ = mod.Close(in.ctx)
 		return nil, loadError("%s", err)
 	}
@@ -249,7 +253,7 @@ func strictJSON(text []byte, to any) error {
 // cut shortens text that a hook gave to one line of at most n bytes.
 func cut(s string, n int) string {
 	s = strings.ToValidUTF8(strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		if unicode.IsControl(r) {
 			return ' '
 		}
 		return r

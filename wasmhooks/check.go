@@ -115,11 +115,22 @@ func shape(params, results []api.ValueType) string {
 
 // checkVersion holds a module's version of the interface against the host's.
 func checkVersion(v uint32) error {
-	if major, minor := v>>16, v&0xffff; major != abiMajor {
-		return fmt.Errorf("it speaks version %d.%d of the hook interface, this program %d.%d", major, minor, abiMajor, abiMinor)
+	if v>>16 != abiMajor {
+		return fmt.Errorf("it speaks version %s of the hook interface, this program %s", versionText(v), versionText(abiMajor<<16|abiMinor))
 	}
 	return nil
 }
+
+// newerVersion is the note on a module with a newer minor version than the host's,
+// which works with what both know.
+func newerVersion(v uint32) string {
+	if v&0xffff <= abiMinor {
+		return ""
+	}
+	return fmt.Sprintf("it is made for version %s of the hook interface, this program has %s: what is newer is not there", versionText(v), versionText(abiMajor<<16|abiMinor))
+}
+
+func versionText(v uint32) string { return fmt.Sprintf("%d.%d", v>>16, v&0xffff) }
 
 // wasmPage is the unit of memory, in bytes.
 const wasmPage = 64 << 10

@@ -63,7 +63,7 @@ func (h *Host) read(ctx context.Context, ref Ref) (content []byte, hash string, 
 	}
 	switch {
 	case ref.File != "":
-		content, err = h.file(ref.File)
+		content, err = h.File(ref.File)
 	case ref.Object != "" && h.cfg.Store == nil:
 		return nil, "", loadError("hooks that were pushed are known to a node alone")
 	case ref.Object != "":
@@ -113,13 +113,13 @@ type Answer struct {
 // read. Whatever the module does ends within its limits.
 func (h *Host) Call(ctx context.Context, hash string, kind Kind, meta, body []byte) (a Answer) {
 	began := time.Now()
-	m, in, bad := h.admit(ctx, began, hash, meta, body)
+	m, in, probe, bad := h.admit(ctx, began, hash, meta, body)
 	if bad == nil {
 		var broken bool
 		bad, broken = a.ask(m, in, kind, meta, body)
 		m.put(in, broken)
 		a.Took = time.Since(began)
-		m.breaker.learn(began.Add(a.Took), broken)
+		m.breaker.learn(began.Add(a.Took), broken, probe)
 	} else {
 		a.Took = time.Since(began)
 	}
@@ -145,31 +145,36 @@ func (a *Answer) ask(m *module, in *instance, kind Kind, meta, body []byte) (bad
 	return bad, broken
 }
 
-// admit finds a module and an instance of it for a call.
-func (h *Host) admit(ctx context.Context, now time.Time, hash string, meta, body []byte) (*module, *instance, *Error) {
+// admit finds a module and an instance of it for a call. probe: the module is held back,
+// and the call finds out whether it works again.
+func (h *Host) admit(ctx context.Context, now time.Time, hash string, meta, body []byte) (m *module, in *instance, probe bool, bad *Error) {
 	for {
-		m, bad := h.load(ctx, hash, func() ([]byte, error) { return h.kept(ctx, hash) })
-		if bad != nil {
-			return nil, nil, bad
+		if m, bad = h.load(ctx, hash, func() ([]byte, error) { return h.kept(ctx, hash) }); bad != nil {
+			return nil, nil, false, bad
 		}
 		l := &m.limits
 		switch {
 		case len(body) > l.Input:
-			return nil, nil, errorf(ClassProtocol, "the body has %d bytes, at most %d go to a hook", len(body), l.Input)
+			return nil, nil, false, errorf(ClassProtocol, "the body has %d bytes, at most %d go to a hook", len(body), l.Input)
 		case len(meta) > l.Meta:
-			return nil, nil, errorf(ClassProtocol, "what the hook is told beside the body has %d bytes, at most %d go to a hook", len(meta), l.Meta)
-		case !m.breaker.admits(now):
-			return nil, nil, &Error{Class: ClassBusy, Message: "it has failed again and again and is held back for a while", Retry: true}
+			return nil, nil, false, errorf(ClassProtocol, "what the hook is told beside the body has %d bytes, at most %d go to a hook", len(meta), l.Meta)
 		}
-		in, bad := m.take(ctx, now)
+		var goes bool
+		if goes, probe = m.breaker.admits(now); !goes {
+			return nil, nil, false, &Error{Class: ClassBusy, Message: "it has failed again and again and is held back for a while", Retry: true}
+		}
+		in, bad = m.take(ctx, now)
 		switch {
+		case bad == nil:
+			return m, in, probe, nil
 		case bad == errClosed: // nobody had called it for long; it is loaded anew
 			continue
-		case bad != nil:
-			m.breaker.learn(time.Now(), bad.Class == ClassLoad)
-			return nil, nil, bad
+		case bad.Class == ClassLoad: // no instance of it starts
+			m.breaker.learn(time.Now(), true, probe)
+		default:
+			m.breaker.unasked(probe)
 		}
-		return m, in, nil
+		return nil, nil, false, bad
 	}
 }
 

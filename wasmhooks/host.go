@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -179,13 +177,13 @@ func (h *Host) loaded(hash string) (*module, *Error) {
 // compile meters, compiles and checks a module, and starts a first instance.
 func (h *Host) compile(ctx context.Context, hash string, content []byte) (*module, *Error) {
 	if len(content) > h.cfg.Limits.Module {
-		return nil, loadError("it has %d bytes, at most %d are loaded", len(content), h.cfg.Limits.Module)
+		return nil, loadError("%v", tooLarge(int64(len(content)), h.cfg.Limits.Module))
 	}
 	metered, err := meter(content, startFuel*h.cfg.Limits.Fuel, h.cfg.unmetered)
 	if err != nil {
 		return nil, loadError("%v", err)
 	}
-	m := &module{hash: hash, size: len(content), limits: h.cfg.Limits, total: &h.total, used: time.Now()}
+	m := &module{hash: hash, limits: h.cfg.Limits, total: &h.total, used: time.Now()}
 	fail := func(err error) (*module, *Error) {
 		_ = m.runtime.Close(ctx)
 		var e *Error
@@ -208,6 +206,10 @@ func (h *Host) compile(ctx context.Context, hash string, content []byte) (*modul
 	first, bad := m.make(ctx)
 	if bad != nil {
 		return fail(bad)
+	}
+	m.version = first.version
+	if newer := newerVersion(m.version); newer != "" {
+		h.log.Warn("a hook is newer than this program", "sha256", hash, "note", newer)
 	}
 	m.put(first, false)
 	return m, nil
@@ -232,11 +234,12 @@ func (k Kind) export() string {
 
 // Info says what a module is, for people.
 type Info struct {
-	Hash      string   `json:"sha256"`
+	Hash      string   `json:"sha256,omitempty"`
 	Size      int      `json:"size"`
-	Version   string   `json:"abi_version"`
-	Exports   []string `json:"exports"`
-	MemoryKiB int64    `json:"memory_kib"` // of a fresh instance
+	Version   string   `json:"abi_version,omitempty"`
+	Exports   []string `json:"exports,omitempty"`
+	MemoryKiB int64    `json:"memory_kib,omitempty"` // of a fresh instance
+	Note      string   `json:"note,omitempty"`       // what people should know of it
 }
 
 // Check loads a module and says what it is. The error is an *Error.
@@ -254,40 +257,11 @@ func (h *Host) Check(ctx context.Context, content []byte) (Info, error) {
 		return Info{}, bad
 	}
 	defer m.put(in, false)
-	info := Info{Hash: hash, Size: len(content), Version: fmt.Sprintf("%d.%d", abiMajor, abiMinor), MemoryKiB: in.size >> 10}
+	info := Info{Hash: hash, Size: len(content), Version: versionText(m.version), MemoryKiB: in.size >> 10, Note: newerVersion(m.version)}
 	for _, k := range []Kind{Transform, Validate} {
 		if m.exports[k] {
 			info.Exports = append(info.Exports, string(k))
 		}
 	}
 	return info, nil
-}
-
-// file reads a module below the hooks folder. No path and no link leads out of it.
-func (h *Host) file(name string) ([]byte, error) {
-	if h.cfg.Dir == "" {
-		return nil, errors.New("there is no folder of hooks")
-	}
-	root, err := os.OpenRoot(h.cfg.Dir)
-	if err != nil {
-		return nil, fmt.Errorf("the folder of hooks %s cannot be opened", h.cfg.Dir)
-	}
-	defer root.Close()
-	if _, err := root.Stat(filepath.FromSlash(name)); errors.Is(err, os.ErrNotExist) { // the folder's own name may stand before it
-		if rest, ok := strings.CutPrefix(filepath.ToSlash(name), filepath.Base(h.cfg.Dir)+"/"); ok {
-			name = rest
-		}
-	}
-	info, err := root.Stat(filepath.FromSlash(name))
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		return nil, fmt.Errorf("there is no %s in the folder of hooks %s", name, h.cfg.Dir)
-	case err != nil:
-		return nil, fmt.Errorf("%s cannot be read in the folder of hooks %s (no path and no link leads out of it)", name, h.cfg.Dir)
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s in the folder of hooks is no file", name)
-	case info.Size() > int64(h.cfg.Limits.Module):
-		return nil, fmt.Errorf("%s has %d bytes, at most %d are loaded", name, info.Size(), h.cfg.Limits.Module)
-	}
-	return root.ReadFile(filepath.FromSlash(name))
 }

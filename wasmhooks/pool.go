@@ -13,7 +13,7 @@ import (
 // calls. One that is not referred to any more is closed when its last call is over.
 type module struct {
 	hash     string
-	size     int
+	version  uint32 // of the interface that it speaks
 	runtime  wazero.Runtime
 	compiled wazero.CompiledModule // while instances are made alone: it goes with the runtime
 	exports  map[Kind]bool
@@ -209,25 +209,39 @@ const (
 	breakerLongest  = time.Minute
 )
 
-// admits reports whether a call may go through.
-func (b *breaker) admits(now time.Time) bool {
+// admits reports whether a call may go through, and whether it is the one that finds
+// out how the module is: it ends in learn or in unasked.
+func (b *breaker) admits(now time.Time) (goes, probe bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
 	case b.until.IsZero():
-		return true
+		return true, false
 	case now.Before(b.until) || b.probes:
-		return false
+		return false, false
 	}
 	b.probes = true
-	return true
+	return true, true
 }
 
-// learn takes how a call ended.
-func (b *breaker) learn(now time.Time, failed bool) {
+// unasked takes that a call did not come to the module.
+func (b *breaker) unasked(probe bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.probes && !failed {
+	if probe {
+		b.probes = false
+	}
+}
+
+// learn takes how a call ended. Of a module that is held back only the probe says
+// something: the others had begun before.
+func (b *breaker) learn(now time.Time, failed, probe bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case !probe && !b.until.IsZero():
+		return
+	case probe && !failed:
 		b.last, b.open, b.until, b.probes = [breakerCalls]outcome{}, 0, time.Time{}, false
 		return
 	}
@@ -246,7 +260,7 @@ func (b *breaker) learn(now time.Time, failed bool) {
 			bad++
 		}
 	}
-	if bad >= breakerFailures && 2*bad >= all || b.probes {
+	if bad >= breakerFailures && 2*bad >= all || probe {
 		b.open = min(max(breakerFirst, 2*b.open), breakerLongest)
 		b.until, b.probes = now.Add(b.open), false
 	}

@@ -71,10 +71,11 @@ func TestReports_OneBadInputDoesNotStopTheOthers(t *testing.T) {
 	}
 	b, now, chance := &breaker{}, time.Now(), rand.New(rand.NewPCG(1, 2))
 	for i := range 100_000 {
-		if now = now.Add(time.Millisecond); !b.admits(now) {
+		now = now.Add(time.Millisecond)
+		if goes, _ := b.admits(now); !goes {
 			t.Fatalf("held back after %d calls, of which one in ten failed", i)
 		}
-		b.learn(now, chance.IntN(10) == 0)
+		b.learn(now, chance.IntN(10) == 0, false)
 	}
 }
 
