@@ -10,8 +10,6 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"maps"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -223,45 +221,4 @@ func (r *objectReader) fetch() error {
 func (r *objectReader) Close() error {
 	r.chunk, r.err = nil, errors.New("the object was closed")
 	return nil
-}
-
-// SweepChunks deletes what a process that died in the middle of a write has
-// left: chunks that no entry names, of which the last is older than the given
-// age. It returns of how many objects.
-func (b *Blobs) SweepChunks(ctx context.Context, olderThan time.Duration) (deleted int, err error) {
-	prefix := chunkSubject("")
-	state, err := b.stream.Info(ctx, jetstream.WithSubjectFilter(prefix+"*"))
-	if err != nil {
-		return 0, unavailable(fmt.Errorf("list the parts of objects: %w", err))
-	}
-	stray := map[string]bool{}
-	b.mu.Lock()
-	for subject := range maps.Keys(state.State.Subjects) {
-		if id := strings.TrimPrefix(subject, prefix); !b.underWay[id] {
-			stray[id] = true
-		}
-	}
-	b.mu.Unlock()
-	list, err := b.store.List(ctx, jetstream.ListObjectsShowDeleted()) // after the chunks: what was finished meanwhile has an entry
-	if err != nil && !errors.Is(err, jetstream.ErrNoObjectsFound) {
-		return 0, unavailable(fmt.Errorf("list objects: %w", err))
-	}
-	for _, info := range list {
-		delete(stray, info.NUID)
-	}
-	before := time.Now().Add(-olderThan)
-	for id := range stray {
-		m, err := b.stream.GetLastMsgForSubject(ctx, prefix+id)
-		if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && m.Time.After(before) {
-			continue
-		}
-		if err == nil {
-			err = b.stream.Purge(ctx, jetstream.WithPurgeSubject(prefix+id))
-		}
-		if err != nil {
-			return deleted, unavailable(fmt.Errorf("delete parts of an object: %w", err))
-		}
-		deleted++
-	}
-	return deleted, nil
 }

@@ -23,6 +23,7 @@ const BucketHooks = "qarion_hooks"
 // content, which never changes, and names that say which hash they stand for now.
 // It serves as the Store of wasmhooks.
 type Modules struct {
+	js    jetstream.JetStream
 	store jetstream.ObjectStore
 	mu    sync.Mutex // between keeping a module and deleting it
 }
@@ -38,7 +39,24 @@ func ModuleObject(hash string) string { return modulePrefix + hash }
 // maxModule bounds what is read of a module, in bytes.
 const maxModule = 32 << 20
 
-// OpenModules opens the object store.
+// FindModules opens the object store if it is there. engine.ErrNotFound: no module was
+// ever kept.
+func FindModules(ctx context.Context, conn *nats.Conn) (*Modules, error) {
+	js, err := jetstream.New(conn)
+	if err != nil {
+		return nil, err
+	}
+	store, err := js.ObjectStore(ctx, BucketHooks)
+	if errors.Is(err, jetstream.ErrBucketNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil, fmt.Errorf("%w: object store %s", engine.ErrNotFound, BucketHooks)
+	}
+	if err != nil {
+		return nil, unavailable(fmt.Errorf("open object store %s: %w", BucketHooks, err))
+	}
+	return &Modules{js: js, store: store}, nil
+}
+
+// OpenModules opens the object store, and makes it when it is not there.
 func OpenModules(ctx context.Context, conn *nats.Conn) (*Modules, error) {
 	js, err := jetstream.New(conn)
 	if err != nil {
@@ -50,7 +68,7 @@ func OpenModules(ctx context.Context, conn *nats.Conn) (*Modules, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open object store %s: %w", BucketHooks, err)
 	}
-	return &Modules{store: store}, nil
+	return &Modules{js: js, store: store}, nil
 }
 
 // Resolve is the hash that a name stands for. engine.ErrNotFound: nothing was
@@ -169,18 +187,34 @@ func (m *Modules) sweep(ctx context.Context, name string, used bool, now time.Ti
 	return true, unavailable(m.store.Delete(ctx, name))
 }
 
-// Name makes a name stand for a module that is kept.
-func (m *Modules) Name(ctx context.Context, name, hash string) error {
-	_, err := m.store.PutString(ctx, namePrefix+name, hash)
+// SweepChunks deletes parts of modules that no entry names: those of a push that was cut
+// off. They are left alone while the last of them is younger than an age: any client may
+// be pushing. It returns how many modules they were of.
+func (m *Modules) SweepChunks(ctx context.Context, olderThan time.Duration) (deleted int, err error) {
+	stream, err := m.js.Stream(ctx, "OBJ_"+BucketHooks)
+	if err != nil {
+		return 0, unavailable(fmt.Errorf("list the parts of modules: %w", err))
+	}
+	return sweepChunks(ctx, BucketHooks, stream, m.store, olderThan, func(string) bool { return false })
+}
+
+// Name makes a name stand for a module that is kept. exports is what it can be asked, for
+// List.
+func (m *Modules) Name(ctx context.Context, name, hash string, exports []string) error {
+	_, err := m.store.Put(ctx, jetstream.ObjectMeta{Name: namePrefix + name, Metadata: map[string]string{exportsOf: strings.Join(exports, ",")}}, strings.NewReader(hash))
 	return unavailable(err)
 }
 
+// exportsOf is the metadata of a name: what its module can be asked.
+const exportsOf = "exports"
+
 // NamedModule is a module that was pushed.
 type NamedModule struct {
-	Name     string `json:"name"`
-	SHA256   string `json:"sha256"`
-	Size     uint64 `json:"size"`
-	StoredAt string `json:"stored_at"`
+	Name     string   `json:"name"`
+	SHA256   string   `json:"sha256"`
+	Size     uint64   `json:"size"`
+	Exports  []string `json:"exports,omitempty"` // "validate", "transform"; none where an older version has pushed it
+	StoredAt string   `json:"stored_at"`
 }
 
 // List returns what was pushed, by name.
@@ -208,7 +242,11 @@ func (m *Modules) List(ctx context.Context) ([]NamedModule, error) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, NamedModule{name, hash, sizes[hash], engine.FormatTime(o.ModTime)})
+		named := NamedModule{Name: name, SHA256: hash, Size: sizes[hash], StoredAt: engine.FormatTime(o.ModTime)}
+		if text := o.Metadata[exportsOf]; text != "" {
+			named.Exports = strings.Split(text, ",")
+		}
+		out = append(out, named)
 	}
 	slices.SortFunc(out, func(a, b NamedModule) int { return strings.Compare(a.Name, b.Name) })
 	return out, nil

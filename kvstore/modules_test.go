@@ -2,8 +2,11 @@ package kvstore_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/kvstore"
@@ -21,7 +24,7 @@ func TestModules_GoWhenNothingHasNamedThemForLong(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := m.Name(ctx, "checks/order", "named"); err != nil {
+	if err := m.Name(ctx, "checks/order", "named", nil); err != nil {
 		t.Fatal(err)
 	}
 	used := map[string]bool{"pinned": true}
@@ -45,12 +48,47 @@ func TestModules_GoWhenNothingHasNamedThemForLong(t *testing.T) {
 		}
 	}
 	used["pinned"] = false
-	if err := m.Name(ctx, "checks/order", "back"); err != nil {
+	if err := m.Name(ctx, "checks/order", "back", []string{"transform", "validate"}); err != nil {
 		t.Fatal(err)
 	}
 	sweep(now.Add(62*time.Minute), 0)
 	sweep(now.Add(3*time.Hour), 2)
-	if list, err := m.List(ctx); err != nil || len(list) != 1 || list[0].SHA256 != "back" {
+	if list, err := m.List(ctx); err != nil || len(list) != 1 || list[0].SHA256 != "back" || !slices.Equal(list[0].Exports, []string{"transform", "validate"}) {
 		t.Errorf("%v, %v", list, err)
+	}
+}
+
+// TestModules_PartsOfACutOffPushGo, when they are old enough to be of none that is under
+// way, and what has an entry stays.
+func TestModules_PartsOfACutOffPushGo(t *testing.T) {
+	nc := openBus(t)
+	if _, err := kvstore.FindModules(t.Context(), nc); !errors.Is(err, engine.ErrNotFound) {
+		t.Errorf("before the first module: %v", err)
+	}
+	m := must[*kvstore.Modules](t)(kvstore.OpenModules(t.Context(), nc))
+	js := must[jetstream.JetStream](t)(jetstream.New(nc))
+	if err := m.Keep(t.Context(), "kept", noise(1<<20)); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if _, err := js.Publish(t.Context(), "$O."+kvstore.BucketHooks+".C.stray", noise(128<<10)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m = must[*kvstore.Modules](t)(kvstore.FindModules(t.Context(), nc))
+	for _, sweep := range []struct {
+		age  time.Duration
+		want int
+	}{{time.Hour, 0}, {0, 1}, {0, 0}} {
+		if n, err := m.SweepChunks(t.Context(), sweep.age); n != sweep.want || err != nil {
+			t.Errorf("older than %s: %d, %v, want %d", sweep.age, n, err, sweep.want)
+		}
+	}
+	if data, err := m.Module(t.Context(), "kept"); err != nil || len(data) != 1<<20 {
+		t.Errorf("%d bytes, %v", len(data), err)
+	}
+	stream := must[jetstream.Stream](t)(js.Stream(t.Context(), "OBJ_"+kvstore.BucketHooks))
+	if info := must[*jetstream.StreamInfo](t)(stream.Info(t.Context())); info.State.Msgs != 9 {
+		t.Errorf("%d messages are left, want 8 parts and an entry", info.State.Msgs)
 	}
 }

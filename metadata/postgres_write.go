@@ -2,7 +2,6 @@ package metadata
 
 import (
 	"context"
-	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -32,7 +31,12 @@ func (p *postgresDB) write(ctx context.Context, fill func(engine.Pos) *batch) er
 }
 
 func putRows(ctx context.Context, tx pgx.Tx, b *batch) error {
-	return errors.Join(putFlows(ctx, tx, b), putTasks(ctx, tx, b), putOperations(ctx, tx, b))
+	for _, put := range []func(context.Context, pgx.Tx, *batch) error{putFlows, putTasks, putOperations} {
+		if err := put(ctx, tx, b); err != nil {
+			return err // what comes behind it in the transaction would only say that it has failed
+		}
+	}
+	return nil
 }
 
 func lockPosition(ctx context.Context, tx pgx.Tx) (at engine.Pos, err error) {

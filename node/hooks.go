@@ -80,22 +80,32 @@ func (h *Hooks) open(ctx context.Context) (*wasmhooks.Host, error) {
 	}
 	conf := wasmhooks.Config{Dir: h.cfg.Dir, Cache: h.cfg.Cache, Limits: h.cfg.Limits, Log: h.cfg.Log}
 	if h.conn != nil {
-		modules, err := kvstore.OpenModules(ctx, h.conn)
-		if err != nil {
-			return nil, err
+		if h.modules == nil {
+			modules, err := kvstore.OpenModules(ctx, h.conn)
+			if err != nil {
+				return nil, err
+			}
+			h.modules = modules
 		}
-		h.modules, conf.Store = modules, modules
+		conf.Store = h.modules
 	}
 	host, err := wasmhooks.Open(conf)
 	h.host = host
 	return host, err
 }
 
-// opened is where modules are stored; nil when no flow has had a hook.
-func (h *Hooks) opened() *kvstore.Modules {
+// stored is where modules are stored. engine.ErrNotFound: there were never any.
+func (h *Hooks) stored(ctx context.Context) (*kvstore.Modules, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.modules
+	if h.modules == nil {
+		modules, err := kvstore.FindModules(ctx, h.conn)
+		if err != nil {
+			return nil, err
+		}
+		h.modules = modules
+	}
+	return h.modules, nil
 }
 
 // Close ends every instance.
@@ -196,6 +206,15 @@ func hookError(err error) *apicall.HookError {
 	return &apicall.HookError{Class: wasmhooks.ClassLoad, Message: err.Error()}
 }
 
+// File reads a module of the folder.
+func (h *Hooks) File(ctx context.Context, name string) ([]byte, error) {
+	host, err := h.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return host.File(name)
+}
+
 // Check loads a module and says what it is.
 func (h *Hooks) Check(ctx context.Context, module []byte) (wasmhooks.Info, error) {
 	host, err := h.open(ctx)
@@ -240,7 +259,17 @@ type HookPush struct {
 	SHA256 string `json:"sha256"`
 }
 
-var hookName = regexp.MustCompile(`^[A-Za-z0-9_./-]{1,128}$`)
+var hookName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$`)
+
+const maxHookName = 128
+
+// Check reports what is wrong with the name.
+func (p HookPush) Check() error {
+	if len(p.Name) > maxHookName || !hookName.MatchString(p.Name) {
+		return fmt.Errorf("%w: %q is no name of a hook: up to %d letters, digits, _ - and . with / between parts, each of which begins with a letter, a digit or _", engine.ErrInvalid, p.Name, maxHookName)
+	}
+	return nil
+}
 
 // hookEndpoints are the service's endpoints for hooks.
 func (n *Node) hookEndpoints() []bus.Endpoint {
@@ -257,8 +286,11 @@ func (n *Node) hookEndpoints() []bus.Endpoint {
 		}},
 		{Name: "hook.push", Handle: func(ctx context.Context, data []byte) (any, error) {
 			var in HookPush
-			if err := json.Unmarshal(data, &in); err != nil || !hookName.MatchString(in.Name) {
-				return nil, fmt.Errorf("%w: a hook has a name of letters, digits, _ - . and /", engine.ErrInvalid)
+			if err := json.Unmarshal(data, &in); err != nil {
+				return nil, fmt.Errorf("%w: %v", engine.ErrInvalid, err)
+			}
+			if err := in.Check(); err != nil {
+				return nil, err
 			}
 			if _, err := n.hooks.open(ctx); err != nil {
 				return nil, err
@@ -274,7 +306,7 @@ func (n *Node) hookEndpoints() []bus.Endpoint {
 			if err != nil { // a bad version never replaces a good one
 				return nil, fmt.Errorf("%w: %v", engine.ErrInvalid, err)
 			}
-			if err := n.hooks.modules.Name(ctx, in.Name, info.Hash); err != nil {
+			if err := n.hooks.modules.Name(ctx, in.Name, info.Hash, info.Exports); err != nil {
 				return nil, err
 			}
 			if n.Flows != nil { // flows that name it get a new version

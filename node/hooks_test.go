@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -15,12 +16,14 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/qarion/qarion/bus"
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/engine/flowfile"
 	"github.com/qarion/qarion/flows"
 	"github.com/qarion/qarion/internal/testkit"
+	"github.com/qarion/qarion/kvstore"
 	"github.com/qarion/qarion/wasmhooks"
 )
 
@@ -39,6 +42,8 @@ type hookedNode struct {
 	c   *bus.Client
 	mu  sync.Mutex
 	log map[engine.RunID][]loggedHook
+
+	close func()
 }
 
 // loggedHook is what the operation log says of a hook.
@@ -46,11 +51,14 @@ type loggedHook struct {
 	Hook, SHA256, Verdict, Error string
 }
 
-func openHooked(t *testing.T) *hookedNode {
-	h := &hookedNode{t: t, dir: t.TempDir(), up: testkit.NewUpstream(t), log: map[engine.RunID][]loggedHook{}}
+func openHooked(t *testing.T) *hookedNode { return openHookedIn(t, t.TempDir()) }
+
+// openHookedIn opens it in a folder that an earlier one may have left.
+func openHookedIn(t *testing.T, dir string) *hookedNode {
+	h := &hookedNode{t: t, dir: dir, up: testkit.NewUpstream(t), log: map[engine.RunID][]loggedHook{}}
 	h.up.Handle("/list", testkit.OK(`{"items":[{"id":1},{"id":2}]}`))
 	for _, folder := range []string{"flows", "hooks"} {
-		if err := os.Mkdir(filepath.Join(h.dir, folder), 0o700); err != nil {
+		if err := os.MkdirAll(filepath.Join(h.dir, folder), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -66,7 +74,8 @@ func openHooked(t *testing.T) *hookedNode {
 			t.Error(err)
 		}
 	})
-	t.Cleanup(func() { stop(); watch.Wait(); _ = n.Close() })
+	h.close = sync.OnceFunc(func() { stop(); watch.Wait(); _ = n.Close() })
+	t.Cleanup(h.close)
 	if h.c, err = n.Client(); err != nil {
 		t.Fatal(err)
 	}
@@ -332,6 +341,41 @@ func TestHooks_OldModulesGo(t *testing.T) {
 		if _, err := h.hooks.modules.Module(t.Context(), hash); (err == nil) != (i > 0) {
 			t.Errorf("module %d in the end: %v", i, err)
 		}
+	}
+}
+
+// TestHooks_OldModulesGoAfterARestart: also when no flow has a hook any more, and with
+// them what a push has left that was cut off.
+func TestHooks_OldModulesGoAfterARestart(t *testing.T) {
+	h := openHooked(t)
+	module, hash := variant(t, 0)
+	h.put("hooks/check.wasm", module)
+	h.flow("file", `"check.wasm"`, 1)
+	h.until("the flow is loaded", func() bool { return h.version("file") != "" })
+	if err := os.Remove(filepath.Join(h.dir, "flows", "file.toml")); err != nil {
+		t.Fatal(err)
+	}
+	h.until("the flow is gone", func() bool {
+		flows, err := h.Engine.InUse(t.Context())
+		return err == nil && len(flows) == 0
+	})
+	h.c.Close()
+	h.close()
+
+	h = openHookedIn(t, h.dir)
+	js, err := jetstream.New(h.c.Conn())
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	h.sweepModules(t.Context(), now)
+	h.sweepModules(t.Context(), now.Add(moduleAge+time.Hour))
+	store, err := js.ObjectStore(t.Context(), kvstore.BucketHooks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.GetInfo(t.Context(), "sha256/"+hash); !errors.Is(err, jetstream.ErrObjectNotFound) {
+		t.Errorf("the module that no flow has is there: %v", err)
 	}
 }
 

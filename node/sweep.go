@@ -13,6 +13,10 @@ import (
 // use names: runs that ended may be repeated with theirs.
 const moduleAge = 7 * 24 * time.Hour
 
+// pushAge is how long the parts of a module stay that no entry names: a push takes
+// seconds, and one that was cut off is made anew.
+const pushAge = time.Hour
+
 // How often values without a run are looked for, and how old they must be.
 const (
 	sweepEvery = time.Hour
@@ -72,12 +76,15 @@ func (n *Node) sweepOnce(ctx context.Context, partAge time.Duration) {
 
 // sweepModules deletes modules of hooks that nothing names any more.
 func (n *Node) sweepModules(ctx context.Context, now time.Time) {
-	modules := n.hooks.opened()
-	if modules == nil {
+	modules, err := n.hooks.stored(ctx)
+	if errors.Is(err, engine.ErrNotFound) {
 		return
 	}
-	flows, err := n.Engine.InUse(ctx)
-	deleted := 0
+	var flows []*engine.Flow
+	if err == nil {
+		flows, err = n.Engine.InUse(ctx)
+	}
+	deleted, parts := 0, 0
 	if err == nil {
 		used := map[string]bool{}
 		for _, f := range flows {
@@ -85,13 +92,15 @@ func (n *Node) sweepModules(ctx context.Context, now time.Time) {
 				used[hash] = true
 			}
 		}
-		deleted, err = modules.Sweep(ctx, used, now, moduleAge)
+		if deleted, err = modules.Sweep(ctx, used, now, moduleAge); err == nil {
+			parts, err = modules.SweepChunks(ctx, pushAge)
+		}
 	}
 	if err != nil && ctx.Err() == nil {
 		n.log.Warn("modules of hooks that nothing names could not be swept", engine.LogErr, err)
 	}
-	if deleted > 0 {
-		n.log.Info("modules of hooks that nothing names deleted", "modules", deleted)
+	if deleted+parts > 0 {
+		n.log.Info("modules of hooks that nothing names deleted", "modules", deleted, "half_written", parts)
 	}
 }
 

@@ -104,10 +104,11 @@ type breakerKey struct {
 }
 
 type hook struct {
-	Name     string `json:"name"`
-	SHA256   string `json:"sha256"`
-	Size     uint64 `json:"size" doc:"bytes"`
-	StoredAt string `json:"stored_at"`
+	Name     string   `json:"name"`
+	SHA256   string   `json:"sha256"`
+	Size     uint64   `json:"size" doc:"bytes"`
+	Exports  []string `json:"exports,omitempty" doc:"what it can be asked: validate, transform"`
+	StoredAt string   `json:"stored_at"`
 }
 
 type hookList struct {
