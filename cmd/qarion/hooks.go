@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/kvstore"
 	"github.com/qarion/qarion/node"
 	"github.com/qarion/qarion/wasmhooks"
@@ -61,7 +62,7 @@ func (a *app) listHooks(ctx context.Context) error {
 		return refused(err)
 	}
 	for _, h := range pushed.Hooks {
-		list = append(list, hookInfo{Name: h.Name, From: "object", Info: wasmhooks.Info{Hash: h.SHA256, Size: int(h.Size)}})
+		list = append(list, hookInfo{Name: h.Name, From: "object", Info: wasmhooks.Info{Hash: h.SHA256, Size: int(h.Size), Exports: h.Exports}})
 	}
 	if a.json() {
 		return a.printJSON(list)
@@ -95,7 +96,7 @@ func (a *app) hookFiles(ctx context.Context) ([]hookInfo, error) {
 		}
 		rel, _ := filepath.Rel(a.cfg.Hooks.Dir, path)
 		h := hookInfo{Name: filepath.ToSlash(rel), From: "file"}
-		module, err := os.ReadFile(path)
+		module, err := hooks.File(ctx, h.Name)
 		if err == nil {
 			h.Hash, h.Size = wasmhooks.Hash(module), len(module)
 			var info wasmhooks.Info
@@ -133,12 +134,15 @@ func (a *app) checkHook(ctx context.Context, path string) error {
 	} {
 		fmt.Fprintf(a.ui.out, "  %-10s %s\n", row[0], row[1])
 	}
+	if h.Note != "" {
+		fmt.Fprintf(a.ui.err, "qarion: %s\n", h.Note)
+	}
 	return nil
 }
 
 // loadHook loads a module from a file and asks it a few times.
 func (a *app) loadHook(ctx context.Context, path string) (*hookInfo, []byte, error) {
-	module, err := os.ReadFile(path)
+	module, err := wasmhooks.ReadFile(path, wasmhooks.Limits{})
 	if err != nil {
 		return nil, nil, fail(err)
 	}
@@ -158,19 +162,23 @@ func (a *app) loadHook(ctx context.Context, path string) (*hookInfo, []byte, err
 }
 
 func (a *app) pushHook(ctx context.Context, path, name string) error {
+	in := node.HookPush{Name: name}
+	if name == "" {
+		in.Name = strings.TrimSuffix(filepath.Base(path), ".wasm")
+	}
+	if err := in.Check(); err != nil {
+		return usageError(fmt.Errorf("--name: %s", strings.TrimPrefix(err.Error(), engine.ErrInvalid.Error()+": ")))
+	}
 	h, module, err := a.loadHook(ctx, path)
 	if err != nil {
 		return err
 	}
-	if name == "" {
-		name = strings.TrimSuffix(filepath.Base(path), ".wasm")
-	}
+	in.SHA256 = h.Hash
 	s, err := a.anyNode(ctx)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
-	in := node.HookPush{Name: name, SHA256: h.Hash}
 	if err := s.Admin(ctx, "hook.list", nil, nil); err != nil { // the object store is there afterwards
 		return refused(err)
 	}
@@ -187,6 +195,6 @@ func (a *app) pushHook(ctx context.Context, path, name string) error {
 	if a.json() {
 		return a.printJSON(in)
 	}
-	fmt.Fprintf(a.ui.out, "pushed: %s (%s)\n", name, h.Hash[:12])
+	fmt.Fprintf(a.ui.out, "pushed: %s (%s)\n", in.Name, h.Hash[:12])
 	return nil
 }

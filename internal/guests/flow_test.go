@@ -112,6 +112,43 @@ func TestFlow_AHookCannotTellASecret(t *testing.T) {
 	}
 }
 
+// TestFlow_OfASensitiveTaskAHookSaysNothing: whatever a hook of a sensitive task says when
+// it fails, is skipped, logs or refuses, at any of its places, is shown nowhere. Of a task
+// that is not sensitive all of it is.
+func TestFlow_OfASensitiveTaskAHookSaysNothing(t *testing.T) {
+	p := newPlace(t, map[string][]byte{"trouble.wasm": troubleModule(t)}, `{}`)
+	t.Setenv("QARION_LOG_LEVEL", "debug")
+	for _, sensitive := range []bool{true, false} {
+		var flow strings.Builder
+		words := map[string]string{}
+		for _, point := range []string{"transform_request", "transform_response", "validate"} {
+			for _, does := range []string{`do = "panic", say = "WORD"`, `do = "WORD"`, `do = "log", n = 1, say = "WORD"`} {
+				for _, then := range []string{"fail", "skip"} {
+					word := fmt.Sprintf("leak%02d", len(words))
+					words[word] = point + ", " + does + ", " + then
+					fmt.Fprintf(&flow, "[[tasks]]\nid = \"t%02d\"\ntype = \"api_call\"\nsensitive = %v\n", len(words), sensitive)
+					fmt.Fprintf(&flow, "properties = { url = \"API/x\", operation = \"post\", body = { a = 1 } }\n")
+					fmt.Fprintf(&flow, "[tasks.hooks]\n%s = { file = \"trouble.wasm\", on_failure = %q, config = { %s } }\n", point, then, strings.Replace(does, "WORD", word, 1))
+				}
+			}
+		}
+		p.write(t, "flows/f.toml", flow.String())
+		out, _ := p.qarion(t, "", "run", "flows/f.toml")
+		for _, view := range [][]string{{"logs", "-o", "json"}, {"runs", "show", "last"}, {"runs", "show", "last", "-o", "json"}, {"xcom", "list", "last", "-o", "json"}} {
+			more, _ := p.qarion(t, "", view...)
+			out += more
+		}
+		for word, how := range words {
+			if strings.Contains(out, word) == sensitive {
+				t.Errorf("sensitive %v, %s: shown: %v", sensitive, how, sensitive)
+			}
+		}
+		if t.Failed() {
+			t.Fatal(out)
+		}
+	}
+}
+
 // TestFlow_LengthFollowsTheBody: with proxy-wasm a body that a plugin had changed
 // went out with the length of the old one: cut off, or with its end behind it.
 func TestFlow_LengthFollowsTheBody(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/qarion/qarion/wasmhooks"
 )
@@ -71,7 +72,7 @@ func (h *hooked) memoryKiB(t testing.TB, module []byte) int64 {
 // become spaces.
 func oneLine(s string) string {
 	return strings.TrimSpace(strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		if unicode.IsControl(r) {
 			return ' '
 		}
 		return r
