@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -66,7 +67,30 @@ func (f *Flows) watch() error {
 	if f.hooks != "" {
 		_ = w.Add(f.hooks) // it may not be there
 	}
+	f.watchBelow()
 	return nil
+}
+
+// maxFolders is how many folders below that of the flows are watched.
+const maxFolders = 200
+
+// watchBelow watches the folders below, where files lie that flows name. A folder
+// that is watched already stays so.
+func (f *Flows) watchBelow() {
+	n := 0
+	_ = filepath.WalkDir(f.dir, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil || path == f.dir || !d.IsDir():
+			return nil
+		case strings.HasPrefix(d.Name(), "."):
+			return fs.SkipDir
+		}
+		if n++; n > maxFolders {
+			return fs.SkipAll
+		}
+		_ = f.watcher.Add(path) // it may be gone
+		return nil
+	})
 }
 
 // lookEvery is how often a folder that is not there yet is looked for.
@@ -204,6 +228,11 @@ func (f *Flows) leftOut() []string {
 	return broken
 }
 
+func isFolder(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.IsDir()
+}
+
 // watched are the endings of files that flows are made of.
 var watched = []string{".toml", ".wasm", ".sql"}
 
@@ -221,7 +250,11 @@ func (f *Flows) Watch(ctx context.Context, report func(*flowfile.Dir)) error {
 		case <-ctx.Done():
 			return nil
 		case e := <-f.watcher.Events:
-			if slices.Contains(watched, filepath.Ext(e.Name)) {
+			folder := e.Has(fsnotify.Create) && isFolder(e.Name)
+			if folder {
+				f.watchBelow()
+			}
+			if folder || slices.Contains(watched, filepath.Ext(e.Name)) {
 				f.changed.Store(true)
 				quiet.Reset(settleFor)
 			}

@@ -21,6 +21,7 @@ const (
 	classConstraint = "constraint"
 	classConflict   = "conflict"
 	classFull       = "full"
+	classDamaged    = "damaged"
 	classTooLarge   = "too_large"
 	classResult     = "result"
 	classLedger     = "ledger"
@@ -44,6 +45,7 @@ var classes = []Class{
 	{classTimeout, true, "not done within timeout; nothing has changed"},
 	{classConflict, true, "nothing has changed: a deadlock, or another transaction came first"},
 	{classFull, true, "nothing has changed: the disk, or what the database may use of it, is full"},
+	{classDamaged, false, "nothing has changed: the file is damaged, or is no database"},
 	{classSQL, false, "the database refuses a statement; nothing has changed"},
 	{classConstraint, false, "a statement breaks a constraint; nothing has changed"},
 	{classTooLarge, false, "the result has more rows than max_rows, or more bytes than max_bytes; nothing has changed"},

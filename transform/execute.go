@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 
@@ -140,15 +139,13 @@ func (p *program) details(j *job) engine.Details {
 	return d
 }
 
-var literals = regexp.MustCompile(`'(?:[^']|'')*'`)
-
 // shown is a statement as the operation log has it: as it stands in the flow, so
 // that no data is in it. Where it speaks of a password, what stands in quotes is
 // hidden.
 func shown(st *sqltext.Statement) string {
 	sql := cmp.Or(st.Source, st.Text)
 	if secret.Name(sql) {
-		sql = literals.ReplaceAllString(sql, "'"+secret.Hidden+"'")
+		sql = sqltext.WithoutTexts(sql, secret.Hidden)
 	}
 	return cut(sql, maxShown)
 }
@@ -235,6 +232,9 @@ func (p *program) where(j *job, f *failure) string {
 	out := ""
 	if len(j.statements) > 1 {
 		out = fmt.Sprintf("statement %d of %d, ", f.at, len(j.statements))
+	}
+	if file := p.texts[0].file; file != "" && p.texts[0].fixed == nil {
+		out = file + ", " + out
 	}
 	// The text that the statement stands in: positions count from its start.
 	n := f.at - 1

@@ -2,9 +2,11 @@ package transform_test
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"modernc.org/sqlite"
 
@@ -72,6 +74,50 @@ func TestSQLite_ADiskWithoutRoom(t *testing.T) {
 	}
 	if out := b.attemptOf(t, t.Context(), "run-1", nil, "database", "small", "sql", []any{"UPDATE t SET x = 2", "INSERT INTO t VALUES (zeroblob(10))"}); out.Err != nil || out.Details.Repeated {
 		t.Errorf("got %+v", out.Err)
+	}
+}
+
+// TestSQLite_ADamagedFileIsNotTriedAgain: waiting does not mend it.
+func TestSQLite_ADamagedFileIsNotTriedAgain(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "none.db")
+	if err := os.WriteFile(file, []byte(strings.Repeat("this is no database ", 1000)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b := newBench(t, map[string]transform.Database{"none": {URL: "sqlite:" + file}})
+	if err := b.fails(t, nil, "database", "none", "sql", "CREATE TABLE t (x)"); err.Class != "damaged" || err.Retryable || !strings.Contains(err.Message, file+": file is not a database") {
+		t.Errorf("got %+v", err)
+	}
+}
+
+// TestCheck_URLsThatTheDriverRefuses are mistakes of the configuration, told at the
+// start, without the password.
+func TestCheck_URLsThatTheDriverRefuses(t *testing.T) {
+	for url, want := range map[string]string{
+		"postgres://u:hunter2@h/d?sslmode=perhaps":         "sslmode is invalid",
+		"postgres://u:hunter2@h/d?pool_max_conns=many":     "cannot parse pool_max_conns",
+		"postgres://u:hunter2@h:0,i:70000/d":               "invalid port",
+		"postgres://u:hunter2@h/d?target_session_attrs=no": "unknown target_session_attrs value: no",
+	} {
+		err := transform.Check(map[string]transform.Database{"stats": {URL: url}})
+		if err == nil || !strings.Contains(err.Error(), "[databases.stats] url cannot be used: ") || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v, want %q", url, err, want)
+		}
+	}
+}
+
+// TestSQLite_AFileOfTemplatesIsNamed where one of its statements fails.
+func TestSQLite_AFileOfTemplatesIsNamed(t *testing.T) {
+	b := newBench(t, nil)
+	flow := &engine.Flow{ID: "f", Timeout: time.Hour, Variables: value.MapOf("name", "nowhere"), Tasks: []engine.Task{{
+		ID: "t", Type: transform.Name, Properties: value.MapOf("sql_file", "load.sql"), Files: map[string]string{"load.sql": "SELECT 1;\nSELECT *\nFROM {{ name }}"},
+	}}}
+	prog, problems := b.kind.Prepare(flow, &flow.Tasks[0])
+	if wrong := engine.Refused(problems); wrong != nil {
+		t.Fatal(wrong)
+	}
+	out := prog.Execute(t.Context(), engine.NewTaskInput(flow, &flow.Tasks[0], nil, nil))
+	if want := "load.sql, statement 2 of 2, line 2 column 6 of it as it was rendered: no such table: nowhere"; out.Err == nil || out.Err.Message != want {
+		t.Errorf("got %+v, want %s", out.Err, want)
 	}
 }
 

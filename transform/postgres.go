@@ -48,7 +48,7 @@ func (e *credentialError) Error() string { return e.message }
 
 func newPostgres(t *target, store CredentialStore) (*postgresDB, error) {
 	config, err := pgxpool.ParseConfig(t.where)
-	if err != nil {
+	if err != nil { // readTarget has read it: a file that it names is gone
 		return nil, fmt.Errorf("the URL of database %s cannot be read", t.name) // pgx would print the password
 	}
 	if config.ConnConfig.ConnectTimeout == 0 {

@@ -330,8 +330,10 @@ func (s *sqliteDB) failure(t *sqliteTx, err error) *failure {
 	switch e.Code() & 0xff {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		f.class, f.message = classLocked, s.target.name+": "+f.message
-	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOMEM:
+	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM:
 		f.class, f.message = classConnect, s.target.where+": "+f.message
+	case sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT:
+		f.class, f.message = classDamaged, s.target.where+": "+f.message
 	case sqlite3.SQLITE_FULL:
 		f.class, f.message = classFull, s.target.name+": "+f.message
 	case sqlite3.SQLITE_CONSTRAINT:

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/internal/value"
 	"github.com/qarion/qarion/transform/sqltext"
@@ -128,6 +130,10 @@ func readTarget(name string, d Database) (*target, error) {
 		}
 		if _, has := u.User.Password(); has && d.Credential != "" {
 			return nil, wrong("there is a password in url, and credential_id: one of them is enough")
+		}
+		if _, err := pgxpool.ParseConfig(d.URL); err != nil {
+			text := err.Error() // the URL, and what is wrong with it
+			return nil, wrong("url cannot be used: %s", text[strings.LastIndex(text, "`: ")+len("`: "):])
 		}
 	case "":
 		return nil, wrong("url is missing: sqlite:PATH or postgres://user@host:5432/name")

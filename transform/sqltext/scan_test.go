@@ -70,6 +70,7 @@ func TestStatement_WhatItDoes(t *testing.T) {
 		"INSERT INTO t VALUES (1) RETURNING id": "insert rows writes", "WITH a AS (DELETE FROM t RETURNING *) SELECT * FROM a": "select rows writes",
 		"UPDATE t SET a = 1": "update writes", "CREATE TEMP TABLE t (a)": "create writes session", "SET search_path = x": "set writes session", "VALUES (1)": "values rows",
 		"EXPLAIN DELETE FROM t": "explain rows", "EXPLAIN ANALYZE DELETE FROM t": "explain rows writes", "EXPLAIN (ANALYZE, BUFFERS) SELECT 1": "explain rows", "SELECT a INTO t FROM u": "select rows writes", "SELECT pg_advisory_lock(1)": "select rows session", "PRAGMA table_info(t)": "pragma rows",
+		"PRAGMA user_version": "pragma rows", "PRAGMA user_version = 3": "pragma rows writes", "PRAGMA main.application_id(7)": "pragma rows writes",
 		"(SELECT 1)": "select rows",
 	} {
 		list, err := Split(sql, SQLite)
@@ -87,6 +88,29 @@ func TestStatement_WhatItDoes(t *testing.T) {
 		}
 		if got != want {
 			t.Errorf("%s: got %s, want %s", sql, got, want)
+		}
+	}
+}
+
+func TestWithoutTexts(t *testing.T) {
+	for sql, want := range map[string]string{
+		`CREATE USER a PASSWORD 'it''s'`:                    `CREATE USER a PASSWORD 'X'`,
+		`ALTER ROLE "a b" PASSWORD $$se'cret$$ VALID`:       `ALTER ROLE "a b" PASSWORD 'X' VALID`,
+		`SELECT E'a\'secret', $t$ $$ secret $t$, :password`: `SELECT 'X', 'X', :password`,
+		`SET password = '{{ a }}' -- why`:                   `SET password = 'X' -- why`,
+		`SET password = 'secret`:                            `SET password = 'X'`,
+		`SET password = $t$secret`:                          `SET password = 'X'`,
+	} {
+		if got := WithoutTexts(sql, "X"); got != want {
+			t.Errorf("%s: got %s, want %s", sql, got, want)
+		}
+	}
+}
+
+func TestSplit_RefusesPragmasThatAreSet(t *testing.T) {
+	for _, sql := range []string{"PRAGMA schema_version = 5", "PRAGMA schema_version(5)", "PRAGMA main.encoding('UTF-16')"} {
+		if _, err := Split(sql, SQLite); err == nil || !strings.Contains(err.Error(), "it can only be read") {
+			t.Errorf("%s: %v", sql, err)
 		}
 	}
 }

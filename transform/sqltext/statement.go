@@ -214,8 +214,12 @@ func (st *Statement) classify(sql string, tokens []token) {
 	}
 	st.Rows = st.Rows || slices.Contains(giving, st.Verb)
 	st.Writes = st.Writes || !slices.Contains(giving, st.Verb)
-	if st.Verb == "explain" && !analyzed || st.Verb == "pragma" { // EXPLAIN ANALYZE runs what it explains
+	if st.Verb == "explain" && !analyzed { // EXPLAIN ANALYZE runs what it explains
 		st.Writes = false
+	}
+	if st.Verb == "pragma" {
+		name, given := pragma(sql, tokens)
+		st.Writes = given && slices.Contains(numbers, name)
 	}
 }
 
@@ -233,6 +237,21 @@ var pragmas = []string{
 	"TABLE_INFO", "TABLE_XINFO", "TABLE_LIST", "INDEX_INFO", "INDEX_XINFO", "INDEX_LIST", "FOREIGN_KEY_LIST", "FOREIGN_KEY_CHECK", "INTEGRITY_CHECK", "QUICK_CHECK",
 	"DATABASE_LIST", "COMPILE_OPTIONS", "FUNCTION_LIST", "COLLATION_LIST", "MODULE_LIST", "PRAGMA_LIST", "PAGE_COUNT", "PAGE_SIZE", "FREELIST_COUNT", "USER_VERSION", "APPLICATION_ID", "DEFER_FOREIGN_KEYS",
 	"ENCODING", "DATA_VERSION", "SCHEMA_VERSION",
+}
+
+// numbers are pragmas that a file keeps what they are given.
+var numbers = []string{"USER_VERSION", "APPLICATION_ID"}
+
+// pragma is the name of one, and whether it is given a value: = value, (value).
+func pragma(sql string, tokens []token) (name string, given bool) {
+	rest := tokens[1:]
+	if len(rest) > 2 && sql[rest[1].start:rest[1].end] == "." { // of a schema
+		rest = rest[2:]
+	}
+	if len(rest) == 0 {
+		return "", false
+	}
+	return upper(sql, rest[0]), len(rest) > 1 && strings.Contains("=(", sql[rest[1].start:rest[1].end])
 }
 
 // refused says why a statement cannot be run; "" when it can.
@@ -254,18 +273,37 @@ func refused(sql string, tokens []token, d Dialect) string {
 		return "PREPARE TRANSACTION: a task is one transaction: leave it out"
 	}
 	if first == "PRAGMA" && d == SQLite {
-		name := second
-		if len(tokens) > 3 && sql[tokens[2].start:tokens[2].end] == "." {
-			name = upper(sql, tokens[3])
-		}
+		name, given := pragma(sql, tokens)
 		if !slices.Contains(pragmas, name) {
 			return fmt.Sprintf("PRAGMA %s: it would stay set for other tasks", strings.ToLower(name))
 		}
-		if slices.Contains([]string{"SCHEMA_VERSION", "ENCODING", "PAGE_SIZE"}, name) && strings.Contains(sql[tokens[0].start:tokens[len(tokens)-1].end], "=") {
+		if slices.Contains([]string{"SCHEMA_VERSION", "ENCODING", "PAGE_SIZE"}, name) && given {
 			return fmt.Sprintf("PRAGMA %s: it can only be read", strings.ToLower(name))
 		}
 	}
 	return ""
+}
+
+// WithoutTexts is SQL with a word in place of each text in it, as in 'word'; names
+// in quotes stay. Where it cannot be read, as inside of a template, all that follows
+// is left out.
+func WithoutTexts(sql, word string) string {
+	var out strings.Builder
+	s := &scanner{sql: sql, dialect: PostgreSQL} // its texts are written in more ways
+	at := 0
+	for {
+		from := s.at
+		t, ok, err := s.next()
+		switch {
+		case err != nil:
+			return out.String() + strings.TrimRight(sql[at:from], " ") + " '" + word + "'"
+		case !ok:
+			return out.String() + sql[at:]
+		case t.kind == text && sql[t.start] != '"':
+			out.WriteString(sql[at:t.start] + "'" + word + "'")
+			at = t.end
+		}
+	}
 }
 
 // Place is the line and column, both from 1, of an offset; columns are characters.
