@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -108,7 +109,7 @@ func (l *Ledger) Append(ctx context.Context, rec engine.Record) (uint64, error) 
 	case *engine.SubmitRecord:
 		return l.submits.append(ctx, rec)
 	case *engine.ControlRecord:
-		return l.write(ctx, subjectControl+string(rec.Run), rec)
+		return l.write(ctx, subjectControl+cmp.Or(string(rec.Run), noRun), rec)
 	case *engine.InstallRecord:
 		return l.write(ctx, subjectInstall, rec)
 	case *engine.FlowRecord:

@@ -49,7 +49,7 @@ func TestTasks_InPagesWhileTheRunGoesOnAndAfter(t *testing.T) {
 	check(`{"run_id":"last","status":"pending","limit":1}`, "b:pending ...")
 	check(`{"run_id":"last","after":"x"}`, fmt.Sprintf("404 run %s has no task \"x\"", run))
 	check(`{"run_id":"last","after":"a b"}`, `400 task id "a b" may have only letters, digits, _ and -, and starts with a letter or _`)
-	check(`{"run_id":"last","status":"faild"}`, `400 status "faild": a task is one of [pending ready running success failed skipped cancelled interrupted] (did you mean "failed"?)`)
+	check(`{"run_id":"last","status":"faild"}`, `400 status "faild": a task is one of [pending ready running waiting success failed skipped cancelled interrupted] (did you mean "failed"?)`)
 	check(`{"run_id":"last","limit":1001}`, "400 limit is 1001, want 1 to 1000")
 	check(`{"run_id":"ZZZZZZ"}`, "404 no run ends in ZZZZZZ")
 	open()

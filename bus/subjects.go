@@ -10,7 +10,7 @@ const (
 	subjectTrigger    = "qarion.trigger."    // <flow>, published by any client
 	subjectSubmit     = "qarion.submit."     // <node>
 	subjectAttempt    = "qarion.attempt."    // <worker>
-	subjectControl    = "qarion.control."    // <run>
+	subjectControl    = "qarion.control."    // <run>, or noRun
 	subjectCheckpoint = "qarion.checkpoint." // <ledger sequence>.<piece>, in a stream of their own
 )
 
@@ -26,6 +26,7 @@ const (
 	SubjectLog   = "qarion.log."   // <flow>.<task>: one operation per attempt
 	SubjectEvent = "qarion.event." // <flow>.<kind>
 	noFlow       = "_"             // stands for the flow where there is none
+	noRun        = "_"             // stands for the run of a signal that goes by its key
 
 	subjectPosition = "qarion.position." // <view>: how far a view is, where it has nothing to show
 )

@@ -152,6 +152,7 @@ func (c *compilation) task(i int) {
 	needs := prog.Needs()
 	t.Subtype, t.Target, t.Unrepeatable, t.RepeatableTurns, t.OnInterrupted, t.Jar = needs.Subtype, needs.Target, needs.Unrepeatable, needs.RepeatableTurns, needs.OnInterrupted, needs.Jar
 	t.MaxAttempts = needs.Retry.Count + 1
+	t.Approvers = needs.Approvers
 	c.noValue[i] = needs.NoValue
 	c.named = append(c.named, needs.Origins...)
 	r := taskReads{c: c, t: t, seen: map[edge]bool{}}

@@ -93,7 +93,7 @@ func (o *object) texts(key string, list []string) {
 }
 
 // states is the order in which counts are written.
-var states = [...]Status{Pending, Ready, Running, Success, Failed, Skipped, Cancelled, Interrupted}
+var states = [...]Status{Pending, Ready, Running, Waiting, Success, Failed, Skipped, Cancelled, Interrupted}
 
 func (o *object) counts(counts map[Status]int) {
 	o.key("task_counts")
@@ -120,6 +120,7 @@ func (o *object) task(t *TaskDoc) {
 		d.fraction("duration_ms", t.DurationMS)
 	}
 	d.optional("not_before", t.NotBefore)
+	d.optional("awaits", t.Awaits)
 	d.optional("reason", t.Reason)
 	d.optional("note", t.Note)
 	if len(t.History) > 0 {

@@ -36,7 +36,7 @@ func fullRunDoc() *RunDoc {
 			{TaskID: "a", Status: Success, Operation: "get", Attempts: 1, StatusCode: 200, StartTime: "s", EndTime: "e", DurationMS: 0.5, Note: "POST became GET", Line: 3, KeptFrom: "01M84BFBV1N8Q6D2T4XW9B7C5D"},
 			{TaskID: "b", Status: Failed, Turns: 2, Attempts: 2, History: history, NotBefore: "n", Reason: "x"},
 		},
-		Waiting: &TaskDoc{TaskID: "c", Status: Ready, Attempts: 2, NotBefore: "n", Reason: "y"},
+		Waiting: &TaskDoc{TaskID: "c", Status: Waiting, Attempts: 2, NotBefore: "n", Awaits: "signal paid", Reason: "y"},
 		Error: &RunError{
 			TaskID: "b", Class: "status", Message: "m", Method: "GET", URL: "http://x/?a=1&b=<2>", StatusCode: 422,
 			ResponseExcerpt: "{}", Attempts: history, Details: json.RawMessage(`{"method":"GET"}`),
@@ -74,7 +74,7 @@ func TestRunDoc_AppendJSONWritesWhatItsTagsSay(t *testing.T) {
 func TestRunDoc_NoFieldIsForgotten(t *testing.T) {
 	for _, v := range []any{*fullRunDoc(), fullRunDoc().Tasks[0], *fullRunDoc().Error, AttemptDoc{}} {
 		typ := reflect.TypeOf(v)
-		want := map[string]int{"RunDoc": 25, "TaskDoc": 15, "RunError": 9, "AttemptDoc": 9}[typ.Name()]
+		want := map[string]int{"RunDoc": 25, "TaskDoc": 16, "RunError": 9, "AttemptDoc": 9}[typ.Name()]
 		if typ.NumField() != want {
 			t.Errorf("%s has %d fields, the encoder in encode.go was written for %d", typ.Name(), typ.NumField(), want)
 		}

@@ -119,6 +119,7 @@ type Task struct {
 	Jar             string            `json:"jar,omitempty"`          // name of the run's cookie jar that it uses
 	MaxAttempts     int               `json:"max_attempts,omitempty"` // first try included
 	Chooses         bool              `json:"chooses,omitempty"`      // which of those that depend on it follow
+	Approvers       []string          `json:"approvers,omitempty"`    // who may decide about it; none: whoever may at all
 	ReadsRun        bool              `json:"reads_run,omitempty"`    // how the run stands; only past StageTasks
 	Answers         bool              `json:"-"`                      // some task reads its resp_ document
 }

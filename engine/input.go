@@ -33,6 +33,7 @@ type inputValues struct {
 type rareValues struct {
 	jar       []Pos // of the records that hold the task's cookie jar
 	turn      Turning
+	wake      *Wake    // what ended its wait
 	soFar     []byte   // how the run stands, JSON text
 	answerers []string // origins that have answered, and were trusted, of the resp_ documents that were read
 }

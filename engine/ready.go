@@ -21,6 +21,7 @@ type ReadyTask struct {
 	CarryAt       Pos           `cbor:"19,keyasint,omitzero"`  // of the record that holds it, when it is not here
 	Prev          Pos           `cbor:"20,keyasint,omitzero"`  // of the record that holds the last part
 	KeyRun        RunID         `cbor:"21,keyasint,omitempty"` // whose idempotency keys it sends; "" for its own run's
+	Wake          *Wake         `cbor:"30,keyasint,omitempty"` // what has ended the wait of the turn before
 	RunSoFar      []byte        `cbor:"22,keyasint,omitempty"` // how the run stands, JSON object, where the task reads it
 }
 

@@ -10,9 +10,9 @@ import (
 // records, bundles and checkpoints. A node that meets a newer one stops.
 //
 // 2: clients' triggers and the checkpoints left the ledger for streams of their
-// own. 3: tasks take turns. 4: runs go on with what others have left. What 1 to 3
-// have written is read.
-const FormatVersion = 4
+// own. 3: tasks take turns. 4: runs go on with what others have left. 5: turns
+// wait for signals, approvals and times. What 1 to 4 have written is read.
+const FormatVersion = 5
 
 // Size limits of what enters a record, in bytes. What was cut says so.
 const (
@@ -203,6 +203,7 @@ type AttemptRecord struct {
 	Skip      []TaskID `cbor:"33,keyasint,omitempty"` // success: those that depend on it and were not chosen
 	Carry     []byte   `cbor:"26,keyasint,omitempty"` // again: for the next turn, which alone reads it
 	Prev      Pos      `cbor:"27,keyasint,omitzero"`  // of the record that holds the task's part before this one (see TaskInput.Parts)
+	Await     string   `cbor:"40,keyasint,omitempty"` // again: what the next turn waits for, at most until NotBefore
 }
 
 // ControlKind is what a ControlRecord asks for.
@@ -215,6 +216,8 @@ const (
 	ControlInterrupt ControlKind = "interrupt" // the outcome of a started call is lost
 	ControlResolve   ControlKind = "resolve"   // a person says how an interrupted task ended
 	ControlDamaged   ControlKind = "damaged"   // the run's flow version or records cannot be read
+	ControlWake      ControlKind = "wake"      // the time of a task that waits is up
+	ControlSignal    ControlKind = "signal"    // word from outside, or a decision about a task
 )
 
 // ResolvedFailed is the error of a task that a person resolved as failed without
@@ -226,10 +229,18 @@ type ControlRecord struct {
 	Kind   ControlKind `cbor:"1,keyasint"`
 	Run    RunID       `cbor:"2,keyasint"`
 	Task   TaskID      `cbor:"3,keyasint,omitempty"`
-	Key    AttemptKey  `cbor:"4,keyasint,omitempty"` // of the attempt meant by interrupt
-	As     string      `cbor:"5,keyasint,omitempty"` // resolve: success, failed, retry
-	Value  []byte      `cbor:"6,keyasint,omitempty"` // resolve as success: the XCom value; damaged: the document of a run that is not known any more
+	Key    AttemptKey  `cbor:"4,keyasint,omitempty"` // of the attempt meant by interrupt, wake, or a decision
+	As     string      `cbor:"5,keyasint,omitempty"` // resolve: success, failed, retry; of a decision: approve, reject
+	Value  []byte      `cbor:"6,keyasint,omitempty"` // resolve as success: the XCom value; signal: what comes with it; damaged: the document of a run that is not known any more
 	Reason string      `cbor:"7,keyasint,omitempty"`
+
+	ID   string `cbor:"8,keyasint,omitempty"`  // of a signal's message, and of a cancel: one that is stored twice counts once
+	Name string `cbor:"9,keyasint,omitempty"`  // of a signal; "": it is a decision about Task
+	For  string `cbor:"10,keyasint,omitempty"` // the key of a signal that names no run
+	Flow FlowID `cbor:"11,keyasint,omitempty"` // with For
+	By   string `cbor:"12,keyasint,omitempty"` // whose login; "" where none was shown
+
+	Token string `cbor:"13,keyasint,omitempty"` // by which whoever sends a signal hears what became of it
 }
 
 // BadRecord stands for a message that could not be read. It changes nothing,

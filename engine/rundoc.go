@@ -51,7 +51,8 @@ type TaskDoc struct {
 	StartTime  string       `json:"start_time,omitempty"`  // of the first attempt
 	EndTime    string       `json:"end_time,omitempty"`
 	DurationMS float64      `json:"duration_ms,omitempty"`
-	NotBefore  string       `json:"not_before,omitempty"` // when the next attempt may start
+	NotBefore  string       `json:"not_before,omitempty"` // when the next attempt may start; of a waiting task: until when it waits
+	Awaits     string       `json:"awaits,omitempty"`     // what a waiting task waits for: "signal paid", "approval", "time"
 	Reason     string       `json:"reason,omitempty"`     // why it failed, waits or was skipped
 	Note       string       `json:"note,omitempty"`       // what was noticed about the answer of one that succeeded
 	History    []AttemptDoc `json:"history,omitempty"`    // every attempt, when there was more than one or it failed

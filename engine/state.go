@@ -6,6 +6,8 @@ type Status string
 // The states. A task moves
 //
 //	pending -> ready -> running -> success | failed | cancelled | interrupted
+//	running -> waiting      for a signal, an approval or a time
+//	waiting -> ready        it came
 //	running -> ready        another attempt, at its time
 //	interrupted -> ready | success | failed     a person resolved it
 //	pending -> skipped      something it depends on did not succeed
@@ -26,9 +28,10 @@ const (
 // RunStatuses are the states that a run may have.
 var RunStatuses = []Status{Pending, Running, Interrupted, Success, Failed, Cancelled}
 
-// Waiting is how a running run is shown that calls nothing now, because all
-// that it could do waits for a time or a breaker (RunDoc.Waiting). It is no
-// state: such a run's status is Running. Lists are asked for it.
+// Waiting is the state of a task that waits for something from outside, or for its
+// time. It is also how a running run is shown that calls nothing now, because all
+// that it could do waits (RunDoc.Waiting); of a run it is no state: such a run's
+// status is Running. Lists are asked for it.
 const Waiting Status = "waiting"
 
 // ListStatuses are what a list of runs may be asked for: RunFilter.Status.

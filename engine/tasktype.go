@@ -71,6 +71,7 @@ type Needs struct {
 	Retry           RetryPolicy // when another attempt follows a failed one
 	NoValue         string      // why it leaves no value that others could read; "" when it does
 	Unrepeatable    bool        // a request whose outcome is unknown must not be sent again by itself
+	Approvers       []string    // who may decide what it waits for; none: whoever may at all
 	Jar             string      // name of the run's cookie jar that it uses; "" for none
 	RepeatableTurns bool        // of an unrepeatable task: only its first turn is
 	OnInterrupted   string      // "", "retry" or "fail"; "" leaves an unknown outcome to a person

@@ -20,6 +20,11 @@ const (
 type Next struct {
 	Carry []byte        // at most MaxCarry bytes that the next turn gets; the engine never reads them
 	After time.Duration // the shortest wait before it; 0: it starts at once
+	// Await, when set, is what it waits for (AwaitSignal, AwaitApproval,
+	// AwaitTime); After is then the longest wait, 0: for ever. The task's status is
+	// waiting meanwhile, and the run's time does not pass while it has nothing else
+	// to do.
+	Await string
 }
 
 // Good reports whether an attempt did what it was made for.

@@ -114,6 +114,9 @@ func (t *taskRow) attempt(rec *engine.AttemptRecord) {
 		t.become(engine.Skipped, rec.Reason)
 	case engine.OutcomeAgain:
 		t.become(engine.Ready, "")
+		if rec.Await != "" {
+			t.become(engine.Waiting, rec.Note)
+		}
 	case engine.OutcomeRetry, engine.OutcomeDeferred:
 		t.become(engine.Ready, rec.Error)
 	case engine.OutcomeInterrupted:

@@ -67,7 +67,7 @@ func TestWait_TakesATurnUntilItsTime(t *testing.T) {
 	} {
 		now = start
 		out := do(t, kind, props)
-		if out.Err != nil || out.Next == nil || out.Next.After != 90*time.Second || out.Value != nil {
+		if out.Err != nil || out.Next == nil || out.Next.After != 90*time.Second || out.Next.Await != engine.AwaitTime || out.Value != nil {
 			t.Errorf("%s: %+v, %v", name, out.Next, out.Err)
 			continue
 		}
@@ -89,6 +89,68 @@ func TestWait_TakesATurnUntilItsTime(t *testing.T) {
 	}
 	if out := do(t, kind, value.MapOf("until", "{{ word }}")); out.Err == nil || out.Err.Class != "input" {
 		t.Errorf("no time: %+v", out.Err)
+	}
+}
+
+func TestWait_ForASignal(t *testing.T) {
+	props := value.MapOf("signal", "paid", "key", "{{ xcom_order.id }}", "timeout", "2h")
+	out := do(t, steps.NewWait(nil), props)
+	if out.Err != nil || out.Next == nil || out.Next.Await != "signal:paid:7" || out.Next.After != 2*time.Hour {
+		t.Fatalf("it waits for %+v, %v", out.Next, out.Err)
+	}
+	woken := func(props *value.Map, w *engine.Wake) engine.TaskOutput {
+		return do(t, steps.NewWait(nil), props, func(in *engine.TaskInput) {
+			in.SetTurn(engine.Turning{Carry: out.Next.Carry})
+			in.SetWake(w)
+		})
+	}
+	if got := woken(props, &engine.Wake{Cause: engine.WakeSignal, Value: []byte(`{"sum":7}`)}); got.Err != nil || string(got.Value) != `{"sum":7}` {
+		t.Errorf("it leaves %s, %v", got.Value, got.Err)
+	}
+	if got := woken(props, &engine.Wake{Cause: engine.WakeSignal}); got.Err != nil || string(got.Value) != `null` {
+		t.Errorf("a signal with nothing leaves %s, %v", got.Value, got.Err)
+	}
+	late := &engine.Wake{Cause: engine.WakeTime}
+	if got := woken(props, late); got.Err == nil || got.Err.Class != "timeout" || got.Err.Message != "signal paid did not come within 2h0m0s" || got.Err.Retryable {
+		t.Errorf("its time is up: %+v", got.Err)
+	}
+	if got := woken(value.MapOf("signal", "paid", "timeout", "2h", "on_timeout", "continue"), late); got.Err != nil || string(got.Value) != "null" {
+		t.Errorf("it goes on with %s, %v", got.Value, got.Err)
+	}
+	if got := woken(props, nil); got.Err != nil || got.Next == nil || got.Next.After != 2*time.Hour {
+		t.Errorf("in a run that repeats it, it waits anew: %+v, %v", got.Next, got.Err)
+	}
+	if got := do(t, steps.NewWait(nil), value.MapOf("signal", "paid", "key", "{{ xcom_order }}")); got.Err == nil || got.Err.Class != "input" {
+		t.Errorf("a table is no key: %+v", got.Err)
+	}
+}
+
+func TestApproval_IsDecided(t *testing.T) {
+	props := value.MapOf("message", "pay order {{ xcom_order.id }}?", "approvers", []any{"alice"})
+	out := do(t, steps.NewApproval(nil), props)
+	if out.Err != nil || out.Next == nil || out.Next.Await != engine.AwaitApproval || out.Next.After != steps.DefaultApprovalTimeout || out.Details.Note != "pay order 7?" {
+		t.Fatalf("it waits for %+v, %v, %q", out.Next, out.Err, out.Details.Note)
+	}
+	at := engine.At(time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC))
+	for _, c := range []struct {
+		wake engine.Wake
+		want string
+	}{
+		{engine.Wake{Cause: engine.WakeApproval, As: "approve", By: "alice", Comment: "fine", Value: []byte(`{"by":"eve"}`), Time: at},
+			`{"approved":true,"by":"alice","comment":"fine","time":"2026-03-04T05:06:07.000Z","value":{"by":"eve"}}`},
+		{engine.Wake{Cause: engine.WakeApproval, As: "approve", Time: at}, `{"approved":true,"by":"unverified","comment":"","time":"2026-03-04T05:06:07.000Z"}`},
+		{engine.Wake{Cause: engine.WakeApproval, As: "reject", By: "alice", Comment: "too much"}, `rejected: rejected by alice: too much`},
+		{engine.Wake{Cause: engine.WakeApproval, As: "reject"}, `rejected: rejected by unverified`},
+		{engine.Wake{Cause: engine.WakeTime}, `rejected: rejected by nobody: no decision within 168h0m0s`},
+	} {
+		got := do(t, steps.NewApproval(nil), props, func(in *engine.TaskInput) { in.SetWake(&c.wake) })
+		text := string(got.Value)
+		if got.Err != nil {
+			text = got.Err.Class + ": " + got.Err.Message
+		}
+		if text != c.want {
+			t.Errorf("%+v leaves\n%s, want\n%s", c.wake, text, c.want)
+		}
 	}
 }
 
@@ -123,9 +185,18 @@ func TestSteps_RefuseWhatCannotBe(t *testing.T) {
 		{steps.NewSet(), value.MapOf("values", value.MapOf("a", "{{ x"), "vars", int64(1)), `unknown property "vars"`},
 		{steps.NewLog(nil), value.MapOf("level", "loud"), `level is "loud", want one of debug, info, warn, error`},
 		{steps.NewLog(nil), value.MapOf(), "log: message is missing"},
-		{steps.NewWait(nil), value.MapOf(), "wait: give one of duration, until"},
+		{steps.NewWait(nil), value.MapOf(), "wait: give one of duration, until, signal"},
 		{steps.NewWait(nil), value.MapOf("duration", "1m", "until", "x"), "wait: give one of duration, until"},
-		{steps.NewWait(nil), value.MapOf("duration", "2h"), "a wait of 2h0m0s, and the run may take 1h0m0s: raise timeout"},
+		{steps.NewWait(nil), value.MapOf("duration", "2h", "signal", "paid"), "wait: give one of duration, until, signal"},
+		{steps.NewWait(nil), value.MapOf("duration", "2h", "key", "a"), "key: only a wait for a signal has one"},
+		{steps.NewWait(nil), value.MapOf("signal", "{{ word }}"), "signal: no template can stand here"},
+		{steps.NewWait(nil), value.MapOf("signal", "is paid"), `invalid: signal "is paid"`},
+		{steps.NewWait(nil), value.MapOf("signal", "paid", "timeout", "0s"), "timeout: 0 is no time to wait"},
+		{steps.NewWait(nil), value.MapOf("signal", "paid", "timeout", "1h", "on_timeout", "go"), `on_timeout is "go", want one of fail, continue`},
+		{steps.NewWait(nil), value.MapOf("signal", "paid", "on_timeout", "continue"), "on_timeout: without timeout the wait has no end"},
+		{steps.NewApproval(nil), value.MapOf(), "approval: message is missing"},
+		{steps.NewApproval(nil), value.MapOf("message", "ok?", "approvers", "alice"), "approvers: want a list of names"},
+		{steps.NewApproval(nil), value.MapOf("message", "ok?", "on_timeout", "ask"), `on_timeout is "ask", want one of reject, approve`},
 		{steps.NewWait(nil), value.MapOf("duration", "soon"), `duration: "soon" is not a time span`},
 		{steps.NewWait(nil), value.MapOf("until", "tomorrow"), `until: "tomorrow" is no RFC 3339 time`},
 		{steps.NewSwitch(), value.MapOf("on", "x"), "switch: cases is missing"},
@@ -150,7 +221,7 @@ func TestDocs_TablesAreThoseOfTheCode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, kind := range []*steps.TaskType{steps.NewSet(), steps.NewLog(nil), steps.NewWait(nil), steps.NewSwitch()} {
+	for _, kind := range []*steps.TaskType{steps.NewSet(), steps.NewLog(nil), steps.NewWait(nil), steps.NewApproval(nil), steps.NewSwitch()} {
 		for _, p := range kind.Table() {
 			def := p.Default
 			if def != "" && def != "required" {

@@ -231,7 +231,7 @@ func demoState(d *engine.RunDoc, now time.Time) (status, what string) {
 		if t.Status == engine.Running {
 			flying++
 		}
-		if t.Status == engine.Ready && t.NotBefore != "" {
+		if t.Status == engine.Waiting || t.Status == engine.Ready && t.NotBefore != "" {
 			return "waiting", waitNote(t, now)
 		}
 	}

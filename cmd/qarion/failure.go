@@ -161,6 +161,8 @@ func (a *app) attempts(b *strings.Builder, list []engine.AttemptDoc, task *engin
 			next = waited(at, list[i+1].StartTime)
 		case task.Status == engine.Interrupted:
 			next = "waits for a person"
+		case task.Status == engine.Waiting:
+			next = awaitNote(task, a.ui.now())
 		case task.NotBefore != "":
 			next = "the next at " + a.ui.clockMillis(task.NotBefore, a.ui.outTerm)
 		case !task.Status.Final():

@@ -44,7 +44,7 @@ func row(t *engine.TaskDoc, name int, now time.Time, color bool) string {
 		method = ""
 	case engine.Skipped, engine.Cancelled:
 		method, note = "", t.Reason
-	case engine.Ready:
+	case engine.Ready, engine.Waiting:
 		note = waitNote(t, now)
 	case engine.Running:
 		if t.StartTime != "" {
@@ -100,6 +100,9 @@ func inFlight(t *engine.TaskDoc, now time.Time) string {
 
 // waitNote says what a task waits for, and how long still.
 func waitNote(t *engine.TaskDoc, now time.Time) string {
+	if t.Status == engine.Waiting {
+		return awaitNote(t, now)
+	}
 	if t.NotBefore == "" {
 		return joinNotes(turnNote(t), "for a free slot")
 	}
@@ -115,6 +118,26 @@ func waitNote(t *engine.TaskDoc, now time.Time) string {
 		return fmt.Sprintf("%s in %s", turnNote(t), in)
 	}
 	return fmt.Sprintf("%s; again in %s", t.Reason, in)
+}
+
+// awaitNote says what a waiting task waits for from outside, and how long at most:
+// "for signal paid, at most 2m05s", "for 3.2s", "for approval: pay 12?".
+func awaitNote(t *engine.TaskDoc, now time.Time) string {
+	left := ""
+	if at, err := time.Parse(time.RFC3339, t.NotBefore); err == nil {
+		left = duration(max(0, at.Sub(now)))
+	}
+	text := "for " + t.Awaits
+	switch {
+	case t.Awaits == engine.AwaitTime:
+		return "for " + left
+	case left != "":
+		text += ", at most " + left
+	}
+	if t.Reason != "" {
+		text += ": " + t.Reason
+	}
+	return text
 }
 
 // turnNote says how far a task is that takes several turns: "turn 40", and "80

@@ -173,7 +173,8 @@ func (a *app) plainProgress(d *engine.RunDoc) {
 		}
 	}
 	if t := d.Waiting; t != nil && a.told[t.TaskID] != engine.Ready {
-		if at, err := time.Parse(time.RFC3339, t.NotBefore); err == nil && at.Sub(a.ui.now()) > worthTelling {
+		at, err := time.Parse(time.RFC3339, t.NotBefore)
+		if t.Status == engine.Waiting && t.NotBefore == "" || err == nil && at.Sub(a.ui.now()) > worthTelling {
 			a.told[t.TaskID] = engine.Ready
 			fmt.Fprintln(a.ui.err, row(t, nameWidth(d), a.ui.now(), a.ui.errColor))
 		}
@@ -185,7 +186,7 @@ func waitingFor(d *engine.RunDoc, now time.Time) string {
 	for i := range d.Tasks {
 		t := &d.Tasks[i]
 		switch t.Status {
-		case engine.Ready:
+		case engine.Ready, engine.Waiting:
 			return fmt.Sprintf("waiting for %s: %s", t.TaskID, waitNote(t, now))
 		case engine.Running:
 			return fmt.Sprintf("waiting for %s: %s", t.TaskID, inFlight(t, now))

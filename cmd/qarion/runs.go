@@ -166,7 +166,7 @@ func timeline(d *engine.RunDoc, u *ui) []string {
 		task := &d.Tasks[i]
 		tries, took := "-", "-"
 		if n := task.Attempts; n > 0 {
-			if task.Status == engine.Ready {
+			if task.Status == engine.Ready || task.Status == engine.Waiting {
 				n-- // the last one is still to come
 			}
 			if task.Turns > 0 {
@@ -176,7 +176,7 @@ func timeline(d *engine.RunDoc, u *ui) []string {
 		}
 		last := task.Reason
 		switch {
-		case task.Status == engine.Ready:
+		case task.Status == engine.Ready || task.Status == engine.Waiting:
 			last = waitNote(task, u.now())
 		case chart && task.StartTime != "" && span > 0:
 			last, drawn = bar(task, d.StartTime, span, u), true

@@ -137,7 +137,7 @@ func (v *taskView) headline(now time.Time) string {
 		return text
 	case engine.Interrupted:
 		return fmt.Sprintf("task %s waits for a person: %s", id, v.Reason)
-	case engine.Ready:
+	case engine.Ready, engine.Waiting:
 		return fmt.Sprintf("task %s is waiting: %s", id, waitNote(&v.TaskDoc, now))
 	case engine.Running:
 		return fmt.Sprintf("task %s is running: %s", id, inFlight(&v.TaskDoc, now))

@@ -16,6 +16,7 @@ func (s *step) attempt(rec *engine.AttemptRecord) {
 		return // closed: a bundle that was written twice
 	}
 	s.touch(r)
+	defer s.clock(r)
 	i, ok := r.Graph.Index[rec.Task]
 	if !ok || rec.Item != 0 {
 		s.Bad++
@@ -115,13 +116,17 @@ func (s *step) takeTurn(r *Run, i int, rec *engine.AttemptRecord) {
 		s.showClosed(r, i)
 		return
 	}
-	t.turn, t.attempt, t.dispatch, t.waited = t.turn+1, 1, 0, 0
+	t.turn, t.attempt, t.dispatch, t.waited, t.wake = t.turn+1, 1, 0, 0, nil
 	if len(rec.Value) > 0 || rec.Blob != nil {
 		t.prev = s.pos
 	}
 	t.carry, t.carryAt = rec.Carry, s.pos
 	if len(rec.Carry) > keepCarry {
 		t.carry = nil
+	}
+	if rec.Await != "" {
+		s.awaitOutside(r, i, rec)
+		return
 	}
 	s.wait(r, i, rec)
 }
@@ -262,8 +267,10 @@ func (s *step) closeTask(r *Run, i int, status engine.Status, reason string) {
 		r.InFlight--
 	case engine.Interrupted:
 		r.Interrupted--
+	case engine.Waiting:
+		s.endWait(r, i)
 	}
-	t.Status, t.reason, t.Parked, t.NotBefore = status, reason, "", 0
+	t.Status, t.reason, t.Parked, t.NotBefore, t.wake = status, reason, "", 0, nil
 	r.open--
 	r.forget(i)
 }

@@ -11,6 +11,10 @@ import (
 
 // control takes what a person or the clock decided about a run.
 func (s *step) control(rec *engine.ControlRecord) {
+	if rec.Kind == engine.ControlSignal {
+		s.hear(rec)
+		return
+	}
 	r := s.runs[rec.Run]
 	if r == nil {
 		if rec.Kind == engine.ControlDamaged && len(rec.Value) > 0 {
@@ -19,11 +23,16 @@ func (s *step) control(rec *engine.ControlRecord) {
 		return // it ended before the record: ledger order decides
 	}
 	s.touch(r)
+	defer s.clock(r)
 	switch rec.Kind {
 	case engine.ControlCancel:
+		if rec.ID != "" && rec.ID == r.cancelled {
+			return // stored twice
+		}
+		r.cancelled = rec.ID
 		s.end(r, engine.Cancelled, "cancelled", cmp.Or(rec.Reason, "cancelled"))
 	case engine.ControlTimeout:
-		if r.Interrupted == 0 && r.Deadline != 0 && r.Deadline <= s.at {
+		if r.paused == 0 && r.Deadline != 0 && r.Deadline <= s.at {
 			s.end(r, engine.Failed, "run_timeout", rec.Reason)
 		}
 	case engine.ControlInterrupt:
@@ -32,6 +41,8 @@ func (s *step) control(rec *engine.ControlRecord) {
 		s.resolve(r, rec)
 	case engine.ControlDamaged:
 		s.end(r, engine.Failed, "damaged", rec.Reason)
+	case engine.ControlWake:
+		s.timeUp(r, rec)
 	default:
 		s.Bad++
 	}
@@ -92,7 +103,7 @@ func (s *step) end(r *Run, status engine.Status, class, reason string) {
 			continue
 		}
 		switch r.Tasks[i].Status {
-		case engine.Pending, engine.Interrupted:
+		case engine.Pending, engine.Interrupted, engine.Waiting:
 			s.closeTask(r, i, engine.Cancelled, reason)
 			s.showClosed(r, i)
 		}
@@ -169,7 +180,7 @@ func (s *step) interrupt(r *Run, i int, reason string, rec *engine.AttemptRecord
 	r.InFlight--
 	r.Interrupted++
 	if r.Interrupted == 1 {
-		r.Status, r.paused = engine.Interrupted, s.at
+		r.Status = engine.Interrupted
 	}
 	s.show(&engine.Change{Kind: engine.RunChanged, Run: r.ID, Flow: r.Graph.Flow.ID, Task: rec.Task, Doc: r.Doc(engine.Interrupted, 0, true), Reason: reason})
 }
@@ -182,9 +193,8 @@ func (s *step) resolve(r *Run, rec *engine.ControlRecord) {
 		return
 	}
 	t := &r.Tasks[i]
-	if r.Interrupted == 1 { // the last one: the clock goes on
-		r.Deadline += s.at - r.paused
-		r.Status, r.paused = engine.Running, 0
+	if r.Interrupted == 1 { // the last one
+		r.Status = engine.Running
 	}
 	switch rec.As {
 	case "success":
@@ -206,7 +216,6 @@ func (s *step) resolve(r *Run, rec *engine.ControlRecord) {
 	if r.open > 0 || len(rec.Value) > 0 {
 		status := r.Status
 		s.show(&engine.Change{Kind: engine.RunChanged, Run: r.ID, Flow: r.Graph.Flow.ID, Task: rec.Task, Doc: r.Doc(status, 0, true), Reason: "resolved as " + rec.As, Value: rec.Value})
-		s.effects = append(s.effects, Effect{Kind: Emit, Run: r.ID, Task: -1, Open: r}) // the deadline has moved
 	}
 	s.finish(r)
 }

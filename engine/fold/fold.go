@@ -26,6 +26,7 @@ type State struct {
 	versions map[string]*version
 	runs     map[engine.RunID]*Run
 	seen     dedupe
+	awaits   map[signalled]map[*Run]int // runs with cells that wait for a signal by key
 	told     told
 	tally    tally
 	left     engine.Seeds // room for what a closed run has left
@@ -41,7 +42,8 @@ type flowState struct {
 	current string // hash of the newest version; "" when removed
 	batch   int64  // the last batch id given out
 	active  roster
-	queue   roster // runs that wait behind max_active_runs
+	queue   roster  // runs that wait behind max_active_runs
+	early   []early // signals by key that no run has waited for
 }
 
 // version is a flow version in use: the newest of its flow, or one that open
@@ -77,6 +79,7 @@ type Effect struct {
 	Reason string         // Refused
 	NoFlow bool           // Refused: there is no such flow
 	Graph  *Graph         // Version
+	Heard  *Heard         // Told
 
 	Open  *Run // Emit, End, Queued: the run itself
 	Freed bool // Emit: the dispatch before this one had been given out and has no record
@@ -95,6 +98,7 @@ const (
 	Queued                    // the submitted run is open and waits behind others
 	Version                   // a flow version came into use
 	Reopen                    // the run goes on with another stage: its calls are made again
+	Told                      // a signal or a decision was taken
 )
 
 // NewState is the state before the first record.

@@ -56,6 +56,9 @@ func (s *State) Newest(id engine.FlowID) *Graph {
 	return s.versions[fs.current].graph
 }
 
+// Knows reports whether there is, or was, a flow of a name.
+func (s *State) Knows(id engine.FlowID) bool { return s.flows[id] != nil }
+
 // Newests yields the newest version of every flow, by flow id.
 func (s *State) Newests() iter.Seq[*Graph] {
 	return func(yield func(*Graph) bool) {

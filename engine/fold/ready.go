@@ -19,6 +19,7 @@ func (r *Run) ReadyTask(i int) engine.ReadyTask {
 	if rt.Carry, rt.Prev = t.carry, t.prev; t.carry == nil {
 		rt.CarryAt = t.carryAt
 	}
+	rt.Wake = t.wake
 	if t.origin != nil {
 		rt.KeyRun = t.origin.KeyRun
 	}

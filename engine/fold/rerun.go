@@ -1,6 +1,7 @@
 package fold
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -150,8 +151,9 @@ func (r *Run) Sources(to map[engine.RunID]bool) {
 
 // Floor is the first entry of the ledger that the run may still read.
 func (r *Run) Floor() uint64 {
+	floor := cmp.Or(r.since, r.Seq)
 	if r.rerun != nil && r.rerun.Floor != 0 {
-		return min(r.Seq, r.rerun.Floor)
+		floor = min(floor, r.rerun.Floor)
 	}
-	return r.Seq
+	return floor
 }

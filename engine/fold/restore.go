@@ -60,11 +60,15 @@ func (r *Restoring) Add(p *Part) error {
 	r.have.Versions, r.have.Runs, r.have.Keys = r.have.Versions+len(p.Versions), r.have.Runs+len(p.Runs), r.have.Keys+len(p.Seen)
 	if !r.keep {
 		clear(s.runs)
+		clear(s.awaits)
 		return nil
 	}
 	for _, f := range p.Flows {
 		fs := s.flowState(f.Flow)
 		fs.current, fs.batch = f.Current, f.Batch
+		if f.Early != nil {
+			fs.early = f.Early
+		}
 		if len(f.Active)+len(f.Queue) > 0 {
 			r.rosters = append(r.rosters, f)
 		}
@@ -110,7 +114,7 @@ func (s *State) restoreRun(rs *runSnapshot) error {
 		Deadline: rs.Deadline, triggerType: rs.TriggerType, triggerID: rs.TriggerID, variables: rs.Variables,
 		variablesAt: rs.VariablesAt, Seq: rs.Seq, Tasks: make([]TaskState, len(rs.Tasks)), paused: rs.Paused, calls: rs.Calls,
 		Ending: rs.Ending, endReason: rs.EndReason, endClass: rs.EndClass, firstError: rs.FirstError, jars: rs.Jars, trace: rs.Trace, rows: rs.Rows,
-		rerun: rs.Rerun, defined: rs.Defined, stage: rs.Stage, settled: rs.Settled,
+		rerun: rs.Rerun, defined: rs.Defined, stage: rs.Stage, settled: rs.Settled, early: rs.Early, cancelled: rs.Cancelled, since: rs.Since,
 	}
 	for i := range rs.Tasks {
 		t := &rs.Tasks[i]
@@ -118,7 +122,7 @@ func (s *State) restoreRun(rs *runSnapshot) error {
 			cell: cell{
 				Status: t.Status, gen: t.Gen, turn: t.Turn, attempt: t.Attempt, dispatch: t.Dispatch, Started: t.Started, Again: t.Again,
 				NotBefore: t.NotBefore, Parked: t.Parked, waited: t.Waited, Sent: t.Sent, sent: t.What, lastStart: t.LastStart,
-				carry: t.Carry, carryAt: t.CarryAt, prev: t.Prev,
+				carry: t.Carry, carryAt: t.CarryAt, prev: t.Prev, await: t.Await, wake: t.Wake,
 			},
 			ends: ends{
 				left: t.Waiting, failed: t.Failed, skipped: t.Skipped,
@@ -132,6 +136,8 @@ func (s *State) restoreRun(rs *runSnapshot) error {
 			r.InFlight++
 		case engine.Interrupted:
 			r.Interrupted++
+		case engine.Waiting:
+			s.beginWait(r, i)
 		case engine.Failed:
 			if !v.graph.Flow.Tasks[i].ContinueOnError {
 				r.failures++

@@ -36,10 +36,11 @@ type Run struct {
 	place                  place      // among the active or the queued runs of its flow
 
 	Tasks       []TaskState
-	open        int // tasks of its stage, or of those before it, that are not final
-	InFlight    int // ready or running
-	Interrupted int // tasks that wait for a person
-	paused      engine.Micros
+	open        int           // tasks of its stage, or of those before it, that are not final
+	InFlight    int           // ready or running
+	Interrupted int           // tasks that wait for a person
+	Awaiting    int           // tasks that wait for something from outside, or for their time
+	paused      engine.Micros // since when its time stands still
 	failures    int
 	calls       int
 	rows        int64 // that its tasks have read and written
@@ -48,6 +49,10 @@ type Run struct {
 	defined engine.Pos // of the record with its flow version; zero: not known
 
 	jars map[string][]engine.Pos // by name: of the records that hold a cookie jar; none is changed in place
+
+	early     []early // signals that it has not waited for so far
+	cancelled string  // id of the last cancel
+	since     uint64  // the first entry that it may read, where that is not Seq; a signal may have come before it
 
 	stage      int
 	settled    engine.Status // what an earlier stage was ended with, and so the run is; "" for none
@@ -106,6 +111,9 @@ type cell struct {
 	carry   []byte     // what the last turn has left for this one, unless it is larger than keepCarry
 	carryAt engine.Pos // of the record that holds it
 	prev    engine.Pos // of the record that holds the last part of the value
+
+	await string       // what it waits for, while waiting, at most until NotBefore
+	wake  *engine.Wake // what has ended the wait of the turn before
 
 	// Given is the runtime's own note while it has given the dispatch out, nil
 	// otherwise. It describes this process: the fold only clears it when the
@@ -253,8 +261,11 @@ func (r *Run) taskDoc(i int) engine.TaskDoc {
 	if t.origin != nil {
 		d.KeptFrom = t.origin.Run
 	}
-	if t.Status == engine.Ready && t.Given == nil {
+	if t.Status == engine.Ready && t.Given == nil || t.Status == engine.Waiting {
 		d.NotBefore = t.NotBefore.Format()
+	}
+	if t.Status == engine.Waiting {
+		d.Awaits = engine.AwaitText(t.await)
 	}
 	if t.end != 0 && t.Begin != 0 {
 		d.DurationMS = t.end.Since(t.Begin)
@@ -280,16 +291,23 @@ func (r *Run) Now(full bool) *engine.RunDoc {
 // waitsAt is the task that goes on first in a run that calls nothing now; -1
 // where a call is under way or about to be, or a person is asked.
 func (r *Run) waitsAt() int {
-	if r.Status != engine.Running || r.InFlight == 0 {
+	if r.Status != engine.Running || r.InFlight+r.Awaiting == 0 {
 		return -1
 	}
 	first := -1
+	sooner := func(t *TaskState) bool {
+		if first < 0 {
+			return true
+		}
+		other := r.Tasks[first].NotBefore
+		return t.NotBefore != 0 && (other == 0 || t.NotBefore < other)
+	}
 	for i := range r.Tasks {
 		t := &r.Tasks[i]
 		switch {
 		case t.Status == engine.Running || t.Status == engine.Ready && (t.Given != nil || t.NotBefore == 0):
 			return -1
-		case t.Status == engine.Ready && (first < 0 || t.NotBefore < r.Tasks[first].NotBefore):
+		case (t.Status == engine.Ready || t.Status == engine.Waiting) && sooner(t):
 			first = i
 		}
 	}

@@ -30,6 +30,8 @@ type sim struct {
 	parts   map[string]int // run/task -> turns that have left a part
 	seeds   map[engine.RunID][]byte
 	reruns  int
+	sent    int            // signals
+	taken   map[string]int // message id -> cells that it woke
 }
 
 // hearsay is what a view knows of the tasks that hears of changes alone.
@@ -50,12 +52,15 @@ func (v hearsay) hear(c *engine.Change) {
 			engine.OutcomeSuccess: engine.Success, engine.OutcomeFailed: engine.Failed, engine.OutcomeInterrupted: engine.Interrupted,
 			engine.OutcomeCancelled: engine.Cancelled, engine.OutcomeRetry: engine.Ready, engine.OutcomeAgain: engine.Ready, engine.OutcomeSkipped: engine.Skipped, engine.OutcomeDeferred: engine.Ready,
 		}[c.Attempt.Outcome]
+		if c.Attempt.Outcome == engine.OutcomeAgain && c.Attempt.Await != "" {
+			v[key] = engine.Waiting
+		}
 	}
 }
 
 func TestFold_SimulationEndsEveryRunTheSameOnEveryReplay(t *testing.T) {
 	for seed := range uint64(simSeeds) {
-		s := &sim{rng: rand.New(rand.NewPCG(seed, 1)), out: map[engine.AttemptKey]bool{}, success: map[string]int{}, told: hearsay{}, parts: map[string]int{}, seeds: map[engine.RunID][]byte{}}
+		s := &sim{rng: rand.New(rand.NewPCG(seed, 1)), out: map[engine.AttemptKey]bool{}, success: map[string]int{}, told: hearsay{}, parts: map[string]int{}, seeds: map[engine.RunID][]byte{}, taken: map[string]int{}}
 		s.history = newHistory(t)
 		s.play(seed)
 		if t.Failed() {
@@ -77,6 +82,11 @@ func (s *sim) play(seed uint64) {
 		}
 		if len(s.state.runs) > 0 {
 			s.step()
+		}
+	}
+	for id, n := range s.taken {
+		if n > 1 {
+			s.t.Errorf("seed %d: %s woke %d cells", seed, id, n)
 		}
 	}
 	if len(s.state.runs) != 0 {
@@ -132,6 +142,7 @@ func (s *sim) append(recs ...engine.Record) {
 			s.t.Errorf("%s moved from %s to %s", key, was, now)
 		}
 	}
+	s.checkWaits(recs)
 	for _, e := range s.last {
 		if e.Kind == Show {
 			s.told.hear(e.Change)
@@ -256,11 +267,17 @@ func (s *sim) step() {
 		return
 	case s.rng.IntN(100) == 0 && s.rerun():
 		return
+	case s.rng.IntN(12) == 0:
+		s.signal()
+		return
 	case s.rng.IntN(80) == 0:
-		s.append(&engine.ControlRecord{Kind: engine.ControlCancel, Run: engine.RunID(fmt.Sprintf("01M84BFBV1N8Q6D2T4XW9B7C%02d", s.rng.IntN(3)))})
+		s.append(&engine.ControlRecord{Kind: engine.ControlCancel, ID: fmt.Sprint(s.rng.IntN(4)), Run: engine.RunID(fmt.Sprintf("01M84BFBV1N8Q6D2T4XW9B7C%02d", s.rng.IntN(3)))})
 		return
 	}
 	if (len(keys) == 0 || s.rng.IntN(10) == 0) && s.resolve() {
+		return
+	}
+	if (len(keys) == 0 || s.rng.IntN(10) == 0) && s.wakeUp() {
 		return
 	}
 	if len(keys) == 0 {
@@ -322,6 +339,12 @@ func (s *sim) turnEnds(rec *engine.AttemptRecord) {
 	r := s.state.runs[rec.Run]
 	if r == nil {
 		return
+	}
+	if s.rng.IntN(2) == 0 {
+		rec.Await = []string{engine.AwaitTime, engine.AwaitApproval, engine.AwaitSignal("a", ""), engine.AwaitSignal("a", "k"), engine.AwaitSignal("b", "l")}[s.rng.IntN(5)]
+		if rec.Await == engine.AwaitTime || s.rng.IntN(2) == 0 {
+			rec.NotBefore = s.now + engine.Micros(s.rng.IntN(5000))
+		}
 	}
 	if s.rng.IntN(5) > 0 {
 		rec.Value = fmt.Appendf(nil, `"%s"`, rec.OperationID())
@@ -416,6 +439,8 @@ func (s *sim) restart() {
 	for _, r := range state.runs {
 		for i := range r.Tasks {
 			switch {
+			case r.Tasks[i].Status == engine.Waiting && r.Ending != "":
+				s.t.Errorf("%s waits in a run that ends", r.Key(i).OperationID())
 			case r.Tasks[i].Status != engine.Ready:
 			case r.Ending != "":
 				s.append(&engine.AttemptRecord{AttemptKey: r.Key(i), Flow: "f", Outcome: engine.OutcomeCancelled, Start: s.now, End: s.now})

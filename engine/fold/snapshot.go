@@ -51,6 +51,7 @@ type flowSnapshot struct {
 	Batch   int64          `cbor:"3,keyasint,omitempty"`
 	Active  []engine.RunID `cbor:"4,keyasint,omitempty"`
 	Queue   []engine.RunID `cbor:"5,keyasint,omitempty"`
+	Early   []early        `cbor:"6,keyasint,omitempty"`
 }
 
 type runSnapshot struct {
@@ -85,6 +86,10 @@ type runSnapshot struct {
 
 	Stage   int           `cbor:"25,keyasint,omitempty"`
 	Settled engine.Status `cbor:"26,keyasint,omitempty"`
+
+	Early     []early `cbor:"40,keyasint,omitempty"`
+	Cancelled string  `cbor:"41,keyasint,omitempty"`
+	Since     uint64  `cbor:"42,keyasint,omitempty"`
 }
 
 type taskSnapshot struct {
@@ -120,6 +125,8 @@ type taskSnapshot struct {
 	Prev      engine.Pos    `cbor:"27,keyasint,omitzero"`
 	Origin    *origin       `cbor:"31,keyasint,omitempty"`
 	NotChosen bool          `cbor:"32,keyasint,omitempty"`
+	Await     string        `cbor:"40,keyasint,omitempty"`
+	Wake      *engine.Wake  `cbor:"41,keyasint,omitempty"`
 }
 
 // Snapshot is a snapshot that is being taken: of the state as it was when it
@@ -248,10 +255,12 @@ func (x *Snapshot) flow(f *flowState) {
 	head := flowSnapshot{Flow: f.id, Current: f.current, Batch: f.batch}
 	add := func(fs flowSnapshot) {
 		x.part.Flows = append(x.part.Flows, fs)
-		x.grown(1 + len(fs.Active) + len(fs.Queue))
+		x.grown(1 + len(fs.Active) + len(fs.Queue) + len(fs.Early))
 	}
-	if f.active.n+f.queue.n == 0 {
-		add(head)
+	if f.active.n+f.queue.n == 0 || len(f.early) > 0 {
+		with := head
+		with.Early = f.early
+		add(with)
 	}
 	for ids := range f.active.pieces(partSize) {
 		fs := head
@@ -308,14 +317,14 @@ func (r *Run) snapshot() runSnapshot {
 	rs := runSnapshot{
 		r.ID, r.Graph.Hash, r.Status, r.Batch, r.execution, r.accepted, r.Deadline, r.triggerType, r.triggerID,
 		r.variables, r.variablesAt, r.Seq, make([]taskSnapshot, len(r.Tasks)), r.paused, r.calls,
-		r.Ending, r.endReason, r.endClass, r.firstError, maps.Clone(r.jars), r.trace, r.rows, r.rerun, r.defined, r.stage, r.settled,
+		r.Ending, r.endReason, r.endClass, r.firstError, maps.Clone(r.jars), r.trace, r.rows, r.rerun, r.defined, r.stage, r.settled, r.early, r.cancelled, r.since,
 	}
 	for i := range r.Tasks {
 		t := &r.Tasks[i]
 		rs.Tasks[i] = taskSnapshot{
 			t.Status, t.ends.left, t.gen, t.attempt, t.dispatch, t.Started, t.Again, t.NotBefore, t.Parked, t.waited,
 			t.Begin, t.end, t.lastStart, t.code, t.value, t.response, t.at, t.hasValue, t.reading, t.reason,
-			slices.Clone(t.history), t.Sent, t.sent, t.ends.failed, t.ends.skipped, t.byCondition, t.turn, t.carry, t.carryAt, t.prev, t.origin, t.notChosen,
+			slices.Clone(t.history), t.Sent, t.sent, t.ends.failed, t.ends.skipped, t.byCondition, t.turn, t.carry, t.carryAt, t.prev, t.origin, t.notChosen, t.await, t.wake,
 		}
 	}
 	return rs

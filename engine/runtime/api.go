@@ -126,7 +126,7 @@ func (e *Engine) Cancel(ctx context.Context, id engine.RunID, reason string) err
 	if _, err := e.Get(ctx, id); err != nil {
 		return err
 	}
-	return e.control(ctx, &engine.ControlRecord{Kind: engine.ControlCancel, Run: id, Reason: cut(reason, 256)})
+	return e.control(ctx, &engine.ControlRecord{Kind: engine.ControlCancel, Run: id, Reason: cut(reason, 256), ID: string(e.cfg.NewID(e.cfg.Now()))})
 }
 
 // control stores what a person says of a run, and returns when whoever asks for the
@@ -321,7 +321,7 @@ func (s *scheduler) status(st *engine.NodeStatus) {
 	now := s.now()
 	st.LastHour, st.LastDay = s.state.LastHour(now), s.state.LastDay(now)
 	for r := range s.state.Runs() {
-		if r.InFlight == 0 && r.Interrupted == 0 {
+		if r.InFlight == 0 && r.Interrupted == 0 && r.Awaiting == 0 {
 			continue
 		}
 		for i := range r.Tasks {
@@ -329,7 +329,7 @@ func (s *scheduler) status(st *engine.NodeStatus) {
 			switch {
 			case t.Status == engine.Interrupted:
 				st.Interrupted = append(st.Interrupted, engine.TaskRef{Run: r.ID, Flow: r.Graph.Flow.ID, Task: r.Graph.Flow.Tasks[i].ID})
-			case t.Status == engine.Ready && t.Parked == "" && t.NotBefore > now:
+			case t.Status == engine.Waiting, t.Status == engine.Ready && t.Parked == "" && t.NotBefore > now:
 				st.Waiting++
 			case t.Status == engine.Ready && t.Parked == "":
 				st.ReadyTasks++

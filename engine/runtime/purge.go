@@ -70,6 +70,9 @@ func (e *Engine) purgeLimit(ctx context.Context, older engine.Micros) (uint64, e
 		for r := range e.sched.state.Runs() {
 			before = min(before, r.Floor())
 		}
+		if floor := e.sched.state.SignalFloor(); floor != 0 {
+			before = min(before, floor)
+		}
 	})
 	if err != nil {
 		return 0, err

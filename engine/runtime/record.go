@@ -66,7 +66,7 @@ func (w *worker) fill(ctx context.Context, rec *engine.AttemptRecord, out *engin
 func (w *worker) failed(ctx context.Context, rec *engine.AttemptRecord, out *engine.TaskOutput, retry engine.RetryPolicy, unrepeatable bool) {
 	e := out.Err
 	out.Details.ErrorClass = e.Class
-	rec.Value, rec.Blob, rec.Response, rec.Carry, rec.Skip = nil, nil, nil, nil, nil
+	rec.Value, rec.Blob, rec.Response, rec.Carry, rec.Skip, rec.Await = nil, nil, nil, nil, nil, ""
 	switch {
 	case context.Cause(ctx) == errCancelled && e.Unknown && unrepeatable:
 		rec.Outcome, rec.Class, rec.Error = engine.OutcomeCancelled, engine.ClassInterrupted,
@@ -196,7 +196,7 @@ func (w *worker) loadVariables(ctx context.Context, at engine.Pos) ([]byte, erro
 
 // recordSize is about what the record takes in the ledger, in bytes.
 func recordSize(rec *engine.AttemptRecord) int {
-	return 512 + len(rec.Value) + len(rec.Response) + len(rec.Details) + len(rec.Error) + len(rec.Reason) + len(rec.Parked) + len(rec.Note) + len(rec.Jar) + len(rec.Cookies) + len(rec.Carry) + (engine.MaxID+3)*len(rec.Skip)
+	return 512 + len(rec.Value) + len(rec.Response) + len(rec.Details) + len(rec.Error) + len(rec.Reason) + len(rec.Parked) + len(rec.Note) + len(rec.Jar) + len(rec.Cookies) + len(rec.Carry) + len(rec.Await) + (engine.MaxID+3)*len(rec.Skip)
 }
 
 // cut shortens a text to at most n bytes and says so.

@@ -151,6 +151,8 @@ func (s *scheduler) carryOut(e *fold.Effect) {
 		if s.current && e.Open.Ending != "" { // else it goes on with another stage already
 			s.closeIdle(e.Open)
 		}
+	case fold.Told:
+		s.calls.told(e.Heard)
 	case fold.Reopen:
 		s.worker.ended(e.Run)
 	}
@@ -201,6 +203,8 @@ func (s *scheduler) resume() {
 		for i := range r.Tasks {
 			t := &r.Tasks[i]
 			switch {
+			case t.Status == engine.Waiting:
+				s.plan(r, i)
 			case r.Status == engine.Pending || t.Status != engine.Ready && t.Status != engine.Running:
 			case t.Started:
 				s.stops.lost(r.Key(i), cmp.Or(t.Sent, t.Begin))
@@ -225,10 +229,13 @@ func (s *scheduler) plan(r *fold.Run, task int) {
 		return
 	}
 	t := &r.Tasks[task]
+	place := taskPlace{run: r, task: task, key: r.Key(task)}
+	if t.Status == engine.Waiting && t.NotBefore != 0 {
+		s.timers.add(taskTimer(t.NotBefore, place), s.awaits)
+	}
 	if t.Status != engine.Ready || t.Started {
 		return
 	}
-	place := taskPlace{run: r, task: task, key: r.Key(task)}
 	switch {
 	case r.Ending != "":
 		s.stops.cancelled(place.key, r)
@@ -260,12 +267,17 @@ func (s *scheduler) fire() {
 			s.unpark(t.spot, false)
 		case r == nil:
 		case t.task < 0:
-			if r.Ending == "" && r.Interrupted == 0 && r.Deadline <= now {
+			if r.Ending == "" && !r.Still() && r.Deadline <= now {
 				s.stops.timeout(r)
 			}
 		default:
 			place := taskPlace{run: r, task: int(t.task), key: r.Key(int(t.task))}
-			if t.of(place.key) && place.open() {
+			switch {
+			case !t.of(place.key):
+			case place.waits():
+				failpoint.Here("wake.due")
+				s.stops.timeUp(place.key)
+			case place.open():
 				s.due.add(place)
 			}
 		}
@@ -285,7 +297,7 @@ func (s *scheduler) awaits(t *timer) bool {
 		return r.Ending == "" && r.Deadline == t.at
 	}
 	place := taskPlace{run: r, task: int(t.task), key: r.Key(int(t.task))}
-	return t.of(place.key) && place.open()
+	return t.of(place.key) && (place.open() || place.waits())
 }
 
 // tidy forgets what runs have left behind that have ended since.
@@ -316,6 +328,9 @@ func (p taskPlace) open() bool {
 	t := &p.run.Tasks[p.task]
 	return t.Status == engine.Ready && t.Given == nil && p.run.Ending == "" && p.run.Key(p.task) == p.key
 }
+
+// waits reports whether the place waits for its time, or for what comes before.
+func (p taskPlace) waits() bool { return p.run.Tasks[p.task].Status == engine.Waiting }
 
 // ahead is how many tasks are given out per slot: one that runs, and one that
 // waits in the worker, so that no slot is empty while the scheduler turns. What

@@ -13,6 +13,9 @@ func (w *worker) next(ctx context.Context, rec *engine.AttemptRecord, next *engi
 		return fmt.Errorf("%w: it leaves %d bytes for the next turn, at most %d are possible", engine.ErrInvalid, size, engine.MaxCarry)
 	}
 	rec.Outcome, rec.Carry = engine.OutcomeAgain, next.Carry
+	if next.After > 0 || next.Await != engine.AwaitTime { // else it is there
+		rec.Await = next.Await
+	}
 	if next.After > 0 {
 		rec.NotBefore = engine.At(w.cfg.Now().Add(next.After))
 	}

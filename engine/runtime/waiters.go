@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/engine/fold"
 )
 
 // waiters are the callers that wait for a run to be accepted or to end.
@@ -14,6 +15,7 @@ type waiters struct {
 	starts map[engine.RunID]chan startResult
 	stored map[engine.RunID]*engine.RunDoc // what a caller has left before the fold came to it
 	ends   map[engine.RunID][]chan *engine.RunDoc
+	words  map[string]chan fold.Heard // by the token of a signal
 }
 
 // startResult is what the fold made of a submitted run: it opened it (doc),
@@ -26,7 +28,7 @@ type startResult struct {
 }
 
 func newWaiters() *waiters {
-	return &waiters{starts: map[engine.RunID]chan startResult{}, stored: map[engine.RunID]*engine.RunDoc{}, ends: map[engine.RunID][]chan *engine.RunDoc{}}
+	return &waiters{starts: map[engine.RunID]chan startResult{}, stored: map[engine.RunID]*engine.RunDoc{}, ends: map[engine.RunID][]chan *engine.RunDoc{}, words: map[string]chan fold.Heard{}}
 }
 
 // expectStart registers for the outcome of a submission, before it is written.

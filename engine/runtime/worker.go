@@ -421,6 +421,11 @@ func (w *worker) prepare(ctx context.Context, rt *engine.ReadyTask) (*engine.Tas
 	in.SetRunSoFar(rt.RunSoFar)
 	turn, err := w.turnOf(ctx, rt, prog.task)
 	in.SetTurn(turn)
+	if err != nil {
+		return in, prog, err
+	}
+	wake, err := w.wakeOf(ctx, rt)
+	in.SetWake(wake)
 	return in, prog, err
 }
 

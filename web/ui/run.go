@@ -67,7 +67,7 @@ type count struct {
 
 // ranks order tasks by how much they want to be looked at.
 var ranks = []engine.Status{
-	engine.Failed, engine.Interrupted, engine.Running, engine.Ready, engine.Pending, engine.Skipped, engine.Cancelled, engine.Success,
+	engine.Failed, engine.Interrupted, engine.Running, engine.Waiting, engine.Ready, engine.Pending, engine.Skipped, engine.Cancelled, engine.Success,
 }
 
 func (s *Site) run(v *Visit) (*reply, error) {

@@ -1,0 +1,127 @@
+package fold
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/qarion/qarion/engine"
+)
+
+// signal sends word from outside: to a run, by a key, or a decision; now and then
+// twice, or to nobody.
+func (s *sim) signal() {
+	ids := slices.Sorted(maps.Keys(s.state.runs))
+	rec := &engine.ControlRecord{Kind: engine.ControlSignal, Name: []string{"a", "b"}[s.rng.IntN(2)], Value: fmt.Appendf(nil, "%d", s.sent), ID: fmt.Sprint("m", s.sent)}
+	s.sent++
+	switch {
+	case s.rng.IntN(2) == 0:
+		rec.Flow, rec.For = "f", []string{"k", "l"}[s.rng.IntN(2)]
+	case len(ids) > 0:
+		rec.Run = ids[s.rng.IntN(len(ids))]
+	}
+	if s.rng.IntN(4) == 0 {
+		rec.Value = append([]byte(`"`), append(make([]byte, keepCarry), '"')...)
+	}
+	s.append(rec)
+	if s.rng.IntN(3) == 0 {
+		s.append(rec)
+	}
+}
+
+// wakeUp lets something happen that a waiting cell waits for, if there is one: its
+// time comes, or the word does. What is stored twice wakes once.
+func (s *sim) wakeUp() bool {
+	type place struct {
+		r *Run
+		i int
+	}
+	var all []place
+	for _, id := range slices.Sorted(maps.Keys(s.state.runs)) {
+		r := s.state.runs[id]
+		for i := range r.Tasks {
+			if r.Tasks[i].Status == engine.Waiting {
+				all = append(all, place{r, i})
+			}
+		}
+	}
+	if len(all) == 0 {
+		return false
+	}
+	p := all[s.rng.IntN(len(all))]
+	t := &p.r.Tasks[p.i]
+	name, key, isSignal := engine.AwaitedSignal(t.await)
+	rec := &engine.ControlRecord{Kind: engine.ControlWake, Run: p.r.ID, Key: p.r.Key(p.i)}
+	switch {
+	case t.NotBefore != 0 && s.rng.IntN(2) == 0, t.await == engine.AwaitTime:
+	case t.await == engine.AwaitApproval:
+		rec.Kind, rec.Task, rec.As = engine.ControlSignal, rec.Key.Task, "approve"
+	case isSignal:
+		rec = &engine.ControlRecord{Kind: engine.ControlSignal, Name: name, ID: fmt.Sprint("m", s.sent)}
+		s.sent++
+		if rec.Run = p.r.ID; key != "" && s.rng.IntN(2) == 0 {
+			rec.Run, rec.Flow, rec.For = "", "f", key
+		}
+	}
+	s.append(rec)
+	if s.rng.IntN(2) == 0 {
+		s.append(rec)
+	}
+	return true
+}
+
+// checkWaits holds what waits against what was said: each word woke at most one
+// cell, what waits is counted and found by its key, and the time of a run stands
+// still exactly while it has nothing else to do.
+func (s *sim) checkWaits(recs []engine.Record) {
+	for _, e := range s.last {
+		if e.Kind != Told {
+			continue
+		}
+		word := recs[0].(*engine.ControlRecord)
+		if e.Heard.Task != "" && word.Name != "" {
+			s.taken[word.ID]++
+			r := s.state.runs[e.Heard.Run]
+			if w := r.Tasks[r.Graph.Index[e.Heard.Task]].wake; w == nil || w.Cause != engine.WakeSignal {
+				s.t.Errorf("%s was woken by %+v", e.Heard.Task, w)
+			}
+		}
+	}
+	byKey := 0
+	for _, r := range s.state.runs {
+		waiting, moving := 0, 0
+		for i := range r.Tasks {
+			t := &r.Tasks[i]
+			switch t.Status {
+			case engine.Waiting:
+				waiting++
+				if _, key, _ := engine.AwaitedSignal(t.await); key != "" {
+					byKey++
+				}
+			case engine.Ready, engine.Running:
+				moving++
+			}
+			if t.Status != engine.Waiting && t.await != "" || t.Status.Final() && t.wake != nil {
+				s.t.Errorf("%s is %s and awaits %q, woken by %+v", r.Key(i).OperationID(), t.Status, t.await, t.wake)
+			}
+		}
+		if waiting != r.Awaiting || moving != r.InFlight {
+			s.t.Errorf("run %s counts %d waiting and %d in flight, there are %d and %d", r.ID, r.Awaiting, r.InFlight, waiting, moving)
+		}
+		if still := r.Interrupted > 0 || moving == 0 && waiting > 0; r.Deadline != 0 && still != r.Still() {
+			s.t.Errorf("run %s: %d in flight, %d waiting, %d interrupted, and its time stands still: %t", r.ID, moving, waiting, r.Interrupted, r.Still())
+		}
+	}
+	indexed := 0
+	for k, runs := range s.state.awaits {
+		for r, n := range runs {
+			indexed += n
+			if s.state.runs[r.ID] != r {
+				s.t.Errorf("run %s is kept as one that waits for %v", r.ID, k)
+			}
+		}
+	}
+	if indexed != byKey {
+		s.t.Errorf("%d cells wait by key, %d are known", byKey, indexed)
+	}
+}
