@@ -50,6 +50,7 @@ type flowState struct {
 // runs started with.
 type version struct {
 	graph  *Graph
+	gen    uint64     // of the last snapshot that has it, or that began before it
 	at     engine.Pos // of the record that it came with; zero: not known
 	runs   int
 	claims int // ad-hoc records whose run has not been submitted yet
@@ -175,11 +176,13 @@ func (s *step) flow(rec *engine.FlowRecord) {
 			s.Bad++
 			return
 		}
-		s.versions[rec.Hash] = &version{graph: NewGraph(f, rec.Hash), at: s.pos}
+		s.versions[rec.Hash] = &version{graph: NewGraph(f, rec.Hash), gen: s.gen, at: s.pos}
 		s.effects = append(s.effects, Effect{Kind: Version, Graph: s.versions[rec.Hash].graph})
 	}
 	if rec.AdHoc {
-		s.versions[rec.Hash].claims++
+		v := s.versions[rec.Hash]
+		s.touchVersion(v)
+		v.claims++
 	} else {
 		s.replace(fs, rec.Hash)
 	}
@@ -207,6 +210,7 @@ func (s *State) replace(fs *flowState, hash string) {
 // dropUnused forgets a flow version that is not the newest and has no run.
 func (s *State) dropUnused(hash string) {
 	if v := s.versions[hash]; v != nil && v.runs == 0 && v.claims == 0 && s.flows[v.graph.Flow.ID].current != hash {
+		s.touchVersion(v)
 		delete(s.versions, hash)
 	}
 }
@@ -249,6 +253,7 @@ func (s *step) submit(rec *engine.SubmitRecord) {
 		return
 	}
 	if v := s.versions[rec.Version]; v != nil && s.runs[rec.Run] == nil {
+		s.touchVersion(v)
 		v.claims = max(v.claims-1, 0)
 		defer s.dropUnused(rec.Version) // the run may be refused
 	}

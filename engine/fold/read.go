@@ -26,6 +26,9 @@ func (s *State) Open() int { return len(s.runs) }
 // Size is about how much the state holds: open runs and caller keys.
 func (s *State) Size() int { return len(s.runs) + s.seen.len() }
 
+// Versions is the number of flow versions in use.
+func (s *State) Versions() int { return len(s.versions) }
+
 // Graphs yields the flow versions in use: the newest of each flow, and those
 // that open runs started with.
 func (s *State) Graphs() iter.Seq[*Graph] {

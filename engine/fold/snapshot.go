@@ -1,6 +1,7 @@
 package fold
 
 import (
+	"iter"
 	"maps"
 	"slices"
 
@@ -131,21 +132,22 @@ type taskSnapshot struct {
 
 // Snapshot is a snapshot that is being taken: of the state as it was when it
 // began, whatever is applied meanwhile. What is about to change is copied
-// before, the rest when its turn comes; so no step takes long. It belongs to
-// the state's goroutine.
+// before, the rest when its turn comes; so no step takes long, and neither does
+// the beginning: the maps are read while they change, which yields each entry
+// that was there once, unless it has left, and then it was copied before. It
+// belongs to the state's goroutine, and is to be taken to its end or closed.
 type Snapshot struct {
 	Seq uint64 // of the last entry that it covers
 
-	state  *State
-	gen    uint64
-	head   Part
-	count  Count
-	graphs []*Graph
-	claims []int
-	places []engine.Pos
-	flows  []*flowState
-	runs   []*Run
-	keys   keys
+	state    *State
+	gen      uint64
+	head     Part
+	count    Count
+	versions pulled[*version]
+	early    []version // copied before their turn came
+	flows    pulled[*flowState]
+	runs     pulled[*Run]
+	keys     keys
 
 	full []*Part // copied before their turn came
 	part *Part   // being filled
@@ -161,20 +163,27 @@ func (s *State) Snapshot(writer string) *Snapshot {
 			Format: engine.FormatVersion, Writer: writer, Seq: s.Seq, Installation: s.Installation, Bad: s.Bad,
 			Taken: s.Taken, Rejected: s.Rejected, Told: s.told,
 		},
-		graphs: make([]*Graph, 0, len(s.versions)),
-		claims: make([]int, 0, len(s.versions)),
-		places: make([]engine.Pos, 0, len(s.versions)),
-		flows:  slices.AppendSeq(make([]*flowState, 0, len(s.flows)), maps.Values(s.flows)),
-		runs:   slices.AppendSeq(make([]*Run, 0, len(s.runs)), maps.Values(s.runs)),
+		count:    Count{Versions: len(s.versions), Runs: len(s.runs), Keys: s.seen.len()},
+		versions: pull(s.versions), flows: pull(s.flows), runs: pull(s.runs),
 	}
-	for _, v := range s.versions {
-		x.graphs, x.claims, x.places = append(x.graphs, v.graph), append(x.claims, v.claims), append(x.places, v.at)
-	}
-	x.count = Count{Versions: len(x.graphs), Runs: len(x.runs), Keys: s.seen.len()}
 	x.turn()
 	x.part.Tally = slices.Clone(s.tally.counts)
+	if s.taking != nil {
+		s.taking.Close()
+	}
 	s.taking = x
 	return x
+}
+
+// pulled yields the values of a map one by one.
+type pulled[T any] struct {
+	next func() (T, bool)
+	stop func()
+}
+
+func pull[K comparable, T any](m map[K]T) (p pulled[T]) {
+	p.next, p.stop = iter.Pull(maps.Values(m))
+	return p
 }
 
 // Count is what the snapshot holds.
@@ -182,6 +191,9 @@ func (x *Snapshot) Count() Count { return x.count }
 
 // Close ends a snapshot that was not taken to its end.
 func (x *Snapshot) Close() {
+	x.versions.stop()
+	x.flows.stop()
+	x.runs.stop()
 	if x.state.taking == x {
 		x.state.taking = nil
 	}
@@ -189,16 +201,8 @@ func (x *Snapshot) Close() {
 
 // Next copies the next part; nil: that was all.
 func (x *Snapshot) Next() *Part {
-	if len(x.graphs) > 0 {
-		p := x.head
-		for n := 0; n < partSize && len(x.graphs) > 0; n += 8 + len(x.graphs[0].Flow.Tasks) {
-			p.graphs, p.Claims, p.Places = append(p.graphs, x.graphs[0]), append(p.Claims, x.claims[0]), append(p.Places, x.places[0])
-			x.graphs, x.claims, x.places = x.graphs[1:], x.claims[1:], x.places[1:]
-			if len(x.graphs) == 0 {
-				break
-			}
-		}
-		return &p
+	if p := x.nextVersions(); p != nil {
+		return p
 	}
 	for len(x.full) == 0 && x.copySome() {
 	}
@@ -215,26 +219,57 @@ func (x *Snapshot) Next() *Part {
 	return p
 }
 
+// nextVersions is the next part of flow versions; nil: there are no more.
+func (x *Snapshot) nextVersions() *Part {
+	p := x.head
+	for n := 0; n < partSize; {
+		if len(x.early) == 0 {
+			v, more := x.versions.next()
+			if !more {
+				break
+			}
+			x.version(v)
+			continue
+		}
+		v := &x.early[len(x.early)-1]
+		p.graphs, p.Claims, p.Places = append(p.graphs, v.graph), append(p.Claims, v.claims), append(p.Places, v.at)
+		n += 8 + len(v.graph.Flow.Tasks)
+		x.early = x.early[:len(x.early)-1]
+	}
+	if len(p.graphs) == 0 {
+		return nil
+	}
+	return &p
+}
+
 // copySome copies what comes next; false: there is no more.
 func (x *Snapshot) copySome() bool {
-	switch {
-	case x.part == nil:
-		return false
-	case len(x.flows) > 0:
-		x.flow(x.flows[0])
-		x.flows = x.flows[1:]
-	case len(x.runs) > 0:
-		x.run(x.runs[0])
-		x.runs[0] = nil
-		x.runs = x.runs[1:]
-	case x.keys.at < x.keys.to:
-		seen := x.keys.take(partSize - x.size)
-		x.part.Seen = append(x.part.Seen, seen...)
-		x.grown(len(seen))
-	default:
+	if x.part == nil {
 		return false
 	}
+	if f, more := x.flows.next(); more {
+		x.flow(f)
+		return true
+	}
+	if r, more := x.runs.next(); more {
+		x.run(r)
+		return true
+	}
+	if x.keys.at == x.keys.to {
+		return false
+	}
+	seen := x.keys.take(partSize - x.size)
+	x.part.Seen = append(x.part.Seen, seen...)
+	x.grown(len(seen))
 	return true
+}
+
+// version copies a flow version, unless that was done already.
+func (x *Snapshot) version(v *version) {
+	if v.gen != x.gen {
+		v.gen = x.gen
+		x.early = append(x.early, *v)
+	}
 }
 
 // run copies a run, unless that was done already.
@@ -310,6 +345,12 @@ func (s *State) touch(r *Run) {
 func (s *State) touchFlow(f *flowState) {
 	if s.taking != nil {
 		s.taking.flow(f)
+	}
+}
+
+func (s *State) touchVersion(v *version) {
+	if s.taking != nil {
+		s.taking.version(v)
 	}
 }
 

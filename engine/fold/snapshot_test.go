@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -49,6 +50,9 @@ func restoreParts(t testing.TB, parts []*Part) *State {
 func content(s *State) string {
 	var out strings.Builder
 	fmt.Fprintln(&out, s.Seq, s.Installation, s.Bad, s.seen.len(), slices.Sorted(maps.Keys(s.versions)), s.tally.counts)
+	for _, hash := range slices.Sorted(maps.Keys(s.versions)) {
+		fmt.Fprintln(&out, hash, s.versions[hash].claims, s.versions[hash].at)
+	}
 	for _, id := range slices.Sorted(maps.Keys(s.flows)) {
 		f := s.flows[id]
 		fmt.Fprintln(&out, id, f.current, f.batch, slices.Collect(f.active.pieces(1<<30)), slices.Collect(f.queue.pieces(1<<30)))
@@ -119,6 +123,74 @@ func TestSnapshot_IsOfOneMomentWhateverComesMeanwhile(t *testing.T) {
 	}
 	if count := x.Count(); count != (Count{Versions: 2, Runs: 6000, Keys: 6000}) {
 		t.Errorf("counted: %+v", count)
+	}
+}
+
+// flowRecord is a flow of one task, which says which version it is.
+func flowRecord(t testing.TB, flow, version int) *engine.FlowRecord {
+	t.Helper()
+	f := &engine.Flow{ID: engine.FlowID(fmt.Sprint("f", flow)), Timeout: time.Duration(1e12 + version), Tasks: []engine.Task{{ID: "a", Type: "x"}}}
+	def, hash, err := f.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &engine.FlowRecord{Flow: f.ID, Hash: hash, Definition: def}
+}
+
+// TestSnapshot_FlowsMayChangeMeanwhile replaces, removes, claims and adds flow
+// versions between the steps.
+func TestSnapshot_FlowsMayChangeMeanwhile(t *testing.T) {
+	const flows = 3000
+	h := newHistory(t)
+	for i := range flows {
+		h.add(flowRecord(t, i, 0))
+	}
+	want := content(h.state)
+	x := h.state.Snapshot("test")
+	n := 0
+	parts := takeAll(t, x, func() {
+		for range 50 {
+			n++
+			flow := n * 37 % flows
+			switch n % 4 {
+			case 0:
+				h.add(flowRecord(t, flow, n)) // replaced
+			case 1:
+				h.add(&engine.FlowRecord{Flow: engine.FlowID(fmt.Sprint("f", flow)), Removed: true})
+			case 2:
+				rec := flowRecord(t, flow, 0)
+				rec.AdHoc = true
+				h.add(rec)
+			default:
+				h.add(flowRecord(t, flows+n, 0)) // a new one
+			}
+		}
+	})
+	got := restoreParts(t, parts)
+	if text := content(got); text != want {
+		t.Errorf("the snapshot is not of the moment in which it began: %d bytes, want %d", len(text), len(want))
+	}
+	if count := x.Count(); count.Versions != flows || len(got.versions) != flows {
+		t.Errorf("%d versions are counted, %d restored", count.Versions, len(got.versions))
+	}
+}
+
+// TestSnapshot_BeginsWithoutLookingAtEverything: the scheduler's loop stands
+// still meanwhile, so what that takes must not grow with the state.
+func TestSnapshot_BeginsWithoutLookingAtEverything(t *testing.T) {
+	taken := func(flows int) uint64 {
+		h := newHistory(t)
+		for i := range flows {
+			h.add(flowRecord(t, i, 0))
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		h.state.Snapshot("test").Close()
+		runtime.ReadMemStats(&after)
+		return after.TotalAlloc - before.TotalAlloc
+	}
+	if few, many := taken(10), taken(20_000); many > few+32<<10 {
+		t.Errorf("the beginning takes %d bytes with 20,000 flows, %d with 10", many, few)
 	}
 }
 
@@ -250,15 +322,10 @@ func BenchmarkSnapshot_Step(b *testing.B) {
 // BenchmarkSnapshot_Flows says for how long a snapshot of many flows holds the
 // scheduler's loop: when it begins, on average, and in its longest step.
 func BenchmarkSnapshot_Flows(b *testing.B) {
-	const flows = 100_000
+	const flows = 1_000_000
 	h := newHistory(b)
 	for i := range flows {
-		f := &engine.Flow{ID: engine.FlowID(fmt.Sprint("f", i)), Timeout: 1e12, Tasks: []engine.Task{{ID: "a", Type: "x"}}}
-		def, hash, err := f.Encode()
-		if err != nil {
-			b.Fatal(err)
-		}
-		h.add(&engine.FlowRecord{Flow: f.ID, Hash: hash, Definition: def})
+		h.add(flowRecord(b, i, 0))
 	}
 	var begin, longest time.Duration
 	for b.Loop() {

@@ -1,6 +1,9 @@
 package runtime
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
 // Kept is how many entries of each kind the engine keeps in memory, for tests.
 func (e *Engine) Kept(ctx context.Context) (map[string]int, error) {
@@ -40,4 +43,6 @@ func (e *Engine) Kept(ctx context.Context) (map[string]int, error) {
 }
 
 // Tidy does what the engine does every now and then.
-func (e *Engine) Tidy(ctx context.Context) error { return e.sched.ask(ctx, e.sched.tidy) }
+func (e *Engine) Tidy(ctx context.Context) error {
+	return errors.Join(e.sched.ask(ctx, e.sched.tidy), e.sched.tidyPrograms(ctx))
+}

@@ -38,7 +38,7 @@ func (e *Engine) keepHouse(ctx context.Context) error {
 				}
 			}
 		case <-reconcile.C:
-			err = errors.Join(e.sched.ask(ctx, e.sched.tidy), e.reconcile(ctx))
+			err = errors.Join(e.sched.ask(ctx, e.sched.tidy), e.sched.tidyPrograms(ctx), e.reconcile(ctx))
 		}
 		if err != nil && ctx.Err() == nil {
 			e.log.Warn("housekeeping did not finish; it is tried again", engine.LogErr, err)

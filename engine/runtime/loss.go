@@ -25,6 +25,7 @@ func (e *Engine) restoreNewest(ctx context.Context) (*fold.State, error) {
 	state = fold.NewState()
 	state.Seq = purged - 1
 	snap := state.Snapshot(e.cfg.Version)
+	defer snap.Close()
 	if err := e.cfg.Checkpoints.Save(ctx, snap.Seq, snap.Count(), e.parts(ctx, snap, here)); err != nil {
 		return nil, err
 	}

@@ -2,6 +2,8 @@ package runtime
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/qarion/qarion/engine"
@@ -64,14 +66,26 @@ func (p *programs) flow(hash string) *engine.Flow {
 	return nil
 }
 
-// retain forgets the versions that are no longer in use.
-func (p *programs) retain(keep map[string]bool) {
+// count is the number of versions that are held.
+func (p *programs) count() int {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return len(p.versions)
+}
+
+// hashes are those versions.
+func (p *programs) hashes() []string {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return slices.AppendSeq(make([]string, 0, len(p.versions)), maps.Keys(p.versions))
+}
+
+// drop forgets versions that are no longer in use.
+func (p *programs) drop(hashes []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for hash := range p.versions {
-		if !keep[hash] {
-			delete(p.versions, hash)
-		}
+	for _, hash := range hashes {
+		delete(p.versions, hash)
 	}
 }
 

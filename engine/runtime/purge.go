@@ -48,6 +48,7 @@ func (e *Engine) Purge(ctx context.Context, older time.Time) error {
 		return err
 	}
 	snap := base.Snapshot(e.cfg.Version)
+	defer snap.Close()
 	e.checkpointing.Lock()
 	defer e.checkpointing.Unlock()
 	if err := e.cfg.Checkpoints.Save(ctx, snap.Seq, snap.Count(), e.parts(ctx, snap, here)); err != nil {

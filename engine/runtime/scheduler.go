@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -304,11 +305,24 @@ func (s *scheduler) awaits(t *timer) bool {
 func (s *scheduler) tidy() {
 	s.parking.tidy()
 	s.timers.tidy(s.awaits)
-	inUse := map[string]bool{}
-	for g := range s.state.Graphs() {
-		inUse[g.Hash] = true
+}
+
+// tidyPrograms forgets the programs of flow versions that are no longer in use,
+// some at a time: with very many flows the loop would stand still for long.
+func (s *scheduler) tidyPrograms(ctx context.Context) error {
+	used := 0
+	if err := s.ask(ctx, func() { used = s.state.Versions() }); err != nil || s.cfg.programs.count() == used {
+		return err
 	}
-	s.cfg.programs.retain(inUse)
+	for some := range slices.Chunk(s.cfg.programs.hashes(), 1024) {
+		err := s.ask(ctx, func() {
+			s.cfg.programs.drop(slices.DeleteFunc(some, func(hash string) bool { return s.state.Version(hash) != nil }))
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // unpark lets the next tasks of a spot go; those that remain look again when
