@@ -389,6 +389,6 @@ func (a *app) configCommand() *cobra.Command {
 			_, err := fmt.Fprint(a.ui.out, configText)
 			return err
 		},
-	})
+	}, a.configShowCommand())
 	return c
 }

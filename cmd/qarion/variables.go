@@ -104,10 +104,10 @@ func readVariable(s string, types []string) (any, error) {
 	return nil, errors.New(strings.Join(wants, " or "))
 }
 
-// wanted says how a type is written.
+// wanted says how a type is written, behind the word that the engine has for it.
 var wanted = map[string]string{
-	"int": "an integer such as 7", "float": "a number such as 1.5", "number": "a number such as 1.5", "bool": "true or false",
-	"list": "a JSON list such as [1, 2]", "dict": "a JSON object such as {\"a\": 1}", "null": "null",
+	"int": "int (such as 7)", "float": "float (such as 1.5)", "number": "number (such as 1.5)", "bool": "bool (true or false)",
+	"list": "list (such as [1, 2])", "dict": "dict (such as {\"a\": 1})", "null": "null",
 }
 
 // ofTypes reads text as a value of one of the types other than text.

@@ -21,10 +21,10 @@ func TestReadVariable(t *testing.T) {
 		{"TRUE", "bool", `true`}, {"[1,2]", "list", `[1,2]`}, {`{"a":1}`, "dict", `{"a":1}`}, {"null", "null", `null`},
 		{"7", "int str", `7`}, {"x", "int str", `"x"`}, {"null", "int null", `null`},
 		// Declared, and something else.
-		{"abc", "int", "want an integer such as 7"}, {"1.5", "int", "want an integer such as 7"}, {"", "int", "want an integer such as 7"},
-		{"x", "float", "want a number such as 1.5"}, {"yes", "bool", "want true or false"}, {"1", "bool", "want true or false"},
-		{"1,2", "list", "want a JSON list such as [1, 2]"}, {`{"a":1}`, "list", "want a JSON list such as [1, 2]"},
-		{"[1]", "dict", `want a JSON object such as {"a": 1}`}, {"x", "int null", "want an integer such as 7 or null"},
+		{"abc", "int", "want int (such as 7)"}, {"1.5", "int", "want int (such as 7)"}, {"", "int", "want int (such as 7)"},
+		{"x", "float", "want float (such as 1.5)"}, {"yes", "bool", "want bool (true or false)"}, {"1", "bool", "want bool (true or false)"},
+		{"1,2", "list", "want list (such as [1, 2])"}, {`{"a":1}`, "list", "want list (such as [1, 2])"},
+		{"[1]", "dict", `want dict (such as {"a": 1})`}, {"x", "int null", "want int (such as 7) or null"},
 	} {
 		got := ""
 		v, err := readVariable(c.text, strings.Fields(c.types))
