@@ -141,7 +141,7 @@ func (c *compiler) checkJSONText(tpl *jinja.Template) {
 	case beside != "":
 		c.badJSONText(tpl, parts, len(ends), 0, beside)
 	case err != nil:
-		c.problem("body", "bad-json", "body is a string that is not JSON: %v; use a table, or body_format = \"raw\"", err)
+		c.Problem("body", "bad-json", "body is a string that is not JSON: %v; use a table, or body_format = \"raw\"", err)
 	}
 }
 
@@ -155,13 +155,13 @@ func (c *compiler) fill(w *jsonWriter, p *jinja.Part) (beside string) {
 		}
 	case w.quoted:
 		if p.Filter == "tojson" {
-			c.add("body", engine.Problem{Code: "twice-escaped", Warning: true, Value: "tojson",
+			c.Add("body", engine.Problem{Code: "twice-escaped", Warning: true, Value: "tojson",
 				Message: "what stands in quotes in body is escaped there: leave out the quotes, or the filter tojson"})
 		}
 		w.out = append(w.out, 'x')
 	default:
 		if p.Block != "" {
-			c.problem("body", "text-block", "body: %s is text that {%% set %%} has made: write {{ %s | from_json }}, or its text where it is used", p.Block, p.Block)
+			c.Problem("body", "text-block", "body: %s is text that {%% set %%} has made: write {{ %s | from_json }}, or its text where it is used", p.Block, p.Block)
 		}
 		if w.hole(&jinja.Piece{Value: ""}, nil) != nil {
 			return "{{ }} stands right beside other text"
@@ -182,5 +182,5 @@ func (c *compiler) badJSONText(tpl *jinja.Template, parts []jinja.Part, at, offs
 	if line > 1 || strings.Contains(parts[0].Text, "\n") {
 		where = fmt.Sprintf("line %d, column %d", line, column)
 	}
-	c.problem("body", "bad-json", "body is a string that is not JSON: %s at %s of it; use a table, or body_format = \"raw\"", what, where)
+	c.Problem("body", "bad-json", "body is a string that is not JSON: %s at %s of it; use a table, or body_format = \"raw\"", what, where)
 }

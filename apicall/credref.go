@@ -69,8 +69,8 @@ func (c *compiler) credentials(path []string, source string) string {
 }
 
 func (c *compiler) badReference(path []string, why string) {
-	c.problems = append(c.problems, engine.Problem{
-		Task: c.task, Path: append([]string{"properties"}, path...), Code: "bad-credential", Value: "${credential:",
+	c.Problems = append(c.Problems, engine.Problem{
+		Task: c.Task, Path: append([]string{"properties"}, path...), Code: "bad-credential", Value: "${credential:",
 		Message: "a reference to a credential " + why,
 	})
 }

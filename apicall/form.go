@@ -135,7 +135,7 @@ func quotedList(words []string) string {
 func (c *compiler) checkForm(p *props) {
 	m, ok := p.body.(*value.Map)
 	if !ok {
-		c.problem("body", "wrong-type", "body_format \"form\" needs a table, got a %s", value.TypeName(p.body))
+		c.Problem("body", "wrong-type", "body_format \"form\" needs a table, got a %s", value.TypeName(p.body))
 		return
 	}
 	if p.formStyle != formFlat {
@@ -143,7 +143,7 @@ func (c *compiler) checkForm(p *props) {
 	}
 	for k, v := range m.All() {
 		if nested(v) {
-			c.problem("body", "nested-form", "the field %q holds a %s, and a form has only texts: form_style = %s says how it is written", k, nestedKind(v), quotedList(formStyles))
+			c.Problem("body", "nested-form", "the field %q holds a %s, and a form has only texts: form_style = %s says how it is written", k, nestedKind(v), quotedList(formStyles))
 		}
 	}
 }

@@ -115,7 +115,7 @@ func (c *compiler) compileHooks(flow *engine.Flow, task *engine.Task) {
 	if task.Hooks.Len() == 0 {
 		return
 	}
-	r := &reader{task: task.ID, path: []string{"hooks"}, from: task.Hooks}
+	r := newReader(task.ID, task.Hooks, "hooks")
 	r.unknown("hook", hookPoints)
 	pinned := value.NewMap(task.Hooks.Len())
 	for point, v := range task.Hooks.All() {
@@ -140,8 +140,8 @@ func (c *compiler) compileHooks(flow *engine.Flow, task *engine.Task) {
 		c.prog.hooks[point] = h
 	}
 	c.checkHooks(r)
-	c.problems = append(c.problems, r.problems...)
-	if engine.Refused(r.problems) == nil {
+	c.Problems = append(c.Problems, r.Problems...)
+	if engine.Refused(r.Problems) == nil {
 		task.Hooks = pinned
 	}
 }
@@ -155,47 +155,47 @@ func (c *compiler) readHook(r *reader, point string, v any) (*hook, *value.Map) 
 	}
 	m, ok := v.(*value.Map)
 	if !ok {
-		r.problem(point, "wrong-type", "%s is %s, want a path or a table", point, value.Kind(v))
+		r.Problem(point, "wrong-type", "%s is %s, want a path or a table", point, value.Kind(v))
 		return nil, nil
 	}
-	in := &reader{task: r.task, path: []string{"hooks", point}, from: m}
+	in := newReader(r.Task, m, "hooks", point)
 	in.unknown("key of a hook", []string{"file", "object", "sha256", "config", "xcom", "on_failure", "on_trap", "pin", "secrets", "expose_headers"})
-	h.ref = HookRef{in.text("file", ""), in.text("object", ""), in.text("sha256", "")}
-	h.expose = in.names("expose_headers")
-	h.skips = in.word("on_failure", "fail", []string{"fail", "skip"}) == "skip"
-	h.again = in.word("on_trap", "fail", []string{"fail", "retry"}) == "retry"
-	h.latest = in.word("pin", "run", []string{"run", "latest"}) == "latest"
-	for _, id := range in.names("xcom") {
+	h.ref = HookRef{in.Text("file", ""), in.Text("object", ""), in.Text("sha256", "")}
+	h.expose = in.Names("expose_headers")
+	h.skips = in.Word("on_failure", "fail", "fail", "skip") == "skip"
+	h.again = in.Word("on_trap", "fail", "fail", "retry") == "retry"
+	h.latest = in.Word("pin", "run", "run", "latest") == "latest"
+	for _, id := range in.Names("xcom") {
 		h.xcom = append(h.xcom, engine.TaskID(id))
 	}
-	for _, s := range in.names("secrets") {
+	for _, s := range in.Names("secrets") {
 		id, field, _ := strings.Cut(s, ".")
 		if engine.CheckCredentialID(id) != nil {
-			in.problem("secrets", "bad-id", "%s is no credential, want ID.field", value.Quoted(s))
+			in.Problem("secrets", "bad-id", "%s is no credential, want ID.field", value.Quoted(s))
 			continue
 		}
 		h.secrets = append(h.secrets, credentialRef{id: id, field: field, path: []string{"hooks", point, "secrets"}})
 	}
-	if v, given := in.get("config"); given {
+	if v, given := in.Get("config"); given {
 		text, err := value.JSON(v)
 		if err != nil {
-			in.problem("config", "wrong-type", "config cannot be written as JSON: %v", err)
+			in.Problem("config", "wrong-type", "config cannot be written as JSON: %v", err)
 		}
 		h.config = text
 	}
 	switch {
-	case !in.judges("file", "object", "sha256"):
+	case !in.Judges("file", "object", "sha256"):
 	case h.ref.File != "" && h.ref.Object != "":
-		in.problem("object", "unused", "a hook is a file or an object, not both")
+		in.Problem("object", "unused", "a hook is a file or an object, not both")
 	case h.ref == HookRef{}:
-		in.problem("file", "missing", "a hook names its module: file, or object")
+		in.Problem("file", "missing", "a hook names its module: file, or object")
 	case h.latest && h.ref.File == "" && h.ref.Object == "":
-		in.problem("pin", "unused", "pin = \"latest\" asks for the newest version of a file or an object, but there is only a hash")
+		in.Problem("pin", "unused", "pin = \"latest\" asks for the newest version of a file or an object, but there is only a hash")
 	case h.ref.SHA256 != "" && !sha256Pattern.MatchString(h.ref.SHA256):
-		in.problem("sha256", "bad-hash", "sha256 is no hash of 64 hexadecimal digits")
+		in.Problem("sha256", "bad-hash", "sha256 is no hash of 64 hexadecimal digits")
 	}
-	r.problems = append(r.problems, in.problems...)
-	if engine.Refused(in.problems) != nil {
+	r.Problems = append(r.Problems, in.Problems...)
+	if engine.Refused(in.Problems) != nil {
 		return nil, nil
 	}
 	table := value.NewMap(m.Len() + 1)
@@ -210,7 +210,7 @@ func (c *compiler) readHook(r *reader, point string, v any) (*hook, *value.Map) 
 func (c *compiler) loadHook(r *reader, h *hook) bool {
 	hooks := c.prog.t.cfg.Hooks
 	if hooks == nil {
-		r.problem(h.point, "hook", "there is nothing here that runs hooks")
+		r.Problem(h.point, "hook", "there is nothing here that runs hooks")
 		return false
 	}
 	hash, err := hooks.Prepare(context.Background(), h.ref, h.validates())
@@ -225,7 +225,7 @@ func (c *compiler) loadHook(r *reader, h *hook) bool {
 			return true
 		}
 	}
-	r.problem(h.point, "hook", "%s: %v", h.name(), err)
+	r.Problem(h.point, "hook", "%s: %v", h.name(), err)
 	return false
 }
 
@@ -235,13 +235,13 @@ func (c *compiler) checkHooks(r *reader) {
 	for point := range c.prog.hooks {
 		switch {
 		case point == "transform_request" && c.prog.multipart != nil:
-			r.problem(point, "unused", "a multipart body is sent while it is read, and does not go through a hook")
+			r.Problem(point, "unused", "a multipart body is sent while it is read, and does not go through a hook")
 		case point == "transform_request" && (p.operation == "get" || p.operation == "head"):
-			r.problem(point, "unused", "a %s request has no body that a hook could change", p.operation)
+			r.Problem(point, "unused", "a %s request has no body that a hook could change", p.operation)
 		case point != "transform_request" && p.storeAs == "object":
-			r.problem(point, "unused", "store_as = \"object\" stores the response unread, but the hook reads it")
+			r.Problem(point, "unused", "store_as = \"object\" stores the response unread, but the hook reads it")
 		case point != "transform_request" && p.handling == "ignore":
-			r.problem(point, "unused", "response_handling is \"ignore\", but the hook reads the response")
+			r.Problem(point, "unused", "response_handling is \"ignore\", but the hook reads the response")
 		}
 	}
 }

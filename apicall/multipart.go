@@ -18,6 +18,7 @@ import (
 
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/internal/jinja"
+	"github.com/qarion/qarion/internal/property"
 	"github.com/qarion/qarion/internal/value"
 )
 
@@ -50,7 +51,7 @@ type formPart struct {
 func (c *compiler) multipart(body any) []partTemplate {
 	m, ok := body.(*value.Map)
 	if !ok {
-		c.problem("body", "wrong-type", "body_format \"multipart\" needs a table, got a %s", value.TypeName(body))
+		c.Problem("body", "wrong-type", "body_format \"multipart\" needs a table, got a %s", value.TypeName(body))
 		return nil
 	}
 	out := []partTemplate{}
@@ -82,7 +83,7 @@ func (c *compiler) part(path []string, name string, v any) (p partTemplate, ok b
 	p.typed = true
 	bad := func(key, format string, args ...any) {
 		at := append(append([]string{"properties"}, path...), key)
-		c.problems = append(c.problems, engine.Problem{Task: c.task, Path: at, Code: "bad-part", Message: fmt.Sprintf(format, args...)})
+		c.Problems = append(c.Problems, engine.Problem{Task: c.Task, Path: at, Code: "bad-part", Message: fmt.Sprintf(format, args...)})
 	}
 	_, hasContent := m.Get("content")
 	_, hasPath := m.Get("path")
@@ -93,7 +94,7 @@ func (c *compiler) part(path []string, name string, v any) (p partTemplate, ok b
 	}
 	for k, e := range m.All() {
 		_, isText := e.(string)
-		_, told := e.(unread)
+		_, told := e.(property.Unreadable)
 		switch {
 		case told:
 		case !slices.Contains(partKeys, k):

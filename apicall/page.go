@@ -174,20 +174,20 @@ func (v *vars) offered(name string) (jinja.Var, bool) {
 
 // checkStop reads stop_when, whose names no variable of the flow may have.
 func (c *compiler) checkStop(flow *engine.Flow, g *paging, source any) {
-	c.path = []string{"properties", "paginate"}
-	defer func() { c.path = []string{"properties"} }()
+	c.Path = []string{"properties", "paginate"}
+	defer func() { c.Path = []string{"properties"} }()
 	text, ok := source.(string)
 	if !ok {
-		c.wrongType("stop_when", source, "a template such as \"{{ items | length == 0 }}\"")
+		c.WrongType("stop_when", source, "a template such as \"{{ items | length == 0 }}\"")
 		return
 	}
 	g.stopWhen = c.parseOffering([]string{"paginate", "stop_when"}, text, pageNames)
-	if !g.stopWhen.Single() && c.judges("paginate") {
-		c.problem("stop_when", "no-condition", "paginate.stop_when must be exactly one {{ ... }}")
+	if !g.stopWhen.Single() && c.Judges("paginate") {
+		c.Problem("stop_when", "no-condition", "paginate.stop_when must be exactly one {{ ... }}")
 	}
 	for _, name := range pageNames {
 		if _, declared := flow.Variables.Get(name); declared && slices.Contains(g.stopWhen.Names(), name) {
-			c.problem("stop_when", "shadowed", "paginate.stop_when reads %s, which is also a variable of the flow: rename the variable", name)
+			c.Problem("stop_when", "shadowed", "paginate.stop_when reads %s, which is also a variable of the flow: rename the variable", name)
 		}
 	}
 }

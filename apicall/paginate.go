@@ -62,28 +62,28 @@ var pageKeys = []struct {
 
 // readPaginate reads paginate; without it the task makes one call.
 func (r *reader) readPaginate(p *props) {
-	m := r.table("paginate")
+	m := r.Table("paginate")
 	if m == nil {
 		return
 	}
-	in := &reader{task: r.task, from: r.readable([]string{"properties", "paginate"}, m), path: []string{"properties", "paginate"}}
+	in := newReader(r.Task, r.readable([]string{"properties", "paginate"}, m), "properties", "paginate")
 	g := in.paging()
-	r.problems = append(r.problems, in.problems...)
-	if len(in.failed) > 0 {
-		r.fail("paginate")
+	r.Problems = append(r.Problems, in.Problems...)
+	if in.Failed() {
+		r.Fail("paginate")
 	}
 	p.paging = g
 	switch {
 	case p.handling == "ignore":
-		r.problem("paginate", "unused", "response_handling is \"ignore\": there is nothing to find the next page in")
+		r.Problem("paginate", "unused", "response_handling is \"ignore\": there is nothing to find the next page in")
 	case p.operation == "head":
-		r.problem("paginate", "unused", "the answer to a head request has no body")
+		r.Problem("paginate", "unused", "the answer to a head request has no body")
 	case p.responseFormat == "text" || p.responseFormat == "bytes":
-		r.problem("paginate", "unused", "response_format = %q gives no list", p.responseFormat)
-	case g.pointer != nil && (!p.hasBody || p.bodyFormat != "json") && r.judges("body", "body_format"):
-		r.problem("paginate", "missing", "paginate.into names a place in the body, but there is no body of body_format \"json\"")
-	case p.unrepeatable() && r.judges("operation", "idempotency_key"):
-		r.add("paginate", engine.Problem{Code: "repeatable", Warning: true, Message: "paginate on a " + p.method +
+		r.Problem("paginate", "unused", "response_format = %q gives no list", p.responseFormat)
+	case g.pointer != nil && (!p.hasBody || p.bodyFormat != "json") && r.Judges("body", "body_format"):
+		r.Problem("paginate", "missing", "paginate.into names a place in the body, but there is no body of body_format \"json\"")
+	case p.unrepeatable() && r.Judges("operation", "idempotency_key"):
+		r.Add("paginate", engine.Problem{Code: "repeatable", Warning: true, Message: "paginate on a " + p.method +
 			": a page whose answer is lost is not asked for again by itself: add safe = true if the call only reads, or idempotency_key = true"})
 	}
 }
@@ -94,30 +94,30 @@ func (r *reader) paging() *paging {
 	for i, k := range pageKeys {
 		known[i] = k.key
 	}
-	if _, given := r.get("type"); !given {
+	if _, given := r.Get("type"); !given {
 		if !r.meant("type", known) {
-			r.problem("type", "missing", "paginate.type is missing: one of %s", strings.Join(pageKinds, ", "))
+			r.Problem("type", "missing", "paginate.type is missing: one of %s", strings.Join(pageKinds, ", "))
 		}
 		r.mistyped("key of paginate", known)
 		return g
 	}
 	r.unknown("key of paginate", known)
-	if g.kind = r.word("type", "", pageKinds); !r.judges("type") {
+	if g.kind = r.Word("type", "", pageKinds...); !r.Judges("type") {
 		return g
 	}
 	for _, k := range pageKeys {
-		if _, given := r.from.Get(k.key); given && k.kinds != nil && !slices.Contains(k.kinds, g.kind) {
-			r.problem(k.key, "unused", "paginate.%s needs type = %s, not %q", k.key, quotedOr(k.kinds), g.kind)
+		if _, given := r.From.Get(k.key); given && k.kinds != nil && !slices.Contains(k.kinds, g.kind) {
+			r.Problem(k.key, "unused", "paginate.%s needs type = %s, not %q", k.key, quotedOr(k.kinds), g.kind)
 		}
 	}
 	g.items, g.hasMore = r.answerPath("items", ""), r.answerPath("has_more", "")
-	g.maxPages = int(r.whole("max_pages", DefaultMaxPages, 1, engine.MaxTurns))
-	g.stopAtMax = r.word("on_max_pages", "fail", []string{"fail", "stop"}) == "stop"
-	g.stopAtTwin = r.word("on_repeat", "fail", []string{"fail", "stop"}) == "stop"
-	g.stopOnSize = r.flag("stop_on_short", false)
-	g.delay = r.span("page_delay", 0, 0)
-	g.maxResult = r.whole("max_result_bytes", DefaultMaxResultBytes, 1, 1<<40)
-	g.format = r.word("object_format", "json", []string{"json", "ndjson"})
+	g.maxPages = int(r.Whole("max_pages", DefaultMaxPages, 1, engine.MaxTurns))
+	g.stopAtMax = r.Word("on_max_pages", "fail", "fail", "stop") == "stop"
+	g.stopAtTwin = r.Word("on_repeat", "fail", "fail", "stop") == "stop"
+	g.stopOnSize = r.Flag("stop_on_short", false)
+	g.delay = r.Span("page_delay", 0, 0)
+	g.maxResult = r.Whole("max_result_bytes", DefaultMaxResultBytes, 1, 1<<40)
+	g.format = r.Word("object_format", "json", "json", "ndjson")
 	r.ofKind(g)
 	return g
 }
@@ -128,53 +128,53 @@ func (r *reader) ofKind(g *paging) {
 	case "next_url":
 		g.path = r.answerPath("path", "next")
 	case "cursor":
-		if g.path = r.answerPath("path", ""); g.path == nil && r.judges("path") {
-			r.problem("path", "missing", "paginate.path is missing: where an answer names the next page, such as \"meta.next\"")
+		if g.path = r.answerPath("path", ""); g.path == nil && r.Judges("path") {
+			r.Problem("path", "missing", "paginate.path is missing: where an answer names the next page, such as \"meta.next\"")
 		}
 		r.target(g, "")
 	case "offset":
 		r.target(g, "offset")
-		g.start = r.whole("start", 0, 0, 1<<53)
-		g.sizeParam, g.size = r.text("limit_param", ""), r.whole("limit", 0, 1, 1<<31)
+		g.start = r.Whole("start", 0, 0, 1<<53)
+		g.sizeParam, g.size = r.Text("limit_param", ""), r.Whole("limit", 0, 1, 1<<31)
 		g.total = r.answerPath("total", "")
 		r.needsSize(g, "limit_param", "limit")
 	case "page":
 		r.target(g, "page")
-		g.start = r.whole("start", 1, 0, 1<<53)
-		g.sizeParam, g.size = r.text("size_param", ""), r.whole("size", 0, 1, 1<<31)
+		g.start = r.Whole("start", 1, 0, 1<<53)
+		g.sizeParam, g.size = r.Text("size_param", ""), r.Whole("size", 0, 1, 1<<31)
 		g.total = r.answerPath("total_pages", "")
 		r.needsSize(g, "size_param", "size")
 	case "jq":
-		g.next = r.text("next", "")
-		if g.next == "" && r.judges("next") {
-			r.problem("next", "missing", "paginate.next is missing: a jq expression that gives the next request, or null")
-		} else if err := jq.Check(g.next); err != nil && r.judges("next") {
-			r.problem("next", "bad-jq", "paginate.next: %v", err)
+		g.next = r.Text("next", "")
+		if g.next == "" && r.Judges("next") {
+			r.Problem("next", "missing", "paginate.next is missing: a jq expression that gives the next request, or null")
+		} else if err := jq.Check(g.next); err != nil && r.Judges("next") {
+			r.Problem("next", "bad-jq", "paginate.next: %v", err)
 		}
 	}
 }
 
 func (r *reader) needsSize(g *paging, param, size string) {
 	switch {
-	case g.sizeParam != "" && g.size == 0 && r.judges(param, size):
-		r.problem(param, "unused", "paginate.%s needs %s", param, size)
-	case g.stopOnSize && g.size == 0 && r.judges("stop_on_short", size):
-		r.problem("stop_on_short", "unused", "paginate.stop_on_short needs %s, to know which page is short", size)
+	case g.sizeParam != "" && g.size == 0 && r.Judges(param, size):
+		r.Problem(param, "unused", "paginate.%s needs %s", param, size)
+	case g.stopOnSize && g.size == 0 && r.Judges("stop_on_short", size):
+		r.Problem("stop_on_short", "unused", "paginate.stop_on_short needs %s, to know which page is short", size)
 	}
 }
 
 // target reads where the next page is named in a request: a query parameter, a
 // header or a place in the body.
 func (r *reader) target(g *paging, param string) {
-	g.param = r.text("param", param)
-	into := r.text("into", "")
-	_, both := r.get("param")
+	g.param = r.Text("param", param)
+	into := r.Text("into", "")
+	_, both := r.Get("param")
 	kind, name, _ := strings.Cut(into, ":")
 	switch {
 	case into != "" && both:
-		r.problem("into", "unused", "paginate.param and into exclude each other")
-	case into == "" && g.param == "" && r.judges("into", "param"):
-		r.problem("param", "missing", "paginate.param is missing: the query parameter that asks for the next page; or into = \"header:NAME\", \"body:/a/b\"")
+		r.Problem("into", "unused", "paginate.param and into exclude each other")
+	case into == "" && g.param == "" && r.Judges("into", "param"):
+		r.Problem("param", "missing", "paginate.param is missing: the query parameter that asks for the next page; or into = \"header:NAME\", \"body:/a/b\"")
 	case into == "":
 	case kind == "header" && isToken(name):
 		g.param, g.header = "", textproto.CanonicalMIMEHeaderKey(name)
@@ -185,7 +185,7 @@ func (r *reader) target(g *paging, param string) {
 			g.pointer = append(g.pointer, unescape.Replace(key))
 		}
 	default:
-		r.problem("into", "bad-path", "paginate.into is %s, want \"header:NAME\" or \"body:/a/b\" (a JSON Pointer)", value.Quoted(into))
+		r.Problem("into", "bad-path", "paginate.into is %s, want \"header:NAME\" or \"body:/a/b\" (a JSON Pointer)", value.Quoted(into))
 	}
 }
 
@@ -201,14 +201,14 @@ type answerPath struct {
 
 // answerPath reads a place; nil when it is not given and has no default.
 func (r *reader) answerPath(key, def string) *answerPath {
-	text := r.text(key, def)
+	text := r.Text(key, def)
 	if text == "" {
 		return nil
 	}
 	p := &answerPath{key: key, text: text}
 	if name, ok := strings.CutPrefix(text, "header:"); ok && key != "items" {
 		if p.header = name; !isToken(name) {
-			r.problem(key, "bad-path", "paginate.%s: %s is no header name", key, value.Quoted(name))
+			r.Problem(key, "bad-path", "paginate.%s: %s is no header name", key, value.Quoted(name))
 		}
 		return p
 	}
@@ -222,7 +222,7 @@ func (r *reader) answerPath(key, def string) *answerPath {
 	}
 	var err error
 	if p.path, err = parsePath(rest); err != nil {
-		r.problem(key, "bad-path", "paginate.%s: %v", key, err)
+		r.Problem(key, "bad-path", "paginate.%s: %v", key, err)
 	}
 	return p
 }

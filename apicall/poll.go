@@ -40,41 +40,41 @@ var pollNames = []string{"body", "status_code", "headers", "polls", "start"}
 
 // readPoll reads poll; its templates are compiled later.
 func (r *reader) readPoll(p *props) {
-	m := r.table("poll")
+	m := r.Table("poll")
 	if m == nil {
 		return
 	}
 	path := []string{"properties", "poll"}
-	in := &reader{task: r.task, from: r.readable(path, m), path: path}
+	in := newReader(r.Task, r.readable(path, m), path...)
 	in.unknown("key of poll", pollKeys)
 	g := &polling{
-		url: in.text("url", ""), interval: in.span("interval", DefaultPollInterval, 0), backoff: in.fraction("backoff", DefaultPollBackoff, 1),
-		longest: in.span("max_interval", DefaultPollMaxInterval, 0), timeout: in.span("timeout", DefaultPollTimeout, 0),
+		url: in.Text("url", ""), interval: in.Span("interval", DefaultPollInterval, 0), backoff: in.Fraction("backoff", DefaultPollBackoff, 1),
+		longest: in.Span("max_interval", DefaultPollMaxInterval, 0), timeout: in.Span("timeout", DefaultPollTimeout, 0),
 	}
 	g.longest = max(g.longest, g.interval)
-	given := func(key string) bool { _, is := in.get(key); return is }
-	g.follow = given("follow") && in.word("follow", "location", []string{"location"}) == "location"
+	given := func(key string) bool { _, is := in.Get(key); return is }
+	g.follow = given("follow") && in.Word("follow", "location", "location") == "location"
 	switch {
-	case len(in.failed) > 0: // what else is missing depends on it
+	case in.Failed(): // what else is missing depends on it
 	case g.follow && g.url != "":
-		in.problem("follow", "unused", "poll.follow and url exclude each other")
+		in.Problem("follow", "unused", "poll.follow and url exclude each other")
 	case !g.follow && !given("until") && !given("while"):
-		in.problem("until", "missing", "poll has no end: give until or while, or follow = \"location\"")
-	case !g.follow && g.url == "" && !safe(p.operation) && !p.onlyReads && r.judges("operation"):
-		in.problem("url", "missing", "poll would send the %s again: name the address of the job with follow or url, or say safe = true", p.method)
+		in.Problem("until", "missing", "poll has no end: give until or while, or follow = \"location\"")
+	case !g.follow && g.url == "" && !safe(p.operation) && !p.onlyReads && r.Judges("operation"):
+		in.Problem("url", "missing", "poll would send the %s again: name the address of the job with follow or url, or say safe = true", p.method)
 	}
-	r.problems = append(r.problems, in.problems...)
-	if len(in.failed) > 0 {
-		r.fail("poll")
+	r.Problems = append(r.Problems, in.Problems...)
+	if in.Failed() {
+		r.Fail("poll")
 	}
 	p.polling = g
 	switch {
 	case p.paging != nil:
-		r.problem("poll", "unused", "poll and paginate exclude each other: paginate what the job has made in a task of its own")
+		r.Problem("poll", "unused", "poll and paginate exclude each other: paginate what the job has made in a task of its own")
 	case p.handling == "ignore" || p.operation == "head":
-		r.problem("poll", "unused", "poll reads the answer, and there is none to read")
+		r.Problem("poll", "unused", "poll reads the answer, and there is none to read")
 	case p.storeAs == "object":
-		r.problem("poll", "unused", "poll reads the answer, and store_as = \"object\" does not: download what the job has made in a task of its own")
+		r.Problem("poll", "unused", "poll reads the answer, and store_as = \"object\" does not: download what the job has made in a task of its own")
 	}
 }
 
@@ -97,7 +97,7 @@ func (c *compiler) compilePoll(flow *engine.Flow, task *engine.Task) *program {
 			continue
 		}
 		t := c.parseOffering([]string{"poll", of.key}, source, pollNames)
-		if of.condition && !t.Single() && c.judges("poll") {
+		if of.condition && !t.Single() && c.Judges("poll") {
 			c.pollProblem(of.key, "no-condition", "poll.%s must be exactly one {{ ... }}", of.key)
 		}
 		c.notShadowed(flow, of.key, t)
@@ -122,8 +122,8 @@ func (c *compiler) compilePoll(flow *engine.Flow, task *engine.Task) *program {
 }
 
 func (c *compiler) pollProblem(key, code, format string, args ...any) {
-	c.problems = append(c.problems, engine.Problem{Task: c.task, Path: []string{"properties", "poll", key}, Code: code, Message: fmt.Sprintf(format, args...)})
-	c.fail("poll")
+	c.Problems = append(c.Problems, engine.Problem{Task: c.Task, Path: []string{"properties", "poll", key}, Code: code, Message: fmt.Sprintf(format, args...)})
+	c.Fail("poll")
 }
 
 func (c *compiler) notShadowed(flow *engine.Flow, key string, t *jinja.Template) {

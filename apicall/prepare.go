@@ -13,6 +13,7 @@ import (
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/internal/jinja"
 	"github.com/qarion/qarion/internal/jq"
+	"github.com/qarion/qarion/internal/property"
 	"github.com/qarion/qarion/internal/value"
 )
 
@@ -80,7 +81,7 @@ func (t *TaskType) Prepare(flow *engine.Flow, task *engine.Task) (engine.Program
 	var err error
 	if p.selects != "" {
 		if err := jq.Check(p.selects); err != nil {
-			c.problem("select", "bad-jq", "select: %v", err)
+			c.Problem("select", "bad-jq", "select: %v", err)
 		}
 	}
 	if p.paging != nil {
@@ -95,7 +96,7 @@ func (t *TaskType) Prepare(flow *engine.Flow, task *engine.Task) (engine.Program
 	c.compileProxy(p.proxy)
 	if prog.client, err = t.clients(p.tls); err != nil {
 		key, _, _ := strings.Cut(err.Error(), ":")
-		c.problem(key, "unreadable", "%v", err)
+		c.Problem(key, "unreadable", "%v", err)
 	}
 	c.compileHooks(flow, task)
 	prog.creds = c.creds
@@ -103,7 +104,7 @@ func (t *TaskType) Prepare(flow *engine.Flow, task *engine.Task) (engine.Program
 	if o := ownOrigin(p.url, flow); o != "" {
 		prog.needs.Origins = []string{o}
 	}
-	if engine.Refused(c.problems) == nil {
+	if engine.Refused(c.Problems) == nil {
 		key, err := prog.fix()
 		if looks := prog.looks; err == nil && looks != nil {
 			looks.client, looks.creds, looks.proxyCreds, looks.hooks = prog.client, prog.creds, prog.proxyCreds, prog.hooks
@@ -111,13 +112,13 @@ func (t *TaskType) Prepare(flow *engine.Flow, task *engine.Task) (engine.Program
 			key, err = looks.fix()
 		}
 		if err != nil {
-			c.problem(key, "bad-"+key, "%v", err)
+			c.Problem(key, "bad-"+key, "%v", err)
 		}
 	}
-	if wrong := engine.Refused(c.problems); wrong != nil {
-		return &unusable{needs: prog.needs, why: wrong.Message}, c.problems
+	if wrong := engine.Refused(c.Problems); wrong != nil {
+		return &unusable{needs: prog.needs, why: wrong.Message}, c.Problems
 	}
-	return prog, c.problems
+	return prog, c.Problems
 }
 
 // unusable is what a task with errors is: it tells what it reads, so that all
@@ -181,10 +182,10 @@ func (c *compiler) parseOffering(path []string, source string, offered []string)
 	source = c.credentials(path, source)
 	t, err := jinja.Parse(field, source)
 	if err != nil {
-		c.problems = append(c.problems, engine.Problem{
-			Task: c.task, Path: append([]string{"properties"}, path...), Code: "template", Message: templateMessage(err), Value: jinja.PieceOf(err),
+		c.Problems = append(c.Problems, engine.Problem{
+			Task: c.Task, Path: append([]string{"properties"}, path...), Code: "template", Message: templateMessage(err), Value: jinja.PieceOf(err),
 		})
-		c.fail(path[0])
+		c.Fail(path[0])
 		t, _ = jinja.Parse(field, "")
 		return t
 	}
@@ -223,7 +224,7 @@ func (c *compiler) headers(m *value.Map) (out []namedTemplate) {
 	for name, v := range m.All() {
 		canonical := textproto.CanonicalMIMEHeaderKey(name)
 		s, isText := headerText(v)
-		if _, told := v.(unread); told {
+		if _, told := v.(property.Unreadable); told {
 			continue
 		}
 		switch other, twice := seen[canonical]; {
@@ -240,8 +241,8 @@ func (c *compiler) headers(m *value.Map) (out []namedTemplate) {
 			c.headerProblem(name, "bad-header", "header %s is set by qarion from the request; remove it", name)
 			continue
 		case canonical == keyHeader && !c.prog.props.keyed:
-			c.problems = append(c.problems, engine.Problem{
-				Task: c.task, Path: []string{"properties", "headers", name}, Code: "key-header", Warning: true,
+			c.Problems = append(c.Problems, engine.Problem{
+				Task: c.Task, Path: []string{"properties", "headers", name}, Code: "key-header", Warning: true,
 				Message: "write it as idempotency_key, so that the call is known to be repeatable",
 			})
 		}
@@ -256,8 +257,8 @@ func (c *compiler) headers(m *value.Map) (out []namedTemplate) {
 var ownHeaders = []string{"Content-Length", "Transfer-Encoding", "Trailer", "Te", "Upgrade", "Keep-Alive", "Proxy-Connection", "Proxy-Authorization"}
 
 func (c *compiler) headerProblem(name, code, format string, args ...any) {
-	c.problems = append(c.problems, engine.Problem{
-		Task: c.task, Path: []string{"properties", "headers", name}, Code: code, Message: fmt.Sprintf(format, args...),
+	c.Problems = append(c.Problems, engine.Problem{
+		Task: c.Task, Path: []string{"properties", "headers", name}, Code: code, Message: fmt.Sprintf(format, args...),
 	})
 }
 
@@ -297,7 +298,7 @@ func (c *compiler) checkURL(t *jinja.Template) {
 	case strings.HasPrefix(lower, "http://"), strings.HasPrefix(lower, "https://"):
 	case !literal && (strings.HasPrefix("http://", lower) || strings.HasPrefix("https://", lower)):
 	default:
-		c.problem("url", "bad-url", "url must start with http:// or https://")
+		c.Problem("url", "bad-url", "url must start with http:// or https://")
 		return
 	}
 	if !literal {
@@ -306,14 +307,14 @@ func (c *compiler) checkURL(t *jinja.Template) {
 	u, err := parseURL(s)
 	switch {
 	case err != nil:
-		c.problem("url", "bad-url", "%v", err)
+		c.Problem("url", "bad-url", "%v", err)
 	case u.User != nil:
-		c.problem("url", "userinfo", "url contains a user name or password: use a credential")
+		c.Problem("url", "userinfo", "url contains a user name or password: use a credential")
 	}
 }
 
 func (c *compiler) checkBody(p *props, t *template) {
-	if !c.judges("body", "body_format") {
+	if !c.Judges("body", "body_format") {
 		return
 	}
 	_, isText := p.body.(string)
@@ -322,16 +323,16 @@ func (c *compiler) checkBody(p *props, t *template) {
 		c.checkForm(p)
 	case "raw":
 		if !isText {
-			c.problem("body", "wrong-type", "body_format \"raw\" needs a string, got a %s", value.TypeName(p.body))
+			c.Problem("body", "wrong-type", "body_format \"raw\" needs a string, got a %s", value.TypeName(p.body))
 		}
 	case "xml":
 		if m, ok := p.body.(*value.Map); !isText && (!ok || m.Len() != 1) {
-			c.problem("body", "wrong-type", "body_format \"xml\" needs a string or a table with one root element")
+			c.Problem("body", "wrong-type", "body_format \"xml\" needs a string or a table with one root element")
 		}
 	case "json":
 		if s, ok := p.body.(string); ok && t.isConstant() {
 			if _, err := value.ParseJSON([]byte(s)); err != nil {
-				c.problem("body", "bad-json", "body is a string that is not JSON: %v; use a table, or body_format = \"raw\"", err)
+				c.Problem("body", "bad-json", "body is a string that is not JSON: %v; use a table, or body_format = \"raw\"", err)
 			}
 		} else if ok {
 			c.checkJSONText(t.tpl)

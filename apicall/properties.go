@@ -163,43 +163,43 @@ func propertyNames() []string {
 
 // readProperties reads and checks everything that a task says.
 func readProperties(task *engine.Task) (*props, *reader) {
-	r := &reader{task: task.ID, path: []string{"properties"}}
-	r.from = r.readable(r.path, task.Properties)
+	r := newReader(task.ID, nil, "properties")
+	r.From = r.readable(r.Path, task.Properties)
 	r.unknown("property", propertyNames())
 	p := &props{
-		url: r.text("url", ""), operation: r.word("operation", "get", operations),
-		authType: r.word("auth_type", "none", authTypes), credentialID: r.text("credential_id", ""),
-		cookieJar: r.text("cookie_jar", ""),
-		region:    r.text("region", ""), service: r.text("service", ""),
-		headers: r.table("headers"), params: r.table("params"),
-		bodyFormat: r.word("body_format", "json", bodyFormats), formStyle: r.formStyle(),
-		timeout: r.span("timeout", DefaultTimeout, time.Millisecond),
+		url: r.Text("url", ""), operation: r.Word("operation", "get", operations...),
+		authType: r.Word("auth_type", "none", authTypes...), credentialID: r.Text("credential_id", ""),
+		cookieJar: r.Text("cookie_jar", ""),
+		region:    r.Text("region", ""), service: r.Text("service", ""),
+		headers: r.Table("headers"), params: r.Table("params"),
+		bodyFormat: r.Word("body_format", "json", bodyFormats...), formStyle: r.formStyle(),
+		timeout: r.Span("timeout", DefaultTimeout, time.Millisecond),
 		retryOn: r.statuses("retry_on_status", nil), failOn: r.statuses("fail_on_status", nil),
 		refreshOn:         r.statuses("refresh_on_status", []int{401}),
-		retryOnValidation: r.flag("retry_on_validation", false),
-		breakerMaxWait:    r.span("breaker_max_wait", DefaultBreakerMaxWait, 0),
-		pulls:             r.names("xcom_pull"), pullKey: r.text("xcom_pull_key", ""),
-		handling: r.word("response_handling", "store", handlings),
-		storeAs:  r.word("store_as", "value", storages),
-		selects:  r.text("select", ""),
+		retryOnValidation: r.Flag("retry_on_validation", false),
+		breakerMaxWait:    r.Span("breaker_max_wait", DefaultBreakerMaxWait, 0),
+		pulls:             r.Names("xcom_pull"), pullKey: r.Text("xcom_pull_key", ""),
+		handling: r.Word("response_handling", "store", handlings...),
+		storeAs:  r.Word("store_as", "value", storages...),
+		selects:  r.Text("select", ""),
 	}
 	p.method = strings.ToUpper(p.operation)
-	p.connectTimeout = r.span("connect_timeout", min(DefaultConnectTimeout, p.timeout), time.Millisecond)
-	p.body, p.hasBody = r.from.Get("body")
+	p.connectTimeout = r.Span("connect_timeout", min(DefaultConnectTimeout, p.timeout), time.Millisecond)
+	p.body, p.hasBody = r.From.Get("body")
 	p.hasBody = p.hasBody && r.readsBody()
-	p.asks = r.word("on_lost", "auto", losses) == "ask"
-	if on := r.word("on_interrupted", "auto", interrupts); on != "auto" {
+	p.asks = r.Word("on_lost", "auto", losses...) == "ask"
+	if on := r.Word("on_interrupted", "auto", interrupts...); on != "auto" {
 		p.onInterrupted = on
 	}
 	r.readRedirects(p)
 	r.readRetry(p)
 	r.readKey(p)
-	p.onlyReads = r.flag("safe", false)
+	p.onlyReads = r.Flag("safe", false)
 	r.readBreaker(p)
 	r.readProxy(p)
 	p.tls = tlsOptions{
-		skipVerify: !r.flag("verify_tls", true), caFile: r.text("ca_file", ""),
-		cert: r.text("client_cert", ""), key: r.text("client_key", ""), proxy: p.proxy, connectTimeout: p.connectTimeout,
+		skipVerify: !r.Flag("verify_tls", true), caFile: r.Text("ca_file", ""),
+		cert: r.Text("client_cert", ""), key: r.Text("client_key", ""), proxy: p.proxy, connectTimeout: p.connectTimeout,
 	}
 	p.rules = r.readRules()
 	r.readFormat(p)
@@ -212,63 +212,63 @@ func readProperties(task *engine.Task) (*props, *reader) {
 
 // formStyle reads how what is nested in a form is written.
 func (r *reader) formStyle() string {
-	v, given := r.get("form_style")
+	v, given := r.Get("form_style")
 	if !given {
 		return formFlat
 	}
 	if _, isText := v.(string); !isText {
-		r.wrongType("form_style", v, "a string")
+		r.WrongType("form_style", v, "a string")
 		return formFlat
 	}
-	return r.word("form_style", formFlat, formStyles)
+	return r.Word("form_style", formFlat, formStyles...)
 }
 
 // readRedirects reads which redirects are followed.
 func (r *reader) readRedirects(p *props) {
-	limit := int(r.whole("max_redirects", DefaultMaxRedirects, 1, 100))
-	switch v, given := r.get("follow_redirects"); {
+	limit := int(r.Whole("max_redirects", DefaultMaxRedirects, 1, 100))
+	switch v, given := r.Get("follow_redirects"); {
 	case !given || v == true:
 		p.redirects = limit
 	case v == "same-method":
 		p.redirects, p.sameMethod = limit, true
 	case v != false:
-		r.wrongType("follow_redirects", v, "true, false or \"same-method\"")
+		r.WrongType("follow_redirects", v, "true, false or \"same-method\"")
 	}
 }
 
 func (r *reader) readRetry(p *props) {
 	p.retry = engine.RetryPolicy{
-		Count: int(r.whole("retry_count", 0, 0, 1000)), Delay: r.span("retry_delay", DefaultRetryDelay, 0),
-		Backoff:  r.fraction("retry_backoff", DefaultRetryBackoff, 1),
-		MaxDelay: r.span("retry_max_delay", DefaultRetryMaxDelay, 0), AfterMax: r.span("retry_after_max", DefaultRetryAfterMax, 0),
+		Count: int(r.Whole("retry_count", 0, 0, 1000)), Delay: r.Span("retry_delay", DefaultRetryDelay, 0),
+		Backoff:  r.Fraction("retry_backoff", DefaultRetryBackoff, 1),
+		MaxDelay: r.Span("retry_max_delay", DefaultRetryMaxDelay, 0), AfterMax: r.Span("retry_after_max", DefaultRetryAfterMax, 0),
 	}
 	jitter := "none"
 	if p.retry.Backoff > 1 {
 		jitter = "equal"
 	}
-	p.retry.Jitter = engine.Jitter(r.word("retry_jitter", jitter, jitters))
+	p.retry.Jitter = engine.Jitter(r.Word("retry_jitter", jitter, jitters...))
 }
 
 // readFormat reads what the response is, and how.
 func (r *reader) readFormat(p *props) {
-	p.responseFormat = r.word("response_format", "auto", responseFormats)
-	p.responseCharset = strings.TrimSpace(r.text("response_charset", ""))
+	p.responseFormat = r.Word("response_format", "auto", responseFormats...)
+	p.responseCharset = strings.TrimSpace(r.Text("response_charset", ""))
 	if p.responseCharset != "" && !isUTF8(p.responseCharset) && charset(p.responseCharset) == nil {
-		r.problem("response_charset", "unknown-word", "the charset %s is not known", value.Quoted(p.responseCharset))
+		r.Problem("response_charset", "unknown-word", "the charset %s is not known", value.Quoted(p.responseCharset))
 	}
 	var err error
-	if p.csvDelimiter, err = readDelimiter(r.text("csv_delimiter", ",")); err != nil {
-		r.problem("csv_delimiter", "bad-delimiter", "csv_delimiter: %v", err)
+	if p.csvDelimiter, err = readDelimiter(r.Text("csv_delimiter", ",")); err != nil {
+		r.Problem("csv_delimiter", "bad-delimiter", "csv_delimiter: %v", err)
 	}
-	p.csvHeader, p.xmlPrefixes, p.xmlLists = r.flag("csv_header", true), r.flag("xml_prefixes", false), r.names("xml_lists")
+	p.csvHeader, p.xmlPrefixes, p.xmlLists = r.Flag("csv_header", true), r.Flag("xml_prefixes", false), r.Names("xml_lists")
 	for _, of := range [][2]string{{"csv_delimiter", "csv"}, {"csv_header", "csv"}, {"xml_prefixes", "xml"}, {"xml_lists", "xml"}} {
 		key, format := of[0], of[1]
-		if _, given := r.get(key); given && p.responseFormat != format && r.judges(key, "response_format") {
-			r.problem(key, "unused", "%s needs response_format = %q", key, format)
+		if _, given := r.Get(key); given && p.responseFormat != format && r.Judges(key, "response_format") {
+			r.Problem(key, "unused", "%s needs response_format = %q", key, format)
 		}
 	}
-	if p.responseCharset != "" && p.responseFormat == "bytes" && r.judges("response_charset") {
-		r.problem("response_charset", "unused", "response_format = \"bytes\" has no charset")
+	if p.responseCharset != "" && p.responseFormat == "bytes" && r.Judges("response_charset") {
+		r.Problem("response_charset", "unused", "response_format = \"bytes\" has no charset")
 	}
 }
 
@@ -276,11 +276,11 @@ func (r *reader) readFormat(p *props) {
 // out: it goes to the object store unread.
 func (r *reader) readObject(p *props) {
 	if p.storeAs != "object" || p.paging != nil { // a page is read, the object is made of all of them
-		p.maxResponse = r.whole("max_response_bytes", DefaultMaxResponseBytes, 1, 1<<30)
+		p.maxResponse = r.Whole("max_response_bytes", DefaultMaxResponseBytes, 1, 1<<30)
 		return
 	}
 	p.maxResponse = DefaultMaxResponseBytes // of an answer that is a failure
-	if p.objectLimit = r.whole("max_response_bytes", 0, 1, 1<<50); p.objectLimit > 0 {
+	if p.objectLimit = r.Whole("max_response_bytes", 0, 1, 1<<50); p.objectLimit > 0 {
 		p.maxResponse = min(p.objectLimit, p.maxResponse)
 	}
 	reads := ""
@@ -294,33 +294,33 @@ func (r *reader) readObject(p *props) {
 	case p.rules != nil && (len(p.rules.required) > 0 || len(p.rules.checks) > 0):
 		reads = "response_validation"
 	case p.handling == "ignore":
-		r.problem("store_as", "unused", "response_handling is \"ignore\": nothing is stored")
+		r.Problem("store_as", "unused", "response_handling is \"ignore\": nothing is stored")
 	case p.operation == "head":
-		r.problem("store_as", "unused", "the answer to a head request has no body")
+		r.Problem("store_as", "unused", "the answer to a head request has no body")
 	}
-	if reads != "" && r.judges(reads, "store_as") {
-		r.problem(reads, "unused", "store_as = \"object\" stores the response unread, but %s reads it", reads)
+	if reads != "" && r.Judges(reads, "store_as") {
+		r.Problem(reads, "unused", "store_as = \"object\" stores the response unread, but %s reads it", reads)
 	}
 }
 
 // readsBody reports whether the body can be looked at.
 func (r *reader) readsBody() bool {
-	_, _ = r.get("body") // fails one that could not be read
-	return r.judges("body")
+	_, _ = r.Get("body") // fails one that could not be read
+	return r.Judges("body")
 }
 
 func (r *reader) readKey(p *props) {
-	switch v, _ := r.get("idempotency_key"); v := v.(type) {
+	switch v, _ := r.Get("idempotency_key"); v := v.(type) {
 	case nil:
 	case bool:
 		p.keyed = v
 	case string:
 		p.keyed, p.keyTemplate = true, v
 		if v == "" {
-			r.problem("idempotency_key", "empty", "idempotency_key is empty, want true, false or a template")
+			r.Problem("idempotency_key", "empty", "idempotency_key is empty, want true, false or a template")
 		}
 	default:
-		r.wrongType("idempotency_key", v, "true, false or a string")
+		r.WrongType("idempotency_key", v, "true, false or a string")
 	}
 }
 
@@ -328,64 +328,64 @@ func (r *reader) readKey(p *props) {
 const maxBreakerName = 128
 
 func (r *reader) readBreaker(p *props) {
-	switch v, _ := r.get("breaker"); v := v.(type) {
+	switch v, _ := r.Get("breaker"); v := v.(type) {
 	case nil:
 	case bool:
 		p.noBreaker = !v
 	case string:
 		p.breaker = v
 		if len(v) > maxBreakerName {
-			r.problem("breaker", "too-long", "breaker is a name of %d bytes, at most %d are possible", len(v), maxBreakerName)
+			r.Problem("breaker", "too-long", "breaker is a name of %d bytes, at most %d are possible", len(v), maxBreakerName)
 		}
 	default:
-		r.wrongType("breaker", v, "true, false or a name")
+		r.WrongType("breaker", v, "true, false or a name")
 	}
 }
 
 // check holds properties against each other.
 func (r *reader) check(p *props) {
-	if p.url == "" && r.judges("url") && !r.otherwise("url") {
-		r.problem("url", "missing", "url is missing")
+	if p.url == "" && r.Judges("url") && !r.otherwise("url") {
+		r.Problem("url", "missing", "url is missing")
 	}
-	if p.hasBody && (p.operation == "get" || p.operation == "head") && r.judges("operation") && !r.otherwise("operation") {
-		r.problem("body", "body-not-allowed", "a %s request has no body; did you mean params?", p.operation)
+	if p.hasBody && (p.operation == "get" || p.operation == "head") && r.Judges("operation") && !r.otherwise("operation") {
+		r.Problem("body", "body-not-allowed", "a %s request has no body; did you mean params?", p.operation)
 	}
 	if err := engine.CheckCredentialID(p.credentialID); p.credentialID != "" && err != nil {
-		r.problem("credential_id", "bad-id", "%v", err)
+		r.Problem("credential_id", "bad-id", "%v", err)
 	}
 	switch {
-	case !r.judges("auth_type", "credential_id"):
+	case !r.Judges("auth_type", "credential_id"):
 	case p.authType != "none" && p.credentialID == "":
-		r.problem("auth_type", "missing", "auth_type %q needs credential_id", p.authType)
+		r.Problem("auth_type", "missing", "auth_type %q needs credential_id", p.authType)
 	case p.authType == "none" && p.credentialID != "":
-		r.problem("credential_id", "unused", "credential_id is given, but auth_type is missing (basic, digest, oauth2, api_key, bearer or aws_sigv4)")
+		r.Problem("credential_id", "unused", "credential_id is given, but auth_type is missing (basic, digest, oauth2, api_key, bearer or aws_sigv4)")
 	}
-	if _, given := r.get("cookie_jar"); given && r.judges("cookie_jar") && !jarName.MatchString(p.cookieJar) {
-		r.problem("cookie_jar", "bad-id", "cookie_jar is %s, want 1 to 64 letters, digits, _ and -", value.Quoted(cut(p.cookieJar, 80)))
+	if _, given := r.Get("cookie_jar"); given && r.Judges("cookie_jar") && !jarName.MatchString(p.cookieJar) {
+		r.Problem("cookie_jar", "bad-id", "cookie_jar is %s, want 1 to 64 letters, digits, _ and -", value.Quoted(cut(p.cookieJar, 80)))
 	}
 	for _, key := range []string{"region", "service"} {
-		if _, given := r.get(key); given && p.authType != "aws_sigv4" && r.judges(key, "auth_type") {
-			r.problem(key, "unused", "%s needs auth_type = \"aws_sigv4\"", key)
+		if _, given := r.Get(key); given && p.authType != "aws_sigv4" && r.Judges(key, "auth_type") {
+			r.Problem(key, "unused", "%s needs auth_type = \"aws_sigv4\"", key)
 		}
 	}
 	if p.asks && p.onInterrupted != "" {
-		r.problem("on_interrupted", "unused", "on_interrupted = %q and on_lost = \"ask\" exclude each other", p.onInterrupted)
+		r.Problem("on_interrupted", "unused", "on_interrupted = %q and on_lost = \"ask\" exclude each other", p.onInterrupted)
 	}
-	if p.retry.Count > 0 && p.unrepeatable() && !p.asks && r.judges("retry_count", "operation", "idempotency_key") {
-		r.add("retry_count", engine.Problem{Code: "repeatable", Warning: true, Message: fmt.Sprintf(
+	if p.retry.Count > 0 && p.unrepeatable() && !p.asks && r.Judges("retry_count", "operation", "idempotency_key") {
+		r.Add("retry_count", engine.Problem{Code: "repeatable", Warning: true, Message: fmt.Sprintf(
 			"retry_count on a %s: it may be repeated when its answer is lost: add idempotency_key = true", p.method)})
 	}
-	if p.pullKey != "" && len(p.pulls) == 0 && r.judges("xcom_pull_key", "xcom_pull") {
-		r.problem("xcom_pull_key", "unused", "xcom_pull_key needs xcom_pull")
+	if p.pullKey != "" && len(p.pulls) == 0 && r.Judges("xcom_pull_key", "xcom_pull") {
+		r.Problem("xcom_pull_key", "unused", "xcom_pull_key needs xcom_pull")
 	}
-	if (p.tls.cert == "") != (p.tls.key == "") && r.judges("client_cert", "client_key") {
+	if (p.tls.cert == "") != (p.tls.key == "") && r.Judges("client_cert", "client_key") {
 		given := "client_cert"
 		if p.tls.cert == "" {
 			given = "client_key"
 		}
-		r.problem(given, "missing", "client_cert and client_key go together")
+		r.Problem(given, "missing", "client_cert and client_key go together")
 	}
-	if p.handling == "ignore" && p.rules != nil && (len(p.rules.required) > 0 || len(p.rules.checks) > 0) && r.judges("response_handling") {
-		r.problem("response_handling", "unused", "response_handling is \"ignore\", but response_validation reads the response")
+	if p.handling == "ignore" && p.rules != nil && (len(p.rules.required) > 0 || len(p.rules.checks) > 0) && r.Judges("response_handling") {
+		r.Problem("response_handling", "unused", "response_handling is \"ignore\", but response_validation reads the response")
 	}
 }

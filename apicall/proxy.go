@@ -84,16 +84,16 @@ func (a *attempt) proxyHost(ctx context.Context) string {
 
 // readProxy reads the proxy and what it wants to see.
 func (r *reader) readProxy(p *props) {
-	p.proxy, p.proxyCredential = r.text("proxy", ""), r.text("proxy_credential_id", "")
+	p.proxy, p.proxyCredential = r.Text("proxy", ""), r.Text("proxy_credential_id", "")
 	if err := engine.CheckCredentialID(p.proxyCredential); p.proxyCredential != "" && err != nil {
-		r.problem("proxy_credential_id", "bad-id", "%v", err)
+		r.Problem("proxy_credential_id", "bad-id", "%v", err)
 	}
 	switch {
-	case p.proxyCredential == "" || !r.judges("proxy", "proxy_credential_id"):
+	case p.proxyCredential == "" || !r.Judges("proxy", "proxy_credential_id"):
 	case p.proxy == "":
-		r.problem("proxy_credential_id", "unused", "proxy_credential_id is given, but proxy is missing")
+		r.Problem("proxy_credential_id", "unused", "proxy_credential_id is given, but proxy is missing")
 	case strings.Contains(p.proxy, "@"):
-		r.problem("proxy_credential_id", "unused", "proxy_credential_id and a name in proxy exclude each other")
+		r.Problem("proxy_credential_id", "unused", "proxy_credential_id and a name in proxy exclude each other")
 	}
 }
 

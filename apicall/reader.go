@@ -5,59 +5,20 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/internal/property"
 	"github.com/qarion/qarion/internal/value"
 )
 
-// reader reads properties and collects every problem: one for each mistake. A
-// value that could not be read has its default and is not judged any further,
-// nor held against others.
-type reader struct {
-	task     engine.TaskID
-	from     *value.Map
-	path     []string
-	problems []engine.Problem
-	failed   map[string]bool // keys that have a problem
+// reader reads the properties of a call.
+type reader struct{ property.Reader }
+
+func newReader(task engine.TaskID, from *value.Map, path ...string) *reader {
+	return &reader{property.Reader{Task: task, From: from, Path: path, Words: valueWords}}
 }
 
-// maxMessage bounds what is said about one mistake, in bytes: values of the
-// file may be in it.
-const maxMessage = 300
-
-func (r *reader) problem(key, code, format string, args ...any) {
-	r.add(key, engine.Problem{Code: code, Message: fmt.Sprintf(format, args...)})
-}
-
-func (r *reader) add(key string, p engine.Problem) {
-	p.Task, p.Path = r.task, append(slices.Clone(r.path), key)
-	if len(p.Message) > maxMessage {
-		p.Message = cut(p.Message, maxMessage)
-	}
-	r.problems = append(r.problems, p)
-	if !p.Warning {
-		r.fail(key)
-	}
-}
-
-func (r *reader) fail(key string) {
-	if r.failed == nil {
-		r.failed = map[string]bool{}
-	}
-	r.failed[key] = true
-}
-
-// judges reports whether all of these keys could be read, so that they can be
-// held against each other.
-func (r *reader) judges(keys ...string) bool {
-	return !slices.ContainsFunc(keys, func(k string) bool { return r.failed[k] })
-}
-
-// unread stands for a value that cannot be, and whose error is told.
-type unread struct{}
-
-// readable returns properties with unread in place of infinities and NaN, which
+// readable returns properties with Unreadable in place of infinities and NaN, which
 // neither JSON nor a template can carry, and of lists that hold one.
 func (r *reader) readable(path []string, m *value.Map) *value.Map {
 	out := m
@@ -71,8 +32,8 @@ func (r *reader) readable(path []string, m *value.Map) *value.Map {
 		} else if !infinite(v) {
 			continue
 		} else {
-			r.problems = append(r.problems, engine.Problem{Task: r.task, Path: at, Code: "not-finite", Message: k + ": inf and nan cannot be used"})
-			v = unread{}
+			r.Problems = append(r.Problems, engine.Problem{Task: r.Task, Path: at, Code: "not-finite", Message: k + ": inf and nan cannot be used"})
+			v = property.Unreadable{}
 		}
 		if out == m { // the flow's own properties stay as they are
 			out = value.NewMap(m.Len())
@@ -114,148 +75,9 @@ func infinite(v any) bool {
 	return false
 }
 
-// get returns a property's value if it is there; an explicit null is as if it
-// were not.
-func (r *reader) get(key string) (any, bool) {
-	v, ok := r.from.Get(key)
-	if _, bad := v.(unread); bad {
-		r.fail(key)
-		return nil, false
-	}
-	return v, ok && v != nil
-}
-
-func (r *reader) wrongType(key string, v any, want string) {
-	r.problem(key, "wrong-type", "%s is %s, want %s", key, value.Kind(v), want)
-}
-
-func (r *reader) text(key, def string) string {
-	v, ok := r.get(key)
-	if !ok {
-		return def
-	}
-	s, ok := v.(string)
-	if !ok {
-		r.wrongType(key, v, "a string")
-		return def
-	}
-	return s
-}
-
-func (r *reader) flag(key string, def bool) bool {
-	v, ok := r.get(key)
-	if !ok {
-		return def
-	}
-	b, ok := v.(bool)
-	if !ok {
-		r.wrongType(key, v, "true or false")
-		return def
-	}
-	return b
-}
-
-func (r *reader) word(key, def string, words []string) string {
-	s := strings.ToLower(r.text(key, def))
-	if !slices.Contains(words, s) {
-		r.add(key, engine.Problem{
-			Code: "unknown-word", Value: s, Suggestion: engine.Meant(s, words, valueWords),
-			Message: fmt.Sprintf("%s is %s, want one of %s", key, value.Quoted(s), strings.Join(words, ", ")),
-		})
-		return def
-	}
-	return s
-}
-
-func (r *reader) whole(key string, def, low, high int64) int64 {
-	v, ok := r.get(key)
-	if !ok {
-		return def
-	}
-	n, ok := v.(int64)
-	if !ok {
-		r.wrongType(key, v, "an integer")
-		return def
-	}
-	if n < low || n > high {
-		r.problem(key, "out-of-range", "%s is %d, want %d to %d", key, n, low, high)
-		return def
-	}
-	return n
-}
-
-func (r *reader) fraction(key string, def, low float64) float64 {
-	v, ok := r.get(key)
-	if !ok {
-		return def
-	}
-	f, ok := value.Float(v)
-	if !ok {
-		r.wrongType(key, v, "a number")
-		return def
-	}
-	if f < low {
-		r.problem(key, "out-of-range", "%s is %g, want at least %g", key, f, low)
-		return def
-	}
-	return f
-}
-
-// span reads a duration: seconds as a number, or text such as "1.5s" or "2m".
-func (r *reader) span(key string, def, low time.Duration) time.Duration {
-	v, ok := r.get(key)
-	if !ok {
-		return def
-	}
-	d, err := engine.ParseSpan(v)
-	if err != nil {
-		r.problem(key, "wrong-type", "%s: %v", key, err)
-		return def
-	}
-	if d < low || d > 365*24*time.Hour {
-		r.problem(key, "out-of-range", "%s is %s, want %s to a year", key, d, low)
-		return def
-	}
-	return d
-}
-
-func (r *reader) table(key string) *value.Map {
-	v, ok := r.get(key)
-	if !ok {
-		return nil
-	}
-	m, ok := v.(*value.Map)
-	if !ok {
-		r.wrongType(key, v, "a table")
-	}
-	return m
-}
-
-func (r *reader) names(key string) []string {
-	v, ok := r.get(key)
-	if !ok {
-		return nil
-	}
-	if s, ok := v.(string); ok {
-		return []string{s}
-	}
-	list, ok := v.([]any)
-	var out []string
-	for _, e := range list {
-		s, text := e.(string)
-		ok = ok && text
-		out = append(out, s)
-	}
-	if !ok {
-		r.wrongType(key, v, "a list of strings")
-		return nil
-	}
-	return out
-}
-
 // statuses reads one HTTP status or a list of them.
 func (r *reader) statuses(key string, def []int) []int {
-	v, ok := r.get(key)
+	v, ok := r.Get(key)
 	if !ok {
 		return def
 	}
@@ -267,7 +89,7 @@ func (r *reader) statuses(key string, def []int) []int {
 	for _, e := range list {
 		n, ok := e.(int64)
 		if !ok || n < 100 || n > 599 {
-			r.problem(key, "wrong-type", "%s: want HTTP statuses from 100 to 599", key)
+			r.Problem(key, "wrong-type", "%s: want HTTP statuses from 100 to 599", key)
 			return def
 		}
 		out = append(out, int(n))
@@ -281,10 +103,10 @@ func (r *reader) otherwise(property string) bool { return r.meant(property, prop
 
 // meant is otherwise among the keys of a table.
 func (r *reader) meant(property string, known []string) bool {
-	if _, given := r.from.Get(property); given {
+	if _, given := r.From.Get(property); given {
 		return false
 	}
-	for key := range r.from.All() {
+	for key := range r.From.All() {
 		if !slices.Contains(known, key) && engine.Meant(key, known, propertyWords) == property {
 			return true
 		}
@@ -300,8 +122,8 @@ func (r *reader) unknown(what string, known []string) { r.strange(what, known, f
 func (r *reader) mistyped(what string, known []string) { r.strange(what, known, true) }
 
 func (r *reader) strange(what string, known []string, near bool) {
-	for key, v := range r.from.All() {
-		if _, told := v.(unread); told || slices.Contains(known, key) || near && engine.Meant(key, known, propertyWords) == "" {
+	for key, v := range r.From.All() {
+		if _, told := v.(property.Unreadable); told || slices.Contains(known, key) || near && engine.Meant(key, known, propertyWords) == "" {
 			continue
 		}
 		p := engine.Problem{
@@ -314,6 +136,6 @@ func (r *reader) strange(what string, known []string, near bool) {
 		if what != "property" && p.Suggestion == "" {
 			p.Message += " (there are: " + strings.Join(known, ", ") + ")"
 		}
-		r.add(key, p)
+		r.Add(key, p)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/internal/property"
 	"github.com/qarion/qarion/internal/schema"
 	"github.com/qarion/qarion/internal/secret"
 	"github.com/qarion/qarion/internal/value"
@@ -28,46 +29,46 @@ var ruleKeys = []string{"expected_status_code", "required_fields", "field_checks
 
 // readRules reads response_validation; nil when the task has none.
 func (r *reader) readRules() *rules {
-	m := r.table("response_validation")
+	m := r.Table("response_validation")
 	if m == nil {
 		return nil
 	}
-	in := &reader{task: r.task, from: m, path: []string{"properties", "response_validation"}}
+	in := newReader(r.Task, m, "properties", "response_validation")
 	in.unknown("rule", ruleKeys)
 	out := &rules{statuses: in.statuses("expected_status_code", nil), required: in.paths("required_fields")}
-	if checks := in.table("field_checks"); checks != nil {
+	if checks := in.Table("field_checks"); checks != nil {
 		for path, v := range checks.All() {
 			out.checks = append(out.checks, in.readCheck(path, v))
 		}
 	}
-	r.problems = append(r.problems, in.problems...)
+	r.Problems = append(r.Problems, in.Problems...)
 	return out
 }
 
 func (r *reader) readCheck(path string, v any) check {
 	var c check
-	if _, told := v.(unread); told {
+	if _, told := v.(property.Unreadable); told {
 		return c
 	}
 	var err error
 	if c.path, err = parsePath(path); err != nil {
-		r.problem("field_checks", "bad-path", "field_checks: %v", err)
+		r.Problem("field_checks", "bad-path", "field_checks: %v", err)
 	}
-	in := &reader{task: r.task, path: append(slices.Clone(r.path), "field_checks")}
+	in := newReader(r.Task, nil, append(slices.Clone(r.Path), "field_checks")...)
 	if m, ok := v.(*value.Map); ok {
-		in.path, in.from = append(in.path, path), whatIsRead(m)
+		in.Path, in.From = append(in.Path, path), whatIsRead(m)
 		var problems []schema.Problem
-		c.Check, problems = schema.Read(in.from, "absent")
+		c.Check, problems = schema.Read(in.From, "absent")
 		for _, p := range problems {
-			in.add(p.Key, engine.Problem{Code: p.Code, Message: p.Message, Suggestion: p.Suggestion})
+			in.Add(p.Key, engine.Problem{Code: p.Code, Message: p.Message, Suggestion: p.Suggestion})
 		}
-		if c.absent = in.flag("absent", false); c.absent && m.Len() > 1 {
-			in.problem("absent", "unused", "what is absent cannot be checked any further")
+		if c.absent = in.Flag("absent", false); c.absent && m.Len() > 1 {
+			in.Problem("absent", "unused", "what is absent cannot be checked any further")
 		}
 	} else {
-		in.problem(path, "wrong-type", "field_checks.%s is %s, want a table such as { type = \"str\" }", path, value.Kind(v))
+		in.Problem(path, "wrong-type", "field_checks.%s is %s, want a table such as { type = \"str\" }", path, value.Kind(v))
 	}
-	r.problems = append(r.problems, in.problems...)
+	r.Problems = append(r.Problems, in.Problems...)
 	return c
 }
 
@@ -75,7 +76,7 @@ func (r *reader) readCheck(path string, v any) check {
 func whatIsRead(m *value.Map) *value.Map {
 	out := value.NewMap(m.Len())
 	for k, v := range m.All() {
-		if _, told := v.(unread); !told {
+		if _, told := v.(property.Unreadable); !told {
 			out.Set(k, v)
 		}
 	}
@@ -146,7 +147,7 @@ func (r *rules) requires(path string) bool {
 
 // paths reads a list of paths: texts, or lists of keys.
 func (r *reader) paths(key string) []fieldPath {
-	v, ok := r.get(key)
+	v, ok := r.Get(key)
 	if !ok {
 		return nil
 	}
@@ -164,11 +165,11 @@ func (r *reader) paths(key string) []fieldPath {
 		case []any:
 			p, err = exactPath(e)
 		default:
-			r.wrongType(key, v, "a list of strings")
+			r.WrongType(key, v, "a list of strings")
 			return nil
 		}
 		if err != nil {
-			r.problem(key, "bad-path", "%s: %v", key, err)
+			r.Problem(key, "bad-path", "%s: %v", key, err)
 		}
 		out = append(out, p)
 	}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/qarion/qarion/internal/jinja"
+	"github.com/qarion/qarion/internal/property"
 	"github.com/qarion/qarion/internal/value"
 )
 
@@ -29,11 +30,11 @@ const maxTemplateDepth = 32
 // value parses the templates in a value of the flow file.
 func (c *compiler) value(path []string, v any, depth int) *template {
 	if depth > maxTemplateDepth {
-		c.problem(path[0], "too-deep", "%s nests deeper than %d levels", path[0], maxTemplateDepth)
+		c.Problem(path[0], "too-deep", "%s nests deeper than %d levels", path[0], maxTemplateDepth)
 		return &template{fixed: true}
 	}
 	switch v := v.(type) {
-	case unread:
+	case property.Unreadable:
 		return &template{fixed: true}
 	case string:
 		t := c.parse(path, v)

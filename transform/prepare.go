@@ -22,14 +22,14 @@ const MaxFile = 1 << 20
 
 // Include implements engine.Includer: the file of sql_file, beside the flow's.
 func (t *TaskType) Include(flow *engine.Flow, task *engine.Task) (map[string]string, []engine.Problem) {
-	r := &reader{task: task}
-	name := r.text("sql_file", "")
+	r := newReader(task)
+	name := r.Text("sql_file", "")
 	if name == "" {
 		return nil, nil
 	}
 	if !filepath.IsLocal(name) {
-		r.problem("sql_file", "bad-path", "sql_file is %s, want a path below the flow's folder", value.Quoted(name))
-		return nil, r.problems
+		r.Problem("sql_file", "bad-path", "sql_file is %s, want a path below the flow's folder", value.Quoted(name))
+		return nil, r.Problems
 	}
 	path := filepath.Join(filepath.Dir(flow.File), filepath.FromSlash(name))
 	info, err := os.Stat(path)
@@ -41,8 +41,8 @@ func (t *TaskType) Include(flow *engine.Flow, task *engine.Task) (map[string]str
 		data, err = os.ReadFile(path)
 	}
 	if err != nil {
-		r.problem("sql_file", "unreadable", "%v", err)
-		return nil, r.problems
+		r.Problem("sql_file", "unreadable", "%v", err)
+		return nil, r.Problems
 	}
 	return map[string]string{name: strings.ToValidUTF8(strings.TrimPrefix(string(data), "\uFEFF"), "\uFFFD")}, nil
 }
@@ -86,11 +86,11 @@ func (t *TaskType) Prepare(flow *engine.Flow, task *engine.Task) (engine.Program
 	c := &compiler{reader: r, flow: flow, prog: prog, own: map[string]bool{runKey: true}}
 	if prog.target == nil {
 		names := slices.Sorted(maps.Keys(t.databases))
-		at := r.path("database")
-		if _, own := r.get("database"); !own && task.Database == "" {
+		at := r.At("database")
+		if _, own := r.Get("database"); !own && task.Database == "" {
 			at = nil // the flow's: of the whole task
 		}
-		c.problems = append(c.problems, engine.Problem{Task: task.ID, Path: at, Code: "unknown-database", Value: p.database, Suggestion: engine.Nearest(p.database, names),
+		c.Problems = append(c.Problems, engine.Problem{Task: task.ID, Path: at, Code: "unknown-database", Value: p.database, Suggestion: engine.Nearest(p.database, names),
 			Message: fmt.Sprintf("no database %s in qarion.toml (there are: %s)", value.Quoted(p.database), strings.Join(names, ", "))})
 		prog.target = &target{name: p.database}
 	}
@@ -98,14 +98,14 @@ func (t *TaskType) Prepare(flow *engine.Flow, task *engine.Task) (engine.Program
 	for _, text := range p.sql {
 		prog.texts = append(prog.texts, c.source(text))
 	}
-	if _, named := r.get("sql_file"); len(p.sql) == 0 && !named && engine.Refused(c.problems) == nil {
+	if _, named := r.Get("sql_file"); len(p.sql) == 0 && !named && engine.Refused(c.Problems) == nil {
 		r.warn([]string{"type"}, "no-sql", "", "there is no sql: the task does nothing and leaves null")
 	}
 	prog.describe(c)
-	if wrong := engine.Refused(c.problems); wrong != nil {
+	if wrong := engine.Refused(c.Problems); wrong != nil {
 		prog.why = wrong.Message
 	}
-	return prog, c.problems
+	return prog, c.Problems
 }
 
 // Needs implements engine.Program.
@@ -126,13 +126,13 @@ type compiler struct {
 // params reads the property params.
 func (c *compiler) params() {
 	for name, v := range c.prog.props.params.All() {
-		path := append(c.path("params"), name)
+		path := append(c.At("params"), name)
 		switch {
 		case name == runKey:
-			c.problems = append(c.problems, engine.Problem{Task: c.task.ID, Path: path, Code: "reserved", Message: "params: the name run_key is reserved"})
+			c.Problems = append(c.Problems, engine.Problem{Task: c.task.ID, Path: path, Code: "reserved", Message: "params: the name run_key is reserved"})
 			continue
 		case !sqltext.IsName(name):
-			c.problems = append(c.problems, engine.Problem{Task: c.task.ID, Path: path, Code: "bad-name", Message: fmt.Sprintf("params: %s is no name of letters, digits and _", value.Quoted(name))})
+			c.Problems = append(c.Problems, engine.Problem{Task: c.task.ID, Path: path, Code: "bad-name", Message: fmt.Sprintf("params: %s is no name of letters, digits and _", value.Quoted(name))})
 			continue
 		}
 		c.own[name] = true
@@ -151,7 +151,7 @@ func (c *compiler) params() {
 func (c *compiler) parse(path []string, text string) *jinja.Template {
 	tpl, err := jinja.Parse(strings.Join(path[1:], "."), text)
 	if err != nil {
-		c.problems = append(c.problems, engine.Problem{Task: c.task.ID, Path: path, Code: "template", Message: err.Error(), Value: jinja.PieceOf(err)})
+		c.Problems = append(c.Problems, engine.Problem{Task: c.task.ID, Path: path, Code: "template", Message: err.Error(), Value: jinja.PieceOf(err)})
 		return nil
 	}
 	for _, name := range tpl.Names() {
@@ -180,11 +180,11 @@ func (c *compiler) source(text sqlText) source {
 	var wrong *sqltext.Error
 	if errors.As(err, &wrong) && (literal || wrong.Refusal) {
 		line, column := sqltext.Place(plain, wrong.At)
-		c.problems = append(c.problems, engine.Problem{Task: c.task.ID, Path: text.path, Code: "sql",
+		c.Problems = append(c.Problems, engine.Problem{Task: c.task.ID, Path: text.path, Code: "sql",
 			Message: fmt.Sprintf("%s: %s", at(text.file, line, column), wrong.Message)})
 	}
 	if literal && err == nil && len(list) == 0 {
-		c.problems = append(c.problems, engine.Problem{Task: c.task.ID, Path: text.path, Code: "empty", Message: "sql has no statement"})
+		c.Problems = append(c.Problems, engine.Problem{Task: c.task.ID, Path: text.path, Code: "empty", Message: "sql has no statement"})
 	}
 	for _, st := range list {
 		c.verbs = append(c.verbs, st.Verb)
@@ -275,7 +275,7 @@ func (p *program) describe(c *compiler) {
 	}
 	n.Unrepeatable = c.writes && !p.props.once
 	if p.props.onInterrupted != "" && !n.Unrepeatable && len(p.props.sql) > 0 {
-		c.problem("on_interrupted", "unused", "on_interrupted needs exactly_once = false, and a statement that writes")
+		c.Problem("on_interrupted", "unused", "on_interrupted needs exactly_once = false, and a statement that writes")
 	}
 	if len(p.props.sql) == 0 {
 		n.Target = ""
@@ -284,10 +284,10 @@ func (p *program) describe(c *compiler) {
 		n.NoValue = `result = "none"`
 	}
 	if mode := p.props.result; len(c.verbs) > 0 && !c.rows && mode != resultAuto && mode != resultNone && p.target.dialect == sqltext.SQLite && p.literal() {
-		c.problem("result", "unused", "result = %q, but the last statement gives no rows", mode)
+		c.Problem("result", "unused", "result = %q, but the last statement gives no rows", mode)
 	}
 	for _, id := range p.props.pulls {
-		n.Pulls = append(n.Pulls, engine.NameUse{Name: id, Path: c.path("xcom_pull")})
+		n.Pulls = append(n.Pulls, engine.NameUse{Name: id, Path: c.At("xcom_pull")})
 	}
 	p.needs = n
 }

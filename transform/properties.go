@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/internal/property"
 	"github.com/qarion/qarion/internal/value"
 )
 
@@ -105,153 +106,40 @@ type sqlText struct {
 // reader reads the properties of a task, which stand in [tasks.config] or in
 // [tasks.properties].
 type reader struct {
-	task     *engine.Task
-	problems []engine.Problem
+	property.Reader
+	task *engine.Task
 }
 
-func (r *reader) problem(key, code, format string, args ...any) {
-	message := fmt.Sprintf(format, args...)
-	if len(message) > 300 {
-		message = strings.ToValidUTF8(message[:300], "") + "..."
-	}
-	r.problems = append(r.problems, engine.Problem{Task: r.task.ID, Path: r.path(key), Code: code, Message: message})
+func newReader(task *engine.Task) *reader {
+	return &reader{task: task, Reader: property.Reader{
+		Task: task.ID, From: task.Properties, Path: []string{"properties"},
+		Elsewhere: func(key string) (any, []string, bool) {
+			v, ok := task.Config.Get(key)
+			if !ok && key == "database" && task.Database != "" {
+				return nil, []string{key}, true // told of where the task names it
+			}
+			return v, []string{"config", key}, ok
+		},
+	}}
 }
 
 func (r *reader) warn(path []string, code, text, format string, args ...any) {
-	r.problems = append(r.problems, engine.Problem{Task: r.task.ID, Path: path, Code: code, Value: text, Warning: true, Message: fmt.Sprintf(format, args...)})
-}
-
-// path is where a property stands.
-func (r *reader) path(key string) []string {
-	if _, ok := r.task.Config.Get(key); ok {
-		return []string{"config", key}
-	}
-	if key == "database" && r.task.Database != "" {
-		return []string{key}
-	}
-	return []string{"properties", key}
-}
-
-// get returns a property's value; an explicit null is as if it were not there.
-func (r *reader) get(key string) (any, bool) {
-	if v, ok := r.task.Config.Get(key); ok && v != nil {
-		return v, true
-	}
-	v, ok := r.task.Properties.Get(key)
-	return v, ok && v != nil
-}
-
-func (r *reader) wrong(key string, v any, want string) {
-	r.problem(key, "wrong-type", "%s is %s, want %s", key, value.Kind(v), want)
-}
-
-func (r *reader) text(key, def string) string {
-	v, ok := r.get(key)
-	if !ok {
-		return def
-	}
-	s, ok := v.(string)
-	if !ok {
-		r.wrong(key, v, "a string")
-		return def
-	}
-	return s
-}
-
-func (r *reader) flag(key string, def bool) bool {
-	v, ok := r.get(key)
-	if !ok {
-		return def
-	}
-	b, ok := v.(bool)
-	if !ok {
-		r.wrong(key, v, "true or false")
-		return def
-	}
-	return b
-}
-
-func (r *reader) word(key, def string, words ...string) string {
-	s := strings.ToLower(r.text(key, def))
-	if !slices.Contains(words, s) {
-		r.problems = append(r.problems, engine.Problem{
-			Task: r.task.ID, Path: r.path(key), Code: "unknown-word", Value: s, Suggestion: engine.Nearest(s, words),
-			Message: fmt.Sprintf("%s is %s, want one of %s", key, value.Quoted(s), strings.Join(words, ", ")),
-		})
-		return def
-	}
-	return s
-}
-
-func (r *reader) whole(key string, def, low, high int64) int64 {
-	v, ok := r.get(key)
-	if !ok {
-		return def
-	}
-	n, ok := v.(int64)
-	switch {
-	case !ok:
-		r.wrong(key, v, "an integer")
-	case n < low || n > high:
-		r.problem(key, "out-of-range", "%s is %d, want %d to %d", key, n, low, high)
-	default:
-		return n
-	}
-	return def
-}
-
-func (r *reader) span(key string, def, low time.Duration) time.Duration {
-	v, ok := r.get(key)
-	if !ok {
-		return def
-	}
-	d, err := engine.ParseSpan(v)
-	switch {
-	case err != nil:
-		r.problem(key, "wrong-type", "%s: %v", key, err)
-	case d < low || d > 365*24*time.Hour:
-		r.problem(key, "out-of-range", "%s is %s, want %s to a year", key, d, low)
-	default:
-		return d
-	}
-	return def
-}
-
-func (r *reader) names(key string) []string {
-	v, ok := r.get(key)
-	if !ok {
-		return nil
-	}
-	if s, ok := v.(string); ok {
-		return []string{s}
-	}
-	list, ok := v.([]any)
-	var out []string
-	for _, e := range list {
-		s, isText := e.(string)
-		ok = ok && isText
-		out = append(out, s)
-	}
-	if !ok {
-		r.wrong(key, v, "a list of strings")
-		return nil
-	}
-	return out
+	r.Problems = append(r.Problems, engine.Problem{Task: r.task.ID, Path: path, Code: code, Value: text, Warning: true, Message: fmt.Sprintf(format, args...)})
 }
 
 // readProperties reads and checks everything that a task says but for its SQL.
 func readProperties(flow *engine.Flow, task *engine.Task) (*props, *reader) {
-	r := &reader{task: task}
+	r := newReader(task)
 	r.unknown()
 	p := &props{
-		database: r.text("database", ""), result: r.word("result", resultAuto, resultAuto, resultRow, resultRows, resultValue, resultNone),
-		maxRows: r.whole("max_rows", DefaultMaxRows, 1, 100_000_000), maxBytes: r.whole("max_bytes", DefaultMaxBytes, 1, 1<<30),
-		timeout: r.span("timeout", DefaultTimeout, time.Millisecond), once: r.flag("exactly_once", true),
-		pulls: r.names("xcom_pull"), pullKey: r.text("xcom_pull_key", ""),
+		database: r.Text("database", ""), result: r.Word("result", resultAuto, resultAuto, resultRow, resultRows, resultValue, resultNone),
+		maxRows: r.Whole("max_rows", DefaultMaxRows, 1, 100_000_000), maxBytes: r.Whole("max_bytes", DefaultMaxBytes, 1, 1<<30),
+		timeout: r.Span("timeout", DefaultTimeout, time.Millisecond), once: r.Flag("exactly_once", true),
+		pulls: r.Names("xcom_pull"), pullKey: r.Text("xcom_pull_key", ""),
 	}
 	switch {
 	case p.database != "" && task.Database != "" && p.database != task.Database:
-		r.problem("database", "unused", "database is given twice, as %s and %s", value.Quoted(task.Database), value.Quoted(p.database))
+		r.Problem("database", "unused", "database is given twice, as %s and %s", value.Quoted(task.Database), value.Quoted(p.database))
 	case p.database == "":
 		p.database = task.Database
 	}
@@ -260,32 +148,32 @@ func readProperties(flow *engine.Flow, task *engine.Task) (*props, *reader) {
 			p.database = def
 		}
 	}
-	if on := r.word("on_interrupted", "auto", "auto", "retry", "fail"); on != "auto" {
+	if on := r.Word("on_interrupted", "auto", "auto", "retry", "fail"); on != "auto" {
 		p.onInterrupted = on
 	}
 	r.readRetry(p)
 	r.readSQL(p)
-	if v, ok := r.get("params"); ok {
+	if v, ok := r.Get("params"); ok {
 		m, isMap := v.(*value.Map)
 		if !isMap {
-			r.wrong("params", v, "a table")
+			r.WrongType("params", v, "a table")
 		}
 		p.params = m
 	}
 	if p.pullKey != "" && len(p.pulls) == 0 {
-		r.problem("xcom_pull_key", "unused", "xcom_pull_key needs xcom_pull")
+		r.Problem("xcom_pull_key", "unused", "xcom_pull_key needs xcom_pull")
 	}
 	return p, r
 }
 
 func (r *reader) readRetry(p *props) {
 	backoff := DefaultRetryBackoff
-	if v, ok := r.get("retry_backoff"); ok {
+	if v, ok := r.Get("retry_backoff"); ok {
 		f, isNumber := value.Float(v)
 		if switchable := isNumber && f >= 1 && !math.IsInf(f, 0); switchable {
 			backoff = f
 		} else {
-			r.problem("retry_backoff", "wrong-type", "retry_backoff is %s, want a number of at least 1", value.Short(v))
+			r.Problem("retry_backoff", "wrong-type", "retry_backoff is %s, want a number of at least 1", value.Short(v))
 		}
 	}
 	jitter := "none"
@@ -293,25 +181,25 @@ func (r *reader) readRetry(p *props) {
 		jitter = "equal"
 	}
 	p.retry = engine.RetryPolicy{
-		Count: int(r.whole("retry_count", 0, 0, 1000)), Delay: r.span("retry_delay", DefaultRetryDelay, 0), Backoff: backoff,
-		MaxDelay: r.span("retry_max_delay", DefaultRetryMaxDelay, 0), Jitter: engine.Jitter(r.word("retry_jitter", jitter, "none", "equal", "full")),
+		Count: int(r.Whole("retry_count", 0, 0, 1000)), Delay: r.Span("retry_delay", DefaultRetryDelay, 0), Backoff: backoff,
+		MaxDelay: r.Span("retry_max_delay", DefaultRetryMaxDelay, 0), Jitter: engine.Jitter(r.Word("retry_jitter", jitter, "none", "equal", "full")),
 	}
 }
 
 // readSQL reads sql, or the file that sql_file names.
 func (r *reader) readSQL(p *props) {
-	file := r.text("sql_file", "")
-	v, given := r.get("sql")
+	file := r.Text("sql_file", "")
+	v, given := r.Get("sql")
 	switch {
 	case given && file != "":
-		r.problem("sql_file", "unused", "there are sql and sql_file: one of them is enough")
+		r.Problem("sql_file", "unused", "there are sql and sql_file: one of them is enough")
 	case file != "":
 		if text, ok := r.task.Files[file]; ok {
-			p.sql = []sqlText{{text, r.path("sql_file"), file}}
+			p.sql = []sqlText{{text, r.At("sql_file"), file}}
 		}
 		return
 	}
-	path := r.path("sql")
+	path := r.At("sql")
 	switch v := v.(type) {
 	case nil:
 	case string:
@@ -320,13 +208,13 @@ func (r *reader) readSQL(p *props) {
 		for i, e := range v {
 			s, ok := e.(string)
 			if !ok {
-				r.wrong("sql", e, "a list of strings")
+				r.WrongType("sql", e, "a list of strings")
 				return
 			}
 			p.sql = append(p.sql, sqlText{text: s, path: append(slices.Clone(path), fmt.Sprint(i))})
 		}
 	default:
-		r.wrong("sql", v, "a string or a list of strings")
+		r.WrongType("sql", v, "a string or a list of strings")
 	}
 }
 
@@ -341,12 +229,12 @@ func (r *reader) unknown() {
 			switch {
 			case slices.Contains(propertyNames(), key):
 				if _, twice := r.task.Config.Get(key); twice && table.name == "properties" {
-					r.problems = append(r.problems, engine.Problem{Task: r.task.ID, Path: []string{"properties", key}, Code: "unused", Message: key + " stands under config and under properties"})
+					r.Problems = append(r.Problems, engine.Problem{Task: r.task.ID, Path: []string{"properties", key}, Code: "unused", Message: key + " stands under config and under properties"})
 				}
 			case slices.Contains(elsewhere, key):
 				idle = append(idle, key)
 			default:
-				r.problems = append(r.problems, engine.Problem{
+				r.Problems = append(r.Problems, engine.Problem{
 					Task: r.task.ID, Path: []string{table.name, key}, Code: "unknown-property",
 					Message: "unknown property " + value.Quoted(key), Suggestion: engine.Meant(key, propertyNames(), propertyWords),
 				})
