@@ -53,6 +53,7 @@ type RunsConfig struct {
 // engine.Runs.
 type Runs struct {
 	feed *feed.Feed
+	conn *nats.Conn
 	buf  []byte
 	held heldStarts
 }
@@ -75,7 +76,7 @@ func OpenRuns(ctx context.Context, cfg RunsConfig) (*Runs, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Runs{feed: f}, nil
+	return &Runs{feed: f, conn: cfg.Conn}, nil
 }
 
 // Close ends the writing.

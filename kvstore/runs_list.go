@@ -139,21 +139,3 @@ func (r *Runs) drop(ctx context.Context, c jetstream.Consumer) {
 	defer cancel()
 	_ = r.feed.Stream().DeleteConsumer(ctx, c.CachedInfo().Name)
 }
-
-// Documents reads runs as they are now, without their tasks; one that is not
-// there is left out.
-func (r *Runs) Documents(ctx context.Context, ids []engine.RunID) ([]*engine.RunDoc, error) {
-	docs := make([]*engine.RunDoc, 0, len(ids))
-	for _, id := range ids {
-		doc, err := r.Get(ctx, id)
-		if errors.Is(err, engine.ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		doc.Tasks = nil
-		docs = append(docs, doc)
-	}
-	return docs, nil
-}
