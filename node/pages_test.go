@@ -30,7 +30,7 @@ func TestPages_OfANodeThatWorks(t *testing.T) {
 	for path, want := range map[string]string{
 		"/": "bad", "/flows": "good", "/flows/good": "api_call", "/runs": string(failed.RunID), "/runs?status=failed": string(failed.RunID), "/runs?q=last": "",
 		"/runs/" + string(failed.RunID): "503", "/runs/" + string(failed.RunID) + "?view=graph": "task a, failed",
-		"/runs/" + string(failed.RunID) + "?view=timeline": "task a, failed", "/node": "v1.2.3", "/breakers": "",
+		"/runs/" + string(failed.RunID) + "?view=timeline": "task a, failed", "/runs/" + string(failed.RunID) + "?task=a&attempt=99": "Attempt 1", "/node": "v1.2.3", "/breakers": "",
 		"/query?sql=" + url.QueryEscape("select flow_id from xt_flow_executions"): "bad", to + "/xcom/a": "{}",
 	} {
 		status, text := get(t, n.URL()+path)

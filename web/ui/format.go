@@ -4,12 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"html/template"
 	"net/url"
 	"strings"
 	"time"
 
 	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/internal/markup"
 )
 
 // shapes are the marks of states: a state is a word, a shape and a colour, so
@@ -20,21 +20,27 @@ var shapes = map[string]string{
 	"error": "✕", "warning": "▲", "expired": "‖",
 }
 
-func (s *Site) funcs() template.FuncMap {
-	return template.FuncMap{
-		"shape":   func(status any) string { return shapes[fmt.Sprint(status)] },
-		"ms":      milliseconds,
-		"utc":     utc,
-		"rfc":     engine.FormatTime,
-		"bytes":   byteCount,
-		"pretty":  pretty,
-		"plural":  plural,
-		"segment": url.PathEscape,
-		"short":   func(version string) string { return version[:min(8, len(version))] },
-		"address": address,
-		"list":    func(v ...any) []any { return v },
-		"first":   func(text string) string { line, _, _ := strings.Cut(text, "\n"); return line },
-	}
+// funcs are the functions of the templates.
+var funcs = markup.Funcs{
+	"shape":        markup.Func1(func(status string) string { return shapes[status] }),
+	"ms":           markup.Func1(milliseconds),
+	"utc":          markup.Func1(utc),
+	"rfc":          markup.Func1(engine.FormatTime),
+	"bytes":        markup.Func1(byteCount),
+	"pretty":       markup.Func1(pretty),
+	"plural":       markup.Func2(plural),
+	"short":        markup.Func1(func(version string) string { return version[:min(8, len(version))] }),
+	"address":      markup.FuncN(func(args ...any) string { return address(fmt.Sprint(args[0]), args[1:]...) }),
+	"list":         markup.FuncN(func(args ...any) []any { return args }),
+	"first":        markup.Func1(func(text string) string { line, _, _ := strings.Cut(text, "\n"); return line }),
+	"table":        markup.Func2((*runPage).table),
+	"row":          markup.Func2((*runPage).row),
+	"view_link":    markup.Func2((*runPage).viewLink),
+	"attempt_link": markup.Func2((*runPage).attemptLink),
+	"cells":        markup.Func1(rows.cells),
+	"talks_to":     markup.Func1(func(t engine.Task) string { return t.TalksTo() }),
+	"expiry":       markup.Func1(expiry),
+	"expired":      markup.Func2(func(t engine.Token, now time.Time) bool { return t.Expired(now) }),
 }
 
 // milliseconds writes a duration as people say it.

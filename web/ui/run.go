@@ -200,6 +200,9 @@ func (p *runPage) choose(v *Visit, attempt, turn string) (err error) {
 			p.Op = op // the last that fits
 		}
 	}
+	if n := len(p.Ops.List); p.Op == nil && n > 0 { // an address that was changed, or is of another run
+		p.Op = &p.Ops.List[n-1]
+	}
 	return nil
 }
 
@@ -252,16 +255,16 @@ func (s *Site) view(v *Visit, p *runPage) (err error) {
 	return nil
 }
 
-// Table is a list of tasks with what it needs of the page.
-func (p *runPage) Table(tasks []engine.TaskDoc) taskTable { return taskTable{p, tasks} }
+// table is a list of tasks with what it needs of the page.
+func (p *runPage) table(tasks []engine.TaskDoc) taskTable { return taskTable{p, tasks} }
 
 type taskTable struct {
 	Page  *runPage
 	Tasks []engine.TaskDoc
 }
 
-// Row is a task with what its row needs of the page.
-func (p *runPage) Row(t engine.TaskDoc) taskRow {
+// row is a task with what its row needs of the page.
+func (p *runPage) row(t engine.TaskDoc) taskRow {
 	return taskRow{
 		TaskDoc: t, Chosen: string(t.TaskID) == p.Task,
 		Link: address("/runs/"+string(p.Doc.RunID), "view", p.View, "only", p.Only, "after", p.After, "task", t.TaskID),
@@ -275,13 +278,13 @@ type taskRow struct {
 	Chosen bool
 }
 
-// ViewLink is the address of another view, with the same task chosen.
-func (p *runPage) ViewLink(view string) string {
+// viewLink is the address of another view, with the same task chosen.
+func (p *runPage) viewLink(view string) string {
 	return address("/runs/"+string(p.Doc.RunID), "view", view, "task", p.Task)
 }
 
-// AttemptLink is the address of another attempt of the chosen task.
-func (p *runPage) AttemptLink(op operation) string {
+// attemptLink is the address of another attempt of the chosen task.
+func (p *runPage) attemptLink(op operation) string {
 	return address("/runs/"+string(p.Doc.RunID), "view", p.View, "task", p.Task, "turn", op.Turn, "attempt", op.Attempt)
 }
 

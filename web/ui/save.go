@@ -18,8 +18,8 @@ func cell(v json.RawMessage) string {
 	return string(v)
 }
 
-// Cells are a row as texts.
-func (r rows) Cells() (out [][]string) {
+// cells are a row as texts.
+func (r rows) cells() (out [][]string) {
 	for _, row := range r.Rows {
 		line := make([]string, len(row))
 		for i, v := range row {
@@ -38,7 +38,7 @@ func (r *rows) save(format string) *file {
 		w := csv.NewWriter(&out)
 		w.UseCRLF = true
 		_ = w.Write(r.Columns)
-		for _, row := range r.Cells() {
+		for _, row := range r.cells() {
 			_ = w.Write(row)
 		}
 		w.Flush()

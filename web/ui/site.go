@@ -6,7 +6,6 @@ import (
 	"embed"
 	"fmt"
 	"hash/fnv"
-	"html/template"
 	"io/fs"
 	"net/http"
 	"path"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/internal/markup"
 )
 
 //go:embed templates
@@ -85,21 +85,23 @@ var menu = []entry{
 
 // Site is all pages, ready to be shown.
 type Site struct {
-	pages  map[string]*template.Template
+	pages  map[string]*markup.Set
 	assets *assets
 	now    func() time.Time
 }
 
 // New reads the templates. An error is one of the program itself.
 func New() (*Site, error) {
-	s := &Site{pages: map[string]*template.Template{}, now: time.Now}
+	s := &Site{pages: map[string]*markup.Set{}, now: time.Now}
 	var err error
 	if s.assets, err = loadAssets(); err != nil {
 		return nil, err
 	}
-	base, err := template.New("base.html").Funcs(s.funcs()).ParseFS(templateFiles, "templates/base.html", "templates/parts.html")
-	if err != nil {
-		return nil, fmt.Errorf("read the frame of the pages: %w", err)
+	base := markup.New(funcs)
+	for _, name := range []string{"base", "parts"} {
+		if err := add(base, name); err != nil {
+			return nil, err
+		}
 	}
 	names, err := fs.Glob(templateFiles, "templates/*.html")
 	if err != nil {
@@ -110,13 +112,21 @@ func New() (*Site, error) {
 		if name == "base" || name == "parts" {
 			continue
 		}
-		t, err := template.Must(base.Clone()).ParseFS(templateFiles, file)
-		if err != nil {
-			return nil, fmt.Errorf("read the page %s: %w", name, err)
+		s.pages[name] = base.Clone()
+		if err := add(s.pages[name], name); err != nil {
+			return nil, err
 		}
-		s.pages[name] = t
 	}
 	return s, nil
+}
+
+// add reads a file of templates into a set.
+func add(to *markup.Set, name string) error {
+	text, err := templateFiles.ReadFile("templates/" + name + ".html")
+	if err != nil {
+		return err
+	}
+	return to.Add(name, string(text))
 }
 
 // Routes are the pages and their actions.
@@ -207,7 +217,7 @@ func (s *Site) show(w http.ResponseWriter, v *Visit, r *reply) {
 		p.InOut = "in"
 	}
 	var out bytes.Buffer
-	if err := s.pages[p.name].ExecuteTemplate(&out, "base.html", p); err != nil {
+	if err := s.pages[p.name].Render(&out, "base", p); err != nil {
 		panic(fmt.Errorf("page %s: %w", p.name, err))
 	}
 	headers(w.Header())

@@ -85,3 +85,11 @@ func (s *Site) deleteToken(v *Visit) (*reply, error) {
 	}
 	return &reply{goOn: "/tokens"}, nil
 }
+
+// expiry is until when a token is good; "" for one that is so for ever.
+func expiry(t engine.Token) string {
+	if t.Expires.IsZero() {
+		return ""
+	}
+	return engine.FormatTime(t.Expires)
+}
