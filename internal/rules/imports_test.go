@@ -29,6 +29,7 @@ var floors = map[string]int{
 	"internal/jq":        1,
 	"engine":             2,
 	"engine/fold":        3,
+	"internal/property":  3, // of task types
 	"engine/runtime":     4,
 	"engine/flowfile":    4,
 	"bus":                4,
