@@ -70,6 +70,15 @@ func (c *Client) Admin(ctx context.Context, endpoint string, in, out any) error 
 	return c.call(ctx, subjectAdmin+"."+endpoint, in, out)
 }
 
+// Signed asks an endpoint of everybody's that notes who has asked: with the login,
+// where the client has one.
+func (c *Client) Signed(ctx context.Context, endpoint string, in, out any) error {
+	if c.login {
+		return c.Admin(ctx, endpoint, in, out)
+	}
+	return c.Call(ctx, endpoint, in, out)
+}
+
 func (c *Client) call(ctx context.Context, subject string, in, out any) error {
 	data, err := json.Marshal(in)
 	if err != nil {

@@ -49,6 +49,7 @@ type Runner interface {
 	Cancel(ctx context.Context, id engine.RunID, reason string) error
 	Resolve(ctx context.Context, id engine.RunID, task engine.TaskID, as string, value []byte) error
 	Rerun(ctx context.Context, req engine.RerunRequest) (*engine.Rerunning, error)
+	engine.Signals
 	Flows(ctx context.Context) ([]engine.FlowInfo, error)
 	Flow(ctx context.Context, id engine.FlowID) (*engine.Flow, error)
 	Status(ctx context.Context) (engine.NodeStatus, error)
@@ -169,6 +170,8 @@ func (s *Service) own() []Endpoint {
 		{Name: "run.cancel", Handle: s.runCancel},
 		{Name: "run.resolve", Handle: s.runResolve},
 		{Name: "run.rerun", Handle: s.runRerun},
+		{Name: "run.signal", Handle: s.runSignal},
+		{Name: "run.decide", Handle: s.runDecide},
 		{Name: "flow.list", Handle: s.flowList},
 		{Name: "flow.get", Handle: s.flowGet},
 		{Name: "flow.run", Handle: s.flowRun},
@@ -183,13 +186,20 @@ func (s *Service) add(e Endpoint) (err error) {
 		return fmt.Errorf("add endpoint %s: who may ask it? %w", e.Name, err)
 	}
 	s.endpoints[e.Name] = &e
-	prefix, who := subjectAPI, engine.Anonymous("")
-	if e.rule.Login { // only who has the login reaches the subject
-		prefix, who = subjectAdmin, engine.Caller{Name: "login", Role: engine.RoleAdmin, Login: true}
-	}
-	handle := micro.HandlerFunc(func(req micro.Request) { s.accept(req, &e, who) })
+	admin := engine.Caller{Name: "login", Role: engine.RoleAdmin, Login: true}
 	// Endpoints have names of their own beside their subjects, without dots.
 	name := strings.ReplaceAll(e.Name, ".", "-")
+	if !e.rule.Login {
+		if err := s.listen(&e, name, subjectAPI, engine.Anonymous("")); err != nil || !e.rule.Signed {
+			return err
+		}
+		name += "-admin"
+	}
+	return s.listen(&e, name, subjectAdmin, admin) // only who has the login reaches the subject
+}
+
+func (s *Service) listen(e *Endpoint, name, prefix string, who engine.Caller) error {
+	handle := micro.HandlerFunc(func(req micro.Request) { s.accept(req, e, who) })
 	if err := s.micro.AddEndpoint(name, handle, micro.WithEndpointSubject(prefix+"."+e.Name)); err != nil {
 		return fmt.Errorf("add endpoint %s.%s: %w", prefix, e.Name, err)
 	}

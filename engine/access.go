@@ -64,6 +64,15 @@ func Anonymous(from string) Caller {
 	return Caller{Name: "no login", From: from, Role: RoleOperator}
 }
 
+// By is who a caller is where that is noted: the name of its token; "" where no
+// login showed it.
+func (c *Caller) By() string {
+	if !c.Login {
+		return ""
+	}
+	return strings.TrimPrefix(c.Name, "token ")
+}
+
 // MayCall says whether a caller may ask an endpoint. ErrDenied with the role
 // that is needed.
 func (c *Caller) MayCall(e Endpoint) error {
@@ -94,6 +103,8 @@ type Endpoint struct {
 	Name  string // group and name: "run.start"; or the name alone: "query"
 	Role  Role
 	Login bool // only with a login, also where others need none
+
+	Signed bool // what it does bears the name of the login, where there is one
 }
 
 // Group is the part of the name before the dot; "" where there is none.
@@ -108,35 +119,37 @@ func (e Endpoint) Group() string {
 // endpoints is the one table of them: both doors ask it, and the permissions of
 // NATS clients without a login are made from it.
 var endpoints = [...]Endpoint{
-	{"run.start", RoleTrigger, false},
-	{"run.get", RoleViewer, false},
-	{"run.list", RoleViewer, false},
-	{"run.tasks", RoleViewer, false},
-	{"run.cancel", RoleOperator, false},
-	{"run.resolve", RoleOperator, false},
-	{"run.rerun", RoleOperator, false},
-	{"flow.list", RoleViewer, false},
-	{"flow.get", RoleViewer, false},
-	{"flow.source", RoleViewer, false},
-	{"flow.problems", RoleViewer, false},
-	{"flow.run", RoleAdmin, true},
-	{"xcom.get", RoleViewer, false},
-	{"log.list", RoleViewer, false},
-	{"query", RoleViewer, false},
-	{"node.status", RoleViewer, false},
-	{"breaker.list", RoleViewer, false},
-	{"breaker.reset", RoleOperator, true},
-	{"hook.list", RoleOperator, true},
-	{"hook.push", RoleAdmin, true},
-	{"credential.store", RoleAdmin, true},
-	{"credential.list", RoleAdmin, true},
-	{"credential.show", RoleAdmin, true},
-	{"credential.delete", RoleAdmin, true},
-	{"credential.rekey", RoleAdmin, true},
-	{"token.create", RoleAdmin, true},
-	{"token.list", RoleAdmin, true},
-	{"token.delete", RoleAdmin, true},
-	{"login.code", RoleAdmin, true},
+	{"run.start", RoleTrigger, false, false},
+	{"run.get", RoleViewer, false, false},
+	{"run.list", RoleViewer, false, false},
+	{"run.tasks", RoleViewer, false, false},
+	{"run.cancel", RoleOperator, false, false},
+	{"run.resolve", RoleOperator, false, false},
+	{"run.rerun", RoleOperator, false, false},
+	{"run.signal", RoleTrigger, true, false},
+	{"run.decide", RoleOperator, false, true},
+	{"flow.list", RoleViewer, false, false},
+	{"flow.get", RoleViewer, false, false},
+	{"flow.source", RoleViewer, false, false},
+	{"flow.problems", RoleViewer, false, false},
+	{"flow.run", RoleAdmin, true, false},
+	{"xcom.get", RoleViewer, false, false},
+	{"log.list", RoleViewer, false, false},
+	{"query", RoleViewer, false, false},
+	{"node.status", RoleViewer, false, false},
+	{"breaker.list", RoleViewer, false, false},
+	{"breaker.reset", RoleOperator, true, false},
+	{"hook.list", RoleOperator, true, false},
+	{"hook.push", RoleAdmin, true, false},
+	{"credential.store", RoleAdmin, true, false},
+	{"credential.list", RoleAdmin, true, false},
+	{"credential.show", RoleAdmin, true, false},
+	{"credential.delete", RoleAdmin, true, false},
+	{"credential.rekey", RoleAdmin, true, false},
+	{"token.create", RoleAdmin, true, false},
+	{"token.list", RoleAdmin, true, false},
+	{"token.delete", RoleAdmin, true, false},
+	{"login.code", RoleAdmin, true, false},
 }
 
 // Endpoints lists the requests that a node answers.

@@ -140,6 +140,7 @@ func TestAPI_AnswersAreAsTheDocumentSays(t *testing.T) {
 	bodies := map[string]string{
 		"/query": `{"sql":"SELECT * FROM xt_operation_logs"}`, "/runs/{run}/resolve": `{"task_id":"a","as":"failed"}`, "/runs/{run}/cancel": `{}`,
 		"/flows/{flow}/runs": `{"variables":{"a":1}}`, "/breakers/{breaker}/reset": "",
+		"/runs/{run}/decide": `{"task_id":"a","as":"approve"}`, "/flows/{flow}/signals/{signal}": `{"key":"17"}`,
 	}
 	for path, methods := range doc.Paths {
 		for method, op := range methods {
@@ -147,7 +148,7 @@ func TestAPI_AnswersAreAsTheDocumentSays(t *testing.T) {
 			if method == "post" {
 				run = changed
 			}
-			at := strings.NewReplacer("{flow}", "good", "{run}", string(run), "{task}", "a", "{breaker}", key).Replace(path)
+			at := strings.NewReplacer("{flow}", "good", "{run}", string(run), "{task}", "a", "{signal}", "paid", "{breaker}", key).Replace(path)
 			res, text := request(t, n, strings.ToUpper(method), "/api/v1"+at, bodies[path], "Authorization", "Bearer "+admin)
 			if bytes.Contains(text, []byte("canary-4711")) {
 				t.Errorf("%s shows a secret", path)

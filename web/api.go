@@ -178,7 +178,7 @@ func (r *request) read(w http.ResponseWriter) error {
 }
 
 // fieldOf are the fields of payloads that the words of paths are for.
-var fieldOf = map[string]string{"flow": "flow", "run": "run_id", "task": "task_id", "breaker": "key"}
+var fieldOf = map[string]string{"flow": "flow", "run": "run_id", "task": "task_id", "breaker": "key", "signal": "signal"}
 
 // pathWords are the names between braces.
 func pathWords(path string) (names []string) {

@@ -87,6 +87,21 @@ func apiRoutes() []route {
 			body: runResolve{}, answer: engine.RunDoc{}, hint: "qarion runs list",
 		},
 		{
+			method: "POST", path: "/runs/{run}/decide", endpoint: "run.decide", summary: "Approve or reject what a task waits for",
+			more: "The name of the login is noted with it. 409 when the task waits for no approval.",
+			body: runDecision{}, answer: engine.RunDoc{}, hint: "qarion runs list",
+		},
+		{
+			method: "POST", path: "/runs/{run}/signals/{signal}", endpoint: "run.signal", summary: "Send a signal to a run",
+			more: "It wakes the task that waits for it, or is kept for one that will. 409 when the run has ended, or keeps 16 already.",
+			body: runSignal{}, bodyField: true, answer: engine.Signalled{}, hint: "qarion runs list",
+		},
+		{
+			method: "POST", path: "/flows/{flow}/signals/{signal}", endpoint: "run.signal", summary: "Send a signal to whichever run of a flow waits for its key",
+			more: "It wakes the task that has waited longest, or is kept for one that will. 409 when the flow keeps 1,000 already.",
+			body: flowSignal{}, answer: engine.Signalled{}, hint: "qarion flows list",
+		},
+		{
 			method: "POST", path: "/runs/{run}/rerun", endpoint: "run.rerun", summary: "Repeat a run that has ended",
 			more:    "A new run, which keeps what has succeeded. 409 when the run has not ended, nothing of it failed, or what it has left is gone.",
 			headers: []param{headerWait}, query: []param{queryWait}, body: runRerun{}, bodyField: true, answer: engine.Rerunning{}, hint: "qarion runs list", payload: waitPayload,

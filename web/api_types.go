@@ -29,6 +29,23 @@ type runResolve struct {
 	Value  json.RawMessage `json:"value,omitempty" doc:"with success: what the task leaves"`
 }
 
+type runDecision struct {
+	TaskID  string          `json:"task_id"`
+	As      string          `json:"as" doc:"approve or reject"`
+	Comment string          `json:"comment,omitempty"`
+	Value   json.RawMessage `json:"value,omitempty" doc:"what the task leaves beside the decision"`
+}
+
+type runSignal struct {
+	Value json.RawMessage `json:"value,omitempty" doc:"what comes with it, at most 64 KiB"`
+	ID    string          `json:"id,omitempty" doc:"of the message: the same within 24 hours wakes nothing more"`
+}
+
+type flowSignal struct {
+	Key string `json:"key" doc:"that the run waits for"`
+	runSignal
+}
+
 type runRerun struct {
 	From      string         `json:"from,omitempty" doc:"failed (default): what did not succeed, and what follows it; a task: that one too; all"`
 	Version   string         `json:"version,omitempty" doc:"same (default) or newest: of the flow"`

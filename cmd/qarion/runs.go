@@ -15,7 +15,7 @@ import (
 )
 
 func (a *app) runsCommand() *cobra.Command {
-	c := &cobra.Command{Use: "runs", Short: "List, show, watch, cancel, resolve and repeat runs"}
+	c := &cobra.Command{Use: "runs", Short: "List, show, watch, cancel, resolve, approve and repeat runs"}
 	var task string
 	var body bool
 	show := &cobra.Command{
@@ -39,7 +39,7 @@ func (a *app) runsCommand() *cobra.Command {
 			RunE: func(c *cobra.Command, args []string) error { return a.watchRun(c.Context(), args[0]) }},
 		&cobra.Command{Use: "cancel RUN", Short: "Cancel a run", Args: cobra.ExactArgs(1),
 			RunE: func(c *cobra.Command, args []string) error { return a.cancelRun(c.Context(), args[0]) }},
-		resolve, a.rerunCommand())
+		resolve, a.decideCommand("approve", "Approve what a task waits for"), a.decideCommand("reject", "Reject what a task waits for: it fails"), a.rerunCommand())
 	return c
 }
 
@@ -130,13 +130,31 @@ func (a *app) printRun(d *engine.RunDoc, ref string) {
 		fmt.Fprintf(w, "do it again:   qarion runs rerun %s --from failed\n", ref)
 	}
 	for i := range d.Tasks {
-		if d.Tasks[i].Status == engine.Interrupted {
-			fmt.Fprintf(w, "to resolve:    qarion runs show %s --task %s\n", ref, d.Tasks[i].TaskID)
+		t := &d.Tasks[i]
+		if t.Status == engine.Interrupted {
+			fmt.Fprintf(w, "to resolve:    qarion runs show %s --task %s\n", ref, t.TaskID)
+		}
+		for _, c := range wakeCommands(d, t) {
+			fmt.Fprintf(w, "to go on:      %s\n", c)
 		}
 	}
 	if task := lastSuccess(d); task != "" {
 		fmt.Fprintf(w, "values:        qarion xcom get %s %s\n", ref, task)
 	}
+}
+
+// wakeCommands are the commands that a waiting task waits for.
+func wakeCommands(d *engine.RunDoc, t *engine.TaskDoc) []string {
+	name, isSignal := strings.CutPrefix(t.Awaits, "signal ")
+	switch {
+	case t.Status != engine.Waiting:
+	case isSignal:
+		name, _, _ = strings.Cut(name, " ")
+		return []string{fmt.Sprintf("qarion signal %s %s --json '{}'", d.RunID, name)}
+	case t.Awaits == engine.AwaitApproval:
+		return []string{fmt.Sprintf("qarion runs approve %s %s", d.RunID, t.TaskID), fmt.Sprintf("qarion runs reject %s %s", d.RunID, t.TaskID)}
+	}
+	return nil
 }
 
 // chartWidth is how many columns the time line has, and chartMin the terminal

@@ -172,6 +172,12 @@ func (a *app) taskBlock(v *taskView, whole bool) string {
 	for _, hint := range hintsOf(&v.details) {
 		fmt.Fprintf(&b, "\n  hint: %s\n", hint)
 	}
+	for i, c := range wakeCommands(&engine.RunDoc{RunID: v.RunID}, &v.TaskDoc) {
+		if i == 0 {
+			b.WriteString("\n  what it waits for:\n")
+		}
+		fmt.Fprintf(&b, "    %s\n", c)
+	}
 	if v.Status == engine.Interrupted {
 		b.WriteString("\n  what became of the call? say so with one of:\n")
 		for _, c := range resolveCommands(v.RunID, v.TaskID) {

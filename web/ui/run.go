@@ -40,6 +40,7 @@ type runPage struct {
 
 	Failure     *operation // the last attempt of what failed first
 	Interrupted []engine.TaskDoc
+	Approvals   []approval // that tasks wait for
 	Variables   string
 	MayCancel   bool
 	MayResolve  bool
@@ -89,6 +90,7 @@ func (s *Site) run(v *Visit) (*reply, error) {
 		return nil, err
 	}
 	p.sort()
+	p.approvals(v)
 	if p.Doc.Final && v.may("run.rerun") {
 		p.Rerun = rerunOf(p.Doc, p.Task)
 	}

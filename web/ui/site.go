@@ -141,6 +141,7 @@ func Routes() []Route {
 		{"GET", "/runs/{run}/xcom/{task}", "xcom.get", goneValue, (*Site).xcom},
 		{"POST", "/runs/{run}/cancel", "run.cancel", goneRun, (*Site).cancel},
 		{"POST", "/runs/{run}/resolve", "run.resolve", goneRun, (*Site).resolve},
+		{"POST", "/runs/{run}/decide", "run.decide", goneRun, (*Site).decide},
 		{"POST", "/runs/{run}/rerun", "run.rerun", goneRun, (*Site).rerun},
 		{"GET", "/log", "log.list", "", (*Site).log},
 		{"GET", "/query", "query", "", (*Site).query},
