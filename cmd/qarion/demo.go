@@ -42,6 +42,7 @@ var demoFlows = []struct {
 	{"oauth2_account", "OAuth2: one token for all, renewed on 401", false},
 	{"signed_refund", "a request signed over its own body", false},
 	{"due_reminders", "SQL to API to SQL, in one transaction each", false},
+	{"approved_order", "waits for an approval, which the demo gives", false},
 	{"warehouse_down", "a circuit that opens, and closes again", false},
 	{"declined_card", "a failure worth reading (on purpose)", true},
 }
@@ -180,7 +181,9 @@ func (a *app) runDemo(ctx context.Context, client *bus.Client) ([]*engine.RunDoc
 			if errs[i] = client.Call(ctx, "run.start", bus.StartRun{Flow: string(f.id), TriggerType: "cli"}, doc); errs[i] != nil {
 				return
 			}
+			approved := approveOnce(ctx, client)
 			_, errs[i] = client.Watch(ctx, doc.RunID, func(d *engine.RunDoc) {
+				approved(d)
 				mu.Lock()
 				defer mu.Unlock()
 				docs[i] = d
@@ -200,6 +203,24 @@ func (a *app) runDemo(ctx context.Context, client *bus.Client) ([]*engine.RunDoc
 		}
 	}
 	return docs, nil
+}
+
+// approveOnce gives a run the approval that it waits for, as somebody would. What
+// goes wrong is seen: the run then ends as the demo does not expect, or not at all.
+func approveOnce(ctx context.Context, client *bus.Client) func(d *engine.RunDoc) {
+	var once sync.Once
+	return func(d *engine.RunDoc) {
+		for i := range d.Tasks {
+			if t := &d.Tasks[i]; t.Status == engine.Waiting && t.Awaits == engine.AwaitApproval {
+				once.Do(func() {
+					in := bus.DecideTask{Run: string(d.RunID), Task: string(t.TaskID), As: "approve", Comment: "by the demo"}
+					if err := client.Signed(ctx, "run.decide", in, nil); err != nil {
+						_ = client.Call(ctx, "run.cancel", bus.RunRef{Run: string(d.RunID), Reason: "the demo could not approve: " + err.Error()}, nil)
+					}
+				})
+			}
+		}
+	}
 }
 
 // demoRows is the live view: one line per flow.
