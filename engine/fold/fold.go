@@ -39,7 +39,8 @@ type State struct {
 type flowState struct {
 	id      engine.FlowID
 	gen     uint64 // of the last snapshot that has it, or that began before it
-	current string // hash of the newest version; "" when removed
+	current string // hash of the newest version; "" when removed, or when it only ran from a file
+	removed bool   // it was there, and its file was taken away
 	batch   int64  // the last batch id given out
 	active  roster
 	queue   roster  // runs that wait behind max_active_runs
@@ -167,6 +168,7 @@ func (s *step) show(c *engine.Change) {
 func (s *step) flow(rec *engine.FlowRecord) {
 	fs := s.flowState(rec.Flow)
 	if rec.Removed {
+		fs.removed = true
 		s.replace(fs, "")
 		return
 	}
@@ -345,11 +347,13 @@ func (s *step) runnable(rec *engine.SubmitRecord) (*version, *value.Map, error) 
 	return v, variables, err
 }
 
-// UnknownFlow says why a flow cannot run: it was removed, or there is none of
-// the name, with the nearest that there is.
+// UnknownFlow says why a flow cannot run: it was removed, it only ran from a file,
+// or there is none of the name, with the nearest that there is.
 func (s *State) UnknownFlow(id engine.FlowID) error {
-	if s.flows[id] != nil {
+	if fs := s.flows[id]; fs != nil && fs.removed {
 		return noFlow(fmt.Sprintf("flow %q was removed", id))
+	} else if fs != nil {
+		return noFlow(fmt.Sprintf("flow %q only ran from its file (qarion run FILE), and is in no folder of flows", id))
 	}
 	var known []string
 	for name, fs := range s.flows {

@@ -6,6 +6,9 @@ import (
 	"github.com/qarion/qarion/engine"
 )
 
+// noted is the first format whose snapshots note that a flow was removed.
+const noted = 5
+
 // Restoring builds the state that the parts of a snapshot were taken from.
 type Restoring struct {
 	state   *State
@@ -66,6 +69,7 @@ func (r *Restoring) Add(p *Part) error {
 	for _, f := range p.Flows {
 		fs := s.flowState(f.Flow)
 		fs.current, fs.batch = f.Current, f.Batch
+		fs.removed = f.Removed || f.Current == "" && p.Format < noted // as it was said before
 		if f.Early != nil {
 			fs.early = f.Early
 		}

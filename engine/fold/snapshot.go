@@ -53,6 +53,7 @@ type flowSnapshot struct {
 	Active  []engine.RunID `cbor:"4,keyasint,omitempty"`
 	Queue   []engine.RunID `cbor:"5,keyasint,omitempty"`
 	Early   []early        `cbor:"6,keyasint,omitempty"`
+	Removed bool           `cbor:"7,keyasint,omitempty"`
 }
 
 type runSnapshot struct {
@@ -287,7 +288,7 @@ func (x *Snapshot) flow(f *flowState) {
 		return
 	}
 	f.gen = x.gen
-	head := flowSnapshot{Flow: f.id, Current: f.current, Batch: f.batch}
+	head := flowSnapshot{Flow: f.id, Current: f.current, Batch: f.batch, Removed: f.removed}
 	add := func(fs flowSnapshot) {
 		x.part.Flows = append(x.part.Flows, fs)
 		x.grown(1 + len(fs.Active) + len(fs.Queue) + len(fs.Early))
