@@ -36,7 +36,9 @@ const ringSize = 10_000
 // retryTime is waited after the reader has failed.
 const retryTime = time.Second
 
-// hub keeps the newest events for all streams. It reads while somebody listens.
+// hub keeps the newest events for all streams. It reads while somebody listens,
+// and tells what it has read all of them together, five times a second at most:
+// streams that listen to the same get the same bytes, made once.
 type hub struct {
 	mu      sync.Mutex
 	streams int
@@ -44,7 +46,23 @@ type hub struct {
 	origin  int64
 	base    uint64  // all events after this place are in ring
 	ring    []Event // oldest first
+	told    uint64  // up to which streams may tell
+	due     bool    // more is told in a moment
 	changed chan struct{}
+	made    map[madeKey]*made // since told was moved
+}
+
+// madeKey names a message.
+type madeKey struct {
+	topics string
+	after  place
+}
+
+// made is a message for all streams that stand at one place and listen to the
+// same; nil where nothing of it is for them.
+type made struct {
+	once sync.Once
+	text []byte
 }
 
 // join counts a stream in, and starts the reader for the first one. leave must
@@ -57,7 +75,7 @@ func (h *hub) join(ctx context.Context, from Source) (now place, leave func(), e
 		if err != nil {
 			return place{}, nil, err
 		}
-		h.origin, h.base, h.ring, h.changed = span.Origin, span.Last, nil, make(chan struct{})
+		h.origin, h.base, h.ring, h.told, h.changed, h.made = span.Origin, span.Last, nil, span.Last, make(chan struct{}), map[madeKey]*made{}
 		life, stop := context.WithCancel(context.Background())
 		h.stop = stop
 		go h.read(life, from, span.Last)
@@ -100,8 +118,7 @@ func (h *hub) again(life context.Context, from Source, after uint64) uint64 {
 		return after
 	}
 	h.origin, h.base, h.ring = span.Origin, span.Last, nil
-	close(h.changed)
-	h.changed = make(chan struct{})
+	h.move()
 	return span.Last
 }
 
@@ -113,9 +130,24 @@ func (h *hub) add(life context.Context, e Event) {
 	}
 	if len(h.ring) >= 2*ringSize {
 		h.base = h.ring[ringSize-1].Seq
-		h.ring = append(h.ring[:0], h.ring[ringSize:]...)
+		h.ring = append(make([]Event, 0, 2*ringSize), h.ring[ringSize:]...) // the old one may be being read
 	}
 	h.ring = append(h.ring, e)
+	if !h.due {
+		h.due = true
+		time.AfterFunc(flushTime, func() {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			h.due = false
+			h.move()
+		})
+	}
+}
+
+// move lets streams tell all that there is; the caller holds mu.
+func (h *hub) move() {
+	h.told = h.last()
+	clear(h.made)
 	close(h.changed)
 	h.changed = make(chan struct{})
 }
@@ -135,16 +167,31 @@ func (h *hub) oldest() place {
 	return place{h.origin, h.base}
 }
 
-// after appends the events after a place to into. found is false when the ring
-// begins later. changed is closed once there are more.
-func (h *hub) after(at place, into []Event) (events []Event, changed <-chan struct{}, found bool) {
+// after is the message with what has happened after a place that some topics
+// want, and the place where it ends. found is false when the ring begins later.
+// changed is closed once there is more.
+func (h *hub) after(at place, listens *topics) (text []byte, to place, changed <-chan struct{}, found bool) {
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	if at.origin != h.origin || at.seq < h.base {
-		return into, nil, false
+		h.mu.Unlock()
+		return nil, at, nil, false
 	}
-	i := sort.Search(len(h.ring), func(i int) bool { return h.ring[i].Seq > at.seq })
-	return append(into, h.ring[i:]...), h.changed, true
+	if changed, to = h.changed, at; at.seq >= h.told {
+		h.mu.Unlock()
+		return nil, to, changed, true
+	}
+	to.seq = h.told
+	key := madeKey{listens.text, at}
+	m := h.made[key]
+	if m == nil {
+		m = new(made)
+		h.made[key] = m
+	}
+	from := sort.Search(len(h.ring), func(i int) bool { return h.ring[i].Seq > at.seq })
+	events := h.ring[from : from+sort.Search(len(h.ring)-from, func(i int) bool { return h.ring[from+i].Seq > to.seq })]
+	h.mu.Unlock()
+	m.once.Do(func() { m.text = messageOf(events, listens, to) })
+	return m.text, to, changed, true
 }
 
 // now is the newest place.

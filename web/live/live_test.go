@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -151,12 +152,18 @@ func TestStream_NothingLostNothingTwice(t *testing.T) {
 			from.add(Event{Kind: "run.done", Flow: "a", Run: fmt.Sprint(i)})
 		}
 	}()
-	seen := map[string]int{}
+	seen, more := map[string]int{}, 0 // more: that stand for a flow's
+	count := func() int {
+		if more > 0 {
+			return len(seen) - 1 + more
+		}
+		return len(seen)
+	}
 	after, cuts := "1-0", 0
-	for len(seen) < runs {
+	for count() < runs {
 		ctx, cut := context.WithCancel(t.Context())
 		next := listen(t, ctx, url+"?topics=runs", after)
-		for left := 1 + rand.IntN(3); left > 0 && len(seen) < runs; left-- {
+		for left := 1 + rand.IntN(3); left > 0 && count() < runs; left-- {
 			m, err := next()
 			if err != nil {
 				t.Fatal(err)
@@ -166,14 +173,19 @@ func TestStream_NothingLostNothingTwice(t *testing.T) {
 			}
 			after = m.id
 			for _, l := range m.lines {
-				seen[l.Run] += max(1, l.N)
+				if seen[l.Run] += max(1, l.N); l.Run == "" {
+					more += l.N
+				}
 			}
 		}
 		cut()
 		cuts++
 	}
+	if n := count(); n != runs {
+		t.Errorf("%d events were told, want %d", n, runs)
+	}
 	for run, n := range seen {
-		if n != 1 {
+		if n != 1 && run != "" {
 			t.Errorf("run %s was told %d times", run, n)
 		}
 	}
@@ -248,6 +260,57 @@ func TestStream_AlikeEventsShareALine(t *testing.T) {
 	m, err := listen(t, t.Context(), url+"?topics=run:1", "1-0")()
 	if err != nil || len(m.lines) != 1 || m.lines[0].N != 100 || m.id != "1-100" {
 		t.Errorf("%+v %v", m, err)
+	}
+}
+
+// TestStream_ManyRunsShareALine: what a message says stays small however much
+// happens, and tells of the runs that were asked for by name.
+func TestStream_ManyRunsShareALine(t *testing.T) {
+	from := newStored()
+	for i := range 1000 { // as many as are read together
+		from.add(Event{Kind: "run.done", Flow: []string{"a", "b"}[i%2], Run: fmt.Sprint(i)})
+	}
+	url, _ := serving(t, from)
+	m, err := listen(t, t.Context(), url+"?topics=runs,run:400", "1-0")()
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.SortFunc(m.lines, func(a, b line) int { return b.N - a.N })
+	want := []line{{Kind: "run.done", Flow: "b", N: 500}, {Kind: "run.done", Flow: "a", N: 499}, {Kind: "run.done", Flow: "a", Run: "400"}}
+	if m.id != "1-1000" || !slices.Equal(m.lines, want) {
+		t.Errorf("%s: %+v, want %+v", m.id, m.lines, want)
+	}
+}
+
+// TestStreams_MakeAMessageOnce: who stands at the same place and listens to the
+// same gets the same bytes.
+func TestStreams_MakeAMessageOnce(t *testing.T) {
+	var h hub
+	from := newStored()
+	_, leave, err := h.join(t.Context(), from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer leave()
+	at := h.now()
+	runs, err := parseTopics("runs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, changed, _ := h.after(at, &runs)
+	from.add(Event{Kind: "run.done", Flow: "a", Run: "1"})
+	<-changed
+	one, to, _, _ := h.after(at, &runs)
+	other, _, _, _ := h.after(at, &runs)
+	if len(one) == 0 || &one[0] != &other[0] {
+		t.Errorf("two streams get %q and %q, not the same bytes", one, other)
+	}
+	log, err := parseTopics("log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, end, _, found := h.after(at, &log); text != nil || end != to || !found {
+		t.Errorf("who listens to something else gets %q up to %v", text, end)
 	}
 }
 

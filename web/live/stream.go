@@ -19,9 +19,11 @@ import (
 const (
 	maxStreams   = 200 // at a time
 	maxCatchUps  = 8   // that read what the ring has no more, at a time
-	flushTime    = 100 * time.Millisecond
+	flushTime    = 200 * time.Millisecond
 	commentTime  = 15 * time.Second // a comment shows that the stream lives
 	browserRetry = 1000             // milliseconds until a browser connects again
+	maxLines     = 200              // of a message, before lines share one
+	writeTime    = 30 * time.Second // within which a browser takes what it is sent
 )
 
 // place is where a stream stands: its id in the browser's eyes.
@@ -125,17 +127,17 @@ type stream struct {
 	topics  topics
 	at      place // all up to here was told
 	failed  error // of writing
-	events  []Event
 }
 
-func (st *stream) printf(format string, args ...any) {
-	if st.failed == nil {
-		_, st.failed = fmt.Fprintf(st.w, format, args...)
+func (st *stream) printf(format string, args ...any) { st.send(fmt.Appendf(nil, format, args...)) }
+
+// send writes and flushes. A browser that takes nothing any more loses its place.
+func (st *stream) send(text []byte) {
+	if st.failed != nil {
+		return
 	}
-}
-
-func (st *stream) flush() {
-	if st.failed == nil {
+	_ = st.control.SetWriteDeadline(time.Now().Add(writeTime))
+	if _, st.failed = st.w.Write(text); st.failed == nil {
 		st.failed = st.control.Flush()
 	}
 }
@@ -153,24 +155,23 @@ func (st *stream) reset() {
 	st.at = now
 }
 
-// run tells what happens, ten times a second at most.
+// run tells what happens, when the hub says so.
 func (st *stream) run(ctx context.Context) {
 	comment := time.NewTicker(commentTime)
 	defer comment.Stop()
-	for {
-		st.flush()
-		if st.failed != nil {
-			return
-		}
-		events, changed, found := st.hub.after(st.at, st.events[:0])
+	for st.failed == nil {
+		text, to, changed, found := st.hub.after(st.at, &st.topics)
 		if !found {
 			if err := st.missed(ctx); err != nil {
 				return
 			}
 			continue
 		}
-		if st.events = events; len(events) > 0 {
-			st.tell(events)
+		if text != nil {
+			st.send(text)
+		}
+		if to != st.at {
+			st.at = to
 			continue
 		}
 		select {
@@ -181,22 +182,7 @@ func (st *stream) run(ctx context.Context) {
 		case <-comment.C:
 			st.printf(": id %s\n\n", st.at)
 		case <-changed:
-			if !st.rest(ctx) {
-				return
-			}
 		}
-	}
-}
-
-// rest waits until the next flush may go.
-func (st *stream) rest(ctx context.Context) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-st.closed:
-		return false
-	case <-time.After(flushTime):
-		return true
 	}
 }
 
@@ -217,8 +203,10 @@ func (st *stream) missed(ctx context.Context) error {
 	until := st.hub.oldest()
 	var part []Event
 	tell := func() {
-		st.tell(part)
-		st.flush()
+		st.at.seq = part[len(part)-1].Seq
+		if text := messageOf(part, &st.topics, st.at); text != nil {
+			st.send(text)
+		}
 		part = part[:0]
 	}
 	err := st.from.ReadEvents(ctx, st.at.seq, false, func(e Event) {
@@ -236,7 +224,7 @@ func (st *stream) missed(ctx context.Context) error {
 	return st.failed
 }
 
-// line is what is told of an event.
+// line is what is told of an event, or of several.
 type line struct {
 	Kind string `json:"kind"`
 	Flow string `json:"flow,omitempty"`
@@ -245,33 +233,46 @@ type line struct {
 	N    int    `json:"n,omitempty"` // events that the line stands for, where there are several
 }
 
-// tell writes the events that are wanted, as one message: it arrives whole or
-// not at all, so that a stream that goes on after its id tells nothing twice.
-// Events that are alike share a line.
-func (st *stream) tell(events []Event) {
-	var lines []line
+// messageOf is what streams tell of events, up to a place; nil where none is
+// wanted. It is one message, which arrives whole or not at all, so that a stream
+// that goes on after its id tells nothing twice. Events that are alike share a
+// line, and where there are many, those of a flow's runs that nobody named do.
+func messageOf(events []Event, listens *topics, to place) []byte {
+	lines := linesOf(events, listens, true)
+	if len(lines) > maxLines {
+		lines = linesOf(events, listens, false)
+	}
+	if len(lines) == 0 {
+		return nil
+	}
+	data, err := json.Marshal(lines)
+	if err != nil {
+		panic(err) // texts and numbers only
+	}
+	return fmt.Appendf(nil, "event: changes\nid: %s\ndata: %s\n\n", to, data)
+}
+
+// linesOf are the lines of events; each names its run, or only those do whose run
+// the topics name.
+func linesOf(events []Event, listens *topics, each bool) (lines []line) {
 	known := map[line]int{}
 	for i := range events {
 		e := &events[i]
-		st.at.seq = e.Seq
-		if !st.topics.want(e) {
+		if !listens.want(e) {
 			continue
 		}
 		l := line{Kind: e.Kind, Flow: e.Flow, Task: e.Task, Run: e.Run}
+		if !each && !listens.named(e) {
+			l.Run = ""
+		}
 		if at, twice := known[l]; twice {
 			lines[at].N = max(lines[at].N, 1) + 1
 			continue
 		}
-		known[l] = len(lines)
+		if known[l] = len(lines); each && len(lines) > maxLines {
+			return append(lines, l) // more than are told so
+		}
 		lines = append(lines, l)
 	}
-	if len(lines) == 0 {
-		return
-	}
-	data, err := json.Marshal(lines)
-	if err != nil { // texts only: cannot be
-		st.failed = err
-		return
-	}
-	st.printf("event: changes\nid: %s\ndata: %s\n\n", st.at, data)
+	return lines
 }

@@ -13,6 +13,7 @@ const maxTopics = 64
 
 // topics are what a stream listens to.
 type topics struct {
+	text            string // as they were asked for
 	runs, log, node bool
 	run, flow, logs []string
 }
@@ -20,6 +21,7 @@ type topics struct {
 // parseTopics reads "run:ID,flow:orders,log,log:orders,runs,node".
 // engine.ErrInvalid.
 func parseTopics(text string) (t topics, err error) {
+	t.text = text
 	words := strings.FieldsFunc(text, func(c rune) bool { return c == ',' })
 	if len(words) == 0 || len(words) > maxTopics {
 		return t, fmt.Errorf("%w: topics names %d topics, want 1 to %d, such as runs or run:ID", engine.ErrInvalid, len(words), maxTopics)
@@ -46,10 +48,13 @@ func parseTopics(text string) (t topics, err error) {
 	return t, nil
 }
 
+// named reports whether the topics name the event's run.
+func (t *topics) named(e *Event) bool { return e.Run != "" && slices.Contains(t.run, e.Run) }
+
 // want reports whether an event belongs to the topics.
 func (t *topics) want(e *Event) bool {
 	switch {
-	case e.Run != "" && slices.Contains(t.run, e.Run):
+	case t.named(e):
 		return true
 	case e.Kind == "attempt":
 		return t.log || slices.Contains(t.logs, e.Flow)
