@@ -307,6 +307,9 @@ func (l *Ledger) Read(ctx context.Context, at engine.Pos) (engine.Record, error)
 	if at.N < 0 || at.N >= len(records) {
 		return nil, fmt.Errorf("%w: ledger record %d.%d", engine.ErrNotFound, at.Seq, at.N)
 	}
+	if c, ok := records[at.N].(*engine.ControlRecord); ok && c.Kept != nil {
+		return c.Kept.Record(), nil
+	}
 	return records[at.N], nil
 }
 

@@ -48,7 +48,8 @@ type Ledger interface {
 	Follow(ctx context.Context, from uint64, fn func(Entry) error) error
 	// Last is the newest sequence.
 	Last(ctx context.Context) (uint64, error)
-	// Read returns one record; ErrNotFound when it was purged.
+	// Read returns one record, of a copy (Kept) what was kept; ErrNotFound when it
+	// was purged.
 	Read(ctx context.Context, at Pos) (Record, error)
 	// Since is the first sequence, from what is there up to a given one, whose
 	// entry is not older than a time; the given one when all are older.

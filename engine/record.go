@@ -218,6 +218,8 @@ const (
 	ControlDamaged   ControlKind = "damaged"   // the run's flow version or records cannot be read
 	ControlWake      ControlKind = "wake"      // the time of a task that waits is up
 	ControlSignal    ControlKind = "signal"    // word from outside, or a decision about a task
+	ControlKeep      ControlKind = "keep"      // a copy of an older record, for a run that waits for long
+	ControlAnchor    ControlKind = "anchor"    // the run reads the copies from now on
 )
 
 // ResolvedFailed is the error of a task that a person resolved as failed without
@@ -241,6 +243,44 @@ type ControlRecord struct {
 	By   string `cbor:"12,keyasint,omitempty"` // whose login; "" where none was shown
 
 	Token string `cbor:"13,keyasint,omitempty"` // by which whoever sends a signal hears what became of it
+
+	Kept   *Kept   `cbor:"14,keyasint,omitempty"` // of keep
+	Anchor *Anchor `cbor:"15,keyasint,omitempty"` // of anchor
+}
+
+// Kept is a copy of a record that a run still needs, so that the ledger can be
+// purged past it. Whoever reads its place gets the record.
+type Kept struct {
+	Submit  *SubmitRecord  `cbor:"1,keyasint,omitempty"`
+	Attempt *AttemptRecord `cbor:"2,keyasint,omitempty"`
+	Control *ControlRecord `cbor:"3,keyasint,omitempty"`
+}
+
+// Record is what was kept.
+func (k *Kept) Record() Record {
+	switch {
+	case k.Submit != nil:
+		return k.Submit
+	case k.Attempt != nil:
+		return k.Attempt
+	case k.Control != nil:
+		return k.Control
+	}
+	return &BadRecord{Problem: "nothing was kept"}
+}
+
+// Anchor moves what a run needs to the copies of it. It counts only while the run
+// stands still as it did when the copies were made.
+type Anchor struct {
+	Still Micros `cbor:"1,keyasint"` // since when its time stood still
+	Calls int    `cbor:"2,keyasint"` // that it had made
+	Moves []Move `cbor:"3,keyasint"`
+}
+
+// Move is a place and that of the copy.
+type Move struct {
+	_        struct{} `cbor:",toarray"`
+	From, To Pos
 }
 
 // BadRecord stands for a message that could not be read. It changes nothing,

@@ -41,6 +41,9 @@ func (s *step) control(rec *engine.ControlRecord) {
 		s.resolve(r, rec)
 	case engine.ControlDamaged:
 		s.end(r, engine.Failed, "damaged", rec.Reason)
+	case engine.ControlKeep: // the anchor says what it is for
+	case engine.ControlAnchor:
+		r.anchor(rec, s.pos)
 	case engine.ControlWake:
 		s.timeUp(r, rec)
 	default:

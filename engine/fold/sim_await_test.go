@@ -125,3 +125,72 @@ func (s *sim) checkWaits(recs []engine.Record) {
 		s.t.Errorf("%d cells wait by key, %d are known", byKey, indexed)
 	}
 }
+
+// anchor copies what a run needs that stands still, and moves it there. Now and
+// then the run has gone on by then, or the process dies in between.
+func (s *sim) anchor() bool {
+	for _, id := range slices.Sorted(maps.Keys(s.state.runs)) {
+		need, ok := s.state.runs[id].Needs(s.now)
+		if !ok {
+			continue
+		}
+		moved := map[engine.Pos]engine.Pos{}
+		keep := func(at, prev engine.Pos) engine.Pos {
+			if to, done := moved[at]; done {
+				return to
+			}
+			kept := new(engine.Kept)
+			switch rec := s.log[at.Seq-s.log[0].Seq].Records[at.N].(type) {
+			case *engine.AttemptRecord:
+				with := *rec
+				with.Prev = prev
+				kept.Attempt = &with
+			case *engine.ControlRecord:
+				if kept.Control = rec; rec.Kept != nil {
+					with := *rec.Kept
+					if kept = &with; with.Attempt != nil {
+						part := *with.Attempt
+						part.Prev = prev
+						kept.Attempt = &part
+					}
+				}
+			}
+			s.append(&engine.ControlRecord{Kind: engine.ControlKeep, Run: id, Kept: kept})
+			moved[at] = engine.Pos{Seq: s.seq}
+			need.Anchor.Moves = append(need.Anchor.Moves, engine.Move{From: at, To: moved[at]})
+			return moved[at]
+		}
+		for _, last := range need.Parts {
+			var chain []engine.Pos
+			for at := last; at.Seq != 0; at = s.recordAt(at).Prev {
+				chain = append(chain, at)
+			}
+			prev := engine.Pos{}
+			for _, at := range slices.Backward(chain) {
+				prev = keep(at, prev)
+			}
+		}
+		for _, at := range need.Places {
+			keep(at, engine.Pos{})
+		}
+		switch s.rng.IntN(4) {
+		case 0:
+			s.restart()
+			return true
+		case 1:
+			s.wakeUp()
+		}
+		before := s.state.runs[id]
+		s.append(&engine.ControlRecord{Kind: engine.ControlAnchor, Run: id, Anchor: &need.Anchor})
+		if r := s.state.runs[id]; r == before && r.paused == need.Anchor.Still && r.calls == need.Anchor.Calls && r.InFlight == 0 && len(moved) > 0 {
+			for from := range moved {
+				if from.Seq >= r.Floor() && from.Seq < s.seq-uint64(len(moved)) {
+					s.t.Errorf("run %s needs the ledger from %d, and what it needed at %d was copied", id, r.Floor(), from.Seq)
+				}
+			}
+			s.anchored++
+		}
+		return true
+	}
+	return false
+}

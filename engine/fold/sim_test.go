@@ -22,16 +22,17 @@ const simSeeds = 500
 // at all until a restart, and in which the fold must still end every run.
 type sim struct {
 	*history
-	rng     *rand.Rand
-	log     []engine.Entry // the ledger
-	out     map[engine.AttemptKey]bool
-	success map[string]int // run/task -> effective successes
-	told    hearsay
-	parts   map[string]int // run/task -> turns that have left a part
-	seeds   map[engine.RunID][]byte
-	reruns  int
-	sent    int            // signals
-	taken   map[string]int // message id -> cells that it woke
+	rng      *rand.Rand
+	log      []engine.Entry // the ledger
+	out      map[engine.AttemptKey]bool
+	success  map[string]int // run/task -> effective successes
+	told     hearsay
+	parts    map[string]int // run/task -> turns that have left a part
+	seeds    map[engine.RunID][]byte
+	reruns   int
+	anchored int            // runs that read copies
+	sent     int            // signals
+	taken    map[string]int // message id -> cells that it woke
 }
 
 // hearsay is what a view knows of the tasks that hears of changes alone.
@@ -59,6 +60,7 @@ func (v hearsay) hear(c *engine.Change) {
 }
 
 func TestFold_SimulationEndsEveryRunTheSameOnEveryReplay(t *testing.T) {
+	woken, anchored := 0, 0
 	for seed := range uint64(simSeeds) {
 		s := &sim{rng: rand.New(rand.NewPCG(seed, 1)), out: map[engine.AttemptKey]bool{}, success: map[string]int{}, told: hearsay{}, parts: map[string]int{}, seeds: map[engine.RunID][]byte{}, taken: map[string]int{}}
 		s.history = newHistory(t)
@@ -66,7 +68,12 @@ func TestFold_SimulationEndsEveryRunTheSameOnEveryReplay(t *testing.T) {
 		if t.Failed() {
 			t.Fatalf("seed %d", seed)
 		}
+		woken, anchored = woken+len(s.taken), anchored+s.anchored
 	}
+	if woken < simSeeds || anchored < simSeeds/10 { // otherwise it proves little
+		t.Errorf("%d cells were woken by signals, %d runs read copies", woken, anchored)
+	}
+	t.Logf("%d cells were woken by signals, %d runs read copies", woken, anchored)
 }
 
 func (s *sim) play(seed uint64) {
@@ -156,7 +163,8 @@ func (s *sim) append(recs ...engine.Record) {
 		case e.Kind == Show && e.Change.Kind == engine.AttemptDone && !e.Change.Superseded && e.Change.Attempt.Outcome == engine.OutcomeSuccess:
 			s.success[string(e.Change.Run)+"/"+string(e.Change.Task)]++
 		case e.Kind == Show && e.Change.Kind == engine.AttemptDone && !e.Change.Superseded && len(e.Change.Attempt.Value) > 0:
-			if r := s.state.runs[e.Change.Run]; r != nil && r.Ending == "" { // else the turn does not count
+			r := s.state.runs[e.Change.Run]
+			if r != nil && r.Tasks[r.Graph.Index[e.Change.Task]].turn > e.Change.Attempt.Turn { // else the turn does not count
 				s.parts[string(e.Change.Run)+"/"+string(e.Change.Task)]++
 			}
 		}
@@ -270,6 +278,8 @@ func (s *sim) step() {
 	case s.rng.IntN(12) == 0:
 		s.signal()
 		return
+	case s.rng.IntN(6) == 0 && s.anchor():
+		return
 	case s.rng.IntN(80) == 0:
 		s.append(&engine.ControlRecord{Kind: engine.ControlCancel, ID: fmt.Sprint(s.rng.IntN(4)), Run: engine.RunID(fmt.Sprintf("01M84BFBV1N8Q6D2T4XW9B7C%02d", s.rng.IntN(3)))})
 		return
@@ -314,7 +324,7 @@ func (s *sim) resolve() bool {
 }
 
 func (s *sim) ended(k engine.AttemptKey) *engine.AttemptRecord {
-	outcomes := []engine.Outcome{engine.OutcomeSuccess, engine.OutcomeSuccess, engine.OutcomeSuccess, engine.OutcomeAgain, engine.OutcomeAgain, engine.OutcomeRetry, engine.OutcomeDeferred, engine.OutcomeFailed, engine.OutcomeInterrupted, engine.OutcomeSkipped}
+	outcomes := []engine.Outcome{engine.OutcomeSuccess, engine.OutcomeSuccess, engine.OutcomeSuccess, engine.OutcomeAgain, engine.OutcomeAgain, engine.OutcomeAgain, engine.OutcomeAgain, engine.OutcomeRetry, engine.OutcomeDeferred, engine.OutcomeFailed, engine.OutcomeInterrupted, engine.OutcomeSkipped}
 	rec := &engine.AttemptRecord{AttemptKey: k, Flow: "f", Start: s.now + engine.Micros(s.rng.IntN(1000)), Outcome: outcomes[s.rng.IntN(len(outcomes))]}
 	if k.Attempt > 5 || k.Dispatch > 5 || k.Turn > 5 {
 		rec.Outcome = engine.OutcomeSuccess
@@ -340,7 +350,7 @@ func (s *sim) turnEnds(rec *engine.AttemptRecord) {
 	if r == nil {
 		return
 	}
-	if s.rng.IntN(2) == 0 {
+	if s.rng.IntN(3) > 0 {
 		rec.Await = []string{engine.AwaitTime, engine.AwaitApproval, engine.AwaitSignal("a", ""), engine.AwaitSignal("a", "k"), engine.AwaitSignal("b", "l")}[s.rng.IntN(5)]
 		if rec.Await == engine.AwaitTime || s.rng.IntN(2) == 0 {
 			rec.NotBefore = s.now + engine.Micros(s.rng.IntN(5000))
@@ -398,7 +408,14 @@ func (s *sim) checkStage(r *Run, task int) {
 }
 
 func (s *sim) recordAt(at engine.Pos) *engine.AttemptRecord {
-	return s.log[at.Seq-s.log[0].Seq].Records[at.N].(*engine.AttemptRecord)
+	switch rec := s.log[at.Seq-s.log[0].Seq].Records[at.N].(type) {
+	case *engine.AttemptRecord:
+		return rec
+	case *engine.ControlRecord:
+		return rec.Kept.Attempt
+	}
+	s.t.Fatalf("there is no attempt at %v", at)
+	return nil
 }
 
 // restart forgets everything but the ledger, folds it again, now and then from

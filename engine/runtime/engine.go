@@ -16,6 +16,7 @@ import (
 const (
 	DefaultCheckpointEvery = 20_000 // records
 	DefaultMaxOpenRuns     = 20_000
+	DefaultAnchorAfter     = 24 * time.Hour
 )
 
 // Config is what an Engine works with. A zero field means its default.
@@ -34,6 +35,7 @@ type Config struct {
 	Slots           int              // attempts at a time
 	Grace           time.Duration    // for calls in flight when the engine stops
 	Retention       time.Duration    // of closed runs in the ledger
+	AnchorAfter     time.Duration    // a run that waits for so long does not keep the ledger from being purged
 	CheckpointEvery int              // records between two checkpoints
 	AcceptLoss      bool             // go on though the state before a purge cannot be read; see engine.Ledger.Verify
 	Runs            engine.Runs      // what is shown of runs: looked through for lost ones after a loss; nil: they stay as shown
@@ -61,6 +63,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.Retention <= 0 {
 		c.Retention = engine.DefaultRetention
+	}
+	if c.AnchorAfter <= 0 {
+		c.AnchorAfter = DefaultAnchorAfter
 	}
 	if c.CheckpointEvery <= 0 {
 		c.CheckpointEvery = DefaultCheckpointEvery

@@ -32,13 +32,17 @@ func (e *Engine) purgeNowAndThen(ctx context.Context) error {
 }
 
 // Purge removes from the ledger what is older than a time, is covered by the
-// older checkpoint, has been shown by every view and belongs to no open run.
+// older checkpoint, has been shown by every view and is needed by no open run: one
+// that waits for long needs copies alone (see anchorAll).
 //
 // First it makes a checkpoint of what it is going to remove, so that the ledger
 // can always be folded from its beginning: a view that was deleted is rebuilt
 // with the same content, as far as the ledger goes back, and there is one more
 // place to start from.
 func (e *Engine) Purge(ctx context.Context, older time.Time) error {
+	if err := e.anchorAll(ctx, engine.At(older)); err != nil {
+		return err
+	}
 	limit, err := e.purgeLimit(ctx, engine.At(older))
 	if err != nil || limit == 0 {
 		return err
@@ -60,13 +64,22 @@ func (e *Engine) Purge(ctx context.Context, older time.Time) error {
 	return e.dropCheckpoints(ctx)
 }
 
-// purgeLimit is the sequence before which everything may go; 0: nothing.
-func (e *Engine) purgeLimit(ctx context.Context, older engine.Micros) (uint64, error) {
+// covered is the sequence up to which the older checkpoint has everything, and
+// every view has shown it; 0: there is none.
+func (e *Engine) covered(ctx context.Context) (uint64, error) {
 	kept, err := e.cfg.Checkpoints.Kept(ctx)
 	if err != nil || len(kept) < keptNewest {
 		return 0, err
 	}
-	before := min(kept[keptNewest-1], e.views.needed())
+	return min(kept[keptNewest-1], e.views.needed()), nil
+}
+
+// purgeLimit is the sequence before which everything may go; 0: nothing.
+func (e *Engine) purgeLimit(ctx context.Context, older engine.Micros) (uint64, error) {
+	before, err := e.covered(ctx)
+	if err != nil || before == 0 {
+		return 0, err
+	}
 	err = e.sched.ask(ctx, func() {
 		for r := range e.sched.state.Runs() {
 			before = min(before, r.Floor())
