@@ -26,6 +26,7 @@ import (
 type HookConfig struct {
 	Dir    string // of module files
 	Cache  string // folder for what was compiled; "" keeps it in memory
+	Copies string // folder for copies of what lies in the object store; "": there are none
 	Limits wasmhooks.Limits
 	Log    *slog.Logger
 }
@@ -78,7 +79,7 @@ func (h *Hooks) open(ctx context.Context) (*wasmhooks.Host, error) {
 	if h.host != nil {
 		return h.host, nil
 	}
-	conf := wasmhooks.Config{Dir: h.cfg.Dir, Cache: h.cfg.Cache, Limits: h.cfg.Limits, Log: h.cfg.Log}
+	conf := wasmhooks.Config{Dir: h.cfg.Dir, Cache: h.cfg.Cache, Copies: h.cfg.Copies, Limits: h.cfg.Limits, Log: h.cfg.Log}
 	if h.conn != nil {
 		if h.modules == nil {
 			modules, err := kvstore.OpenModules(ctx, h.conn)
@@ -245,7 +246,7 @@ func (n *Node) openHooks() error {
 	if err != nil {
 		return err
 	}
-	n.hooks = &Hooks{cfg: HookConfig{Dir: n.cfg.Hooks, Cache: filepath.Join(n.cfg.DataDir, "hooks"), Log: n.log}, conn: conn}
+	n.hooks = &Hooks{cfg: HookConfig{Dir: n.cfg.Hooks, Cache: filepath.Join(n.cfg.DataDir, "hooks"), Copies: filepath.Join(n.cfg.DataDir, "modules"), Log: n.log}, conn: conn}
 	if n.metrics != nil {
 		n.hooks.counted = n.metrics.HookCalled
 	}

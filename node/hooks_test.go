@@ -379,6 +379,48 @@ func TestHooks_OldModulesGoAfterARestart(t *testing.T) {
 	}
 }
 
+// TestHooks_ModulesThatTheStoreHasLost: a node that had one starts and runs with its copy,
+// and the store has it again.
+func TestHooks_ModulesThatTheStoreHasLost(t *testing.T) {
+	h := openHooked(t)
+	module, hash := variant(t, 0)
+	h.put("hooks/check.wasm", module)
+	h.flow("file", `"check.wasm"`, 1)
+	h.until("the flow is loaded", func() bool { return h.version("file") != "" })
+	if err := h.c.Admin(t.Context(), "hook.push", HookPush{Name: "checks/list", SHA256: hash}, nil); err != nil {
+		t.Fatal(err)
+	}
+	h.flow("object", `{ object = "checks/list", `+checkConfig+` }`, 1)
+	h.until("the flow of the name is loaded", func() bool { return h.version("object") != "" })
+	js, err := jetstream.New(h.c.Conn())
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := js.ObjectStore(t.Context(), kvstore.BucketHooks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"flows/file.toml", "hooks/check.wasm"} { // or it would be stored anew
+		if err := os.Remove(filepath.Join(h.dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := store.Delete(t.Context(), "sha256/"+hash); err != nil {
+		t.Fatal(err)
+	}
+	h.c.Close()
+	h.close()
+
+	h = openHookedIn(t, h.dir)
+	h.until("the flow is loaded again", func() bool { return len(h.Flows.Found().Broken) == 0 && h.version("object") != "" })
+	if doc := h.run("object"); doc.Status != engine.Success {
+		t.Errorf("%s: %+v", doc.Status, doc.Error)
+	}
+	if _, err := h.hooks.modules.Module(t.Context(), hash); err != nil {
+		t.Errorf("the store: %v", err)
+	}
+}
+
 // TestHooks_AHostileModuleIsAloneWithIt: while a module that loops uses up its steps
 // without a pause, 64 other tasks with a hook each are made, all at their first attempt,
 // and none of them has to wait until a loop ends.

@@ -37,11 +37,19 @@ func (h *Host) Prepare(ctx context.Context, ref Ref, kind Kind) (hash string, er
 		return hash, loadError("it does not export %s", kind.export())
 	}
 	if h.cfg.Store != nil && content != nil {
-		if err := h.cfg.Store.Keep(ctx, hash, content); err != nil {
+		if err := h.cfg.Store.Keep(ctx, hash, content); err != nil && h.copies.get(hash, time.Now()) == nil {
 			return hash, &Error{Class: ClassLoad, Message: "keep the module: " + err.Error(), Retry: true}
 		}
+		h.copy(hash, content)
 	}
 	return hash, nil
+}
+
+// copy keeps a copy of a module on the node's own disk, if it can.
+func (h *Host) copy(hash string, content []byte) {
+	if err := h.copies.put(hash, content, time.Now()); err != nil {
+		h.log.Warn("no copy of a hook can be kept", "folder", h.cfg.Copies, engine.LogErr, err)
+	}
 }
 
 // find reads a module, unless it is loaded already: content is nil then.
@@ -86,14 +94,20 @@ func (h *Host) read(ctx context.Context, ref Ref) (content []byte, hash string, 
 	return content, hash, nil
 }
 
-// kept reads a module from the store and holds it against its hash.
+// kept reads a module that is known by its hash: its copy, or from the store.
 func (h *Host) kept(ctx context.Context, hash string) ([]byte, error) {
 	if h.cfg.Store == nil {
 		return nil, engine.ErrNotFound
 	}
+	if content := h.copies.get(hash, time.Now()); content != nil {
+		return content, nil
+	}
 	content, err := h.cfg.Store.Module(ctx, hash)
 	if err == nil && Hash(content) != hash {
 		err = fmt.Errorf("%w: what is stored as the module %.12s is something else", engine.ErrDamaged, hash)
+	}
+	if err == nil {
+		h.copy(hash, content)
 	}
 	return content, err
 }

@@ -32,6 +32,7 @@ type Config struct {
 	Dir         string // of module files
 	Cache       string // folder for what was compiled, made with 0700; "" keeps it in memory
 	Store       Store  // nil: files alone
+	Copies      string // folder for copies of the store's modules, made with 0700; "": none are kept
 	Limits      Limits
 	Interpreter bool // run without compiling: slow, for tests
 	unmetered   bool // run without counting steps: for benchmarks alone
@@ -40,10 +41,11 @@ type Config struct {
 
 // Host loads modules and makes calls. It may be used by many goroutines.
 type Host struct {
-	cfg   Config
-	log   *slog.Logger
-	cache wazero.CompilationCache
-	total atomic.Int64
+	cfg    Config
+	log    *slog.Logger
+	cache  wazero.CompilationCache
+	copies *copies
+	total  atomic.Int64
 
 	loading sync.Mutex // one module is compiled at a time
 	mu      sync.Mutex
@@ -58,6 +60,10 @@ type Host struct {
 func Open(cfg Config) (*Host, error) {
 	cfg.Limits = cfg.Limits.filled()
 	h := &Host{cfg: cfg, log: engine.Logger(cfg.Log), byHash: map[string]*module{}, bad: map[string]*Error{}, stop: make(chan struct{})}
+	var err error
+	if h.copies, err = openCopies(cfg.Copies, cfg.Limits.Module); err != nil {
+		return nil, err
+	}
 	if cfg.Cache == "" {
 		h.cache = wazero.NewCompilationCache()
 	} else {
@@ -105,6 +111,7 @@ func (h *Host) tidy() {
 			return
 		case now := <-tick.C:
 			h.sweep(now)
+			h.copies.sweep(now)
 		}
 	}
 }
