@@ -4,9 +4,17 @@
  * unique, count. */
 #include "qarion_hook.h"
 
-static int known(qh_str kind) {
-  return qh_is(kind, "any") || qh_is(kind, "string") || qh_is(kind, "number") || qh_is(kind, "integer") ||
-         qh_is(kind, "boolean") || qh_is(kind, "array") || qh_is(kind, "object");
+/* kind_letter is what qh_kind says of a kind that fields in the configuration has:
+ * 'i' for an integer, 'a' for any, 0 for what it must not have. */
+static char kind_letter(qh_str kind) {
+  if (qh_is(kind, "any")) return 'a';
+  if (qh_is(kind, "string")) return '"';
+  if (qh_is(kind, "number")) return '0';
+  if (qh_is(kind, "integer")) return 'i';
+  if (qh_is(kind, "boolean")) return 'b';
+  if (qh_is(kind, "array")) return '[';
+  if (qh_is(kind, "object")) return '{';
+  return 0;
 }
 
 static int whole(qh_str number) {
@@ -15,15 +23,9 @@ static int whole(qh_str number) {
   return 1;
 }
 
-static int is(qh_str field, qh_str kind) {
+static int is(qh_str field, char letter) {
   char k = qh_kind(field);
-  if (qh_is(kind, "string")) return k == '"';
-  if (qh_is(kind, "number")) return k == '0';
-  if (qh_is(kind, "integer")) return k == '0' && whole(field);
-  if (qh_is(kind, "boolean")) return k == 'b';
-  if (qh_is(kind, "array")) return k == '[';
-  if (qh_is(kind, "object")) return k == '{';
-  return 1; /* any */
+  return letter == k || letter == 'a' || (letter == 'i' && k == '0' && whole(field));
 }
 
 /* seen remembers unique values and where each stood first: a hash table with
@@ -47,7 +49,28 @@ static place *seen(qh_str key) {
   }
 }
 
-static qh_str items_at, fields, unique;
+static qh_str items_at, unique;
+
+/* What elements must have, read once: names and kinds, behind them the name of what is
+ * unique, and what an element has of all these. */
+static qh_str *names, *kinds, *found;
+static char *letters;
+static qh_u32 wanted;
+
+static void read_fields(void) {
+  qh_str fields = qh_config("fields");
+  qh_u32 most = qh_len(fields) + 1;
+  names = qh_take(most * sizeof *names), kinds = qh_take(most * sizeof *kinds), found = qh_take(most * sizeof *found), letters = qh_take(most);
+  wanted = 0;
+  for (qh_iter it = qh_each(fields); qh_next(&it); wanted++) {
+    names[wanted] = qh_string(it.key), kinds[wanted] = qh_string(it.value);
+    letters[wanted] = qh_kind(it.value) == '"' ? kind_letter(kinds[wanted]) : 0;
+    if (!letters[wanted])
+      qh_fail("config", qh_cat(4, QH_S("config.fields."), names[wanted],
+                               QH_S(": want any, string, number, integer, boolean, array or object, have "), kinds[wanted]));
+  }
+  names[wanted] = unique;
+}
 
 /* path is the JSON Pointer to an element, or to a field of it. */
 static qh_str path(qh_u32 index, qh_str field) {
@@ -60,14 +83,14 @@ static void check_item(qh_u32 index, qh_str item) {
     qh_problem_at(path(index, QH_NONE), "wrong_kind", qh_cat(2, QH_S("want an object, have "), qh_kind_name(item)));
     return;
   }
-  for (qh_iter it = qh_each(fields); qh_next(&it);) {
-    qh_str name = qh_string(it.key), kind = qh_string(it.value), field = qh_member(item, name);
-    if (!field.p)
-      qh_problem_at(path(index, name), "missing", QH_S("the field is not there"));
-    else if (!is(field, kind))
-      qh_problem_at(path(index, name), "wrong_kind", qh_cat(4, QH_S("want "), kind, QH_S(", have "), qh_kind_name(field)));
+  qh_pick(item, names, wanted + (unique.n > 0), found);
+  for (qh_u32 i = 0; i < wanted; i++) {
+    if (!found[i].p)
+      qh_problem_at(path(index, names[i]), "missing", QH_S("the field is not there"));
+    else if (!is(found[i], letters[i]))
+      qh_problem_at(path(index, names[i]), "wrong_kind", qh_cat(4, QH_S("want "), kinds[i], QH_S(", have "), qh_kind_name(found[i])));
   }
-  qh_str key = unique.n ? qh_member(item, unique) : QH_NONE;
+  qh_str key = unique.n ? found[wanted] : QH_NONE;
   if (!key.p) return;
   place *p = seen(key);
   if (p->key.p)
@@ -87,13 +110,9 @@ static void check(void) {
   qh_config_keys("items, min_items, fields, unique, count");
   items_at = qh_config_text("items", "");
   qh_u32 min_items = qh_config_count("min_items", 0);
-  fields = qh_config("fields");
   unique = qh_config_text("unique", "");
   qh_str count_at = qh_config_text("count", "");
-  for (qh_iter it = qh_each(fields); qh_next(&it);)
-    if (qh_kind(it.value) != '"' || !known(qh_string(it.value)))
-      qh_fail("config", qh_cat(4, QH_S("config.fields."), qh_string(it.key),
-                               QH_S(": want any, string, number, integer, boolean, array or object, have "), qh_string(it.value)));
+  read_fields();
   if (qh_failed || qh_not_json(1)) return;
 
   qh_str items = qh_at(qh_json(), items_at);

@@ -117,7 +117,7 @@ static qh_str qh_json_value;
 #define QH_MAX_DEPTH 1000
 static const char *qh_bad_reason, *qh_bad_place;
 
-static int qh_space(char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; }
+static int qh_space(char c) { return (qh_u8)c <= ' ' && (c == ' ' || c == '\n' || c == '\t' || c == '\r'); }
 static int qh_digit(char c) { return c >= '0' && c <= '9'; }
 
 static const char *qh_skip_space(const char *i, const char *end) {
@@ -403,14 +403,16 @@ static qh_str qh_string(qh_str v) {
 
 /* qh_names says whether a JSON string, as it was written, is this text. */
 static int qh_names(qh_str quoted, qh_str text) {
-  for (qh_u32 i = 1; i + 1 < quoted.n; i++)
-    if (quoted.p[i] == '\\') {
-      qh_u32 top = qh_top; /* what is unescaped here is not kept */
-      int same = qh_same(qh_string(quoted), text);
-      qh_top = top;
-      return same;
-    }
-  return quoted.n >= 2 && qh_same((qh_str){quoted.p + 1, quoted.n - 2}, text);
+  if (quoted.n < 2 || quoted.n - 2 < text.n) return 0; /* an escape is longer than what it stands for */
+  const char *raw = quoted.p + 1;
+  qh_u32 n = quoted.n - 2, i = 0;
+  while (i < text.n && raw[i] == text.p[i] && raw[i] != '\\') i++;
+  if (i == n) return 1;
+  if (i == text.n || raw[i] != '\\') return 0;
+  qh_u32 top = qh_top; /* what is unescaped here is not kept */
+  int same = qh_same(qh_string(quoted), text);
+  qh_top = top;
+  return same;
 }
 
 /* qh_member finds a member of an object; of several with one name the last. */
@@ -420,6 +422,15 @@ static qh_str qh_member(qh_str v, qh_str name) {
   for (qh_iter it = qh_each(v); qh_next(&it);)
     if (qh_names(it.key, name)) found = it.value;
   return found;
+}
+
+/* qh_pick finds several members at once, each as qh_member does. */
+static void qh_pick(qh_str v, const qh_str *names, qh_u32 n, qh_str *found) {
+  for (qh_u32 i = 0; i < n; i++) found[i] = QH_NONE;
+  if (!n || qh_kind(v) != '{') return;
+  for (qh_iter it = qh_each(v); qh_next(&it);)
+    for (qh_u32 i = 0; i < n; i++)
+      if (qh_names(it.key, names[i])) found[i] = it.value;
 }
 
 static qh_str qh_get(qh_str v, const char *name) { return qh_member(v, qh_text(name)); }
@@ -585,8 +596,27 @@ static void qh_config_wrong(const char *key, const char *want, qh_str have) {
                            k == '0' || k == 'b' ? have : qh_kind_name(have)));
 }
 
+/* The configuration is read once: its first members, with their names as they were
+ * written. */
+#define QH_SETTINGS 32
+static struct { qh_str key, value; } qh_settings[QH_SETTINGS];
+static qh_u32 qh_setting_count; /* QH_BAD: not read yet; QH_SETTINGS: there may be more */
+
+static void qh_read_config(void) {
+  if (qh_setting_count != QH_BAD) return;
+  qh_setting_count = 0;
+  if (qh_kind(qh_cfg) != '{') return;
+  for (qh_iter it = qh_each(qh_cfg); qh_setting_count < QH_SETTINGS && qh_next(&it); qh_setting_count++)
+    qh_settings[qh_setting_count].key = it.key, qh_settings[qh_setting_count].value = it.value;
+}
+
 static qh_str qh_config(const char *key) {
-  qh_str v = qh_get(qh_cfg, key);
+  qh_str v = QH_NONE, name = qh_text(key);
+  qh_read_config();
+  if (qh_setting_count == QH_SETTINGS) v = qh_member(qh_cfg, name);
+  else
+    for (qh_u32 i = 0; i < qh_setting_count; i++)
+      if (qh_names(qh_settings[i].key, name)) v = qh_settings[i].value;
   return qh_kind(v) == 'n' ? QH_NONE : v;
 }
 
@@ -623,7 +653,7 @@ static void qh_config_keys(const char *known) {
     int found = 0;
     for (qh_u32 from = 0, i = 0; i <= list.n; i++) {
       if (i < list.n && list.p[i] != ',') continue;
-      found |= qh_same((qh_str){list.p + from, i - from}, key);
+      if ((found = qh_same((qh_str){list.p + from, i - from}, key))) break;
       from = i + 2;
     }
     if (!found) qh_fail("config", qh_cat(4, QH_S("config: unknown key "), key, QH_S("; known are "), list));
@@ -664,6 +694,7 @@ static void qh_begin(const char *p, qh_u32 meta_len, qh_u32 body_len) {
   qh_out_doc = qh_json_value = QH_NONE;
   qh_failed = qh_retry_on = qh_parsed = 0;
   qh_problems = qh_more = 0;
+  qh_setting_count = QH_BAD;
 }
 
 static qh_u64 qh_give(void) {

@@ -106,18 +106,14 @@ pub const MISSING: Value<'static> = Value { raw: &[] };
 
 /// Checks a whole document (RFC 8259). The error says where it ends to be JSON.
 pub fn parse(doc: &[u8]) -> Result<Value<'_>, String> {
-    let mut s = Scan { b: doc, i: 0 };
-    s.space();
-    let start = s.i;
-    let all = s.value().and_then(|_| {
-        let end = s.i;
-        s.space();
-        if s.i < doc.len() { s.fail("more text after the value") } else { Ok(end) }
-    });
-    match all {
-        Ok(end) => Ok(Value { raw: &doc[start..end] }),
-        Err(reason) => Err(format!("{} at byte {}", reason, s.i.min(doc.len()))),
+    let mut s = Scan { b: doc, reason: "", place: 0 };
+    let start = skip_space(doc, 0);
+    let end = s.value(start);
+    if end != BAD {
+        let behind = skip_space(doc, end);
+        if behind < doc.len() { s.bad(behind, "more text after the value"); }
     }
+    if s.reason.is_empty() { Ok(Value { raw: &doc[start..end] }) } else { Err(format!("{} at byte {}", s.reason, s.place)) }
 }
 
 impl<'a> Value<'a> {
@@ -139,6 +135,17 @@ impl<'a> Value<'a> {
     pub fn get(self, name: &str) -> Value<'a> {
         if self.kind() != Kind::Object { return MISSING; }
         self.entries().filter(|(key, _)| same(key, name)).last().map_or(MISSING, |(_, v)| v)
+    }
+
+    /// Finds several members at once, each as get does.
+    pub fn pick(self, names: &[impl AsRef<str>], found: &mut [Value<'a>]) {
+        found.fill(MISSING);
+        if names.is_empty() || self.kind() != Kind::Object { return; }
+        for (key, v) in self.entries() {
+            for (name, found) in names.iter().zip(found.iter_mut()) {
+                if same(key, name.as_ref()) { *found = v; }
+            }
+        }
     }
 
     pub fn index(self, i: usize) -> Value<'a> { self.items().nth(i).unwrap_or(MISSING) }
@@ -201,7 +208,7 @@ impl<'a> Iterator for Entries<'a> {
         if i >= b.len() || b[i] == b']' || b[i] == b'}' { return None; }
         let mut key: &[u8] = &[];
         if b[0] == b'{' {
-            let end = skip(b, i);
+            let end = skip_string(b, i);
             key = &b[i..end];
             i = skip_space(b, skip_space(b, end) + 1);
         }
@@ -221,9 +228,23 @@ fn array_index(token: &str) -> Option<usize> {
 pub fn pointer_token(name: &str) -> String { name.replace('~', "~0").replace('/', "~1") }
 
 /// Compares a JSON string with a text.
+#[inline(always)]
 fn same(quoted: &[u8], s: &str) -> bool {
-    let inner = inner(quoted);
-    if inner.contains(&b'\\') { unquote(quoted) == s } else { inner == s.as_bytes() }
+    let (raw, s) = (inner(quoted), s.as_bytes());
+    if raw.len() < s.len() { return false; } // an escape is longer than what it stands for
+    match (raw.first(), s.first()) {
+        (Some(r), Some(c)) if r != c && *r != b'\\' => false,
+        _ => same_text(quoted, raw, s),
+    }
+}
+
+fn same_text(quoted: &[u8], raw: &[u8], s: &[u8]) -> bool {
+    let at = raw.iter().zip(s).position(|(r, c)| *r == b'\\' || r != c).unwrap_or(s.len());
+    match raw.get(at) {
+        None => true,
+        Some(b'\\') if at < s.len() => unquote(quoted).as_bytes() == s,
+        _ => false,
+    }
 }
 
 fn inner(quoted: &[u8]) -> &[u8] { if quoted.len() < 2 { &[] } else { &quoted[1..quoted.len() - 1] } }
@@ -300,8 +321,9 @@ pub fn quote(s: &str) -> String {
 
 fn is_space(c: u8) -> bool { matches!(c, b' ' | b'\n' | b'\t' | b'\r') }
 
+#[inline(always)]
 fn skip_space(b: &[u8], mut i: usize) -> usize {
-    while i < b.len() && is_space(b[i]) { i += 1; }
+    while i < b.len() && b[i] <= b' ' && is_space(b[i]) { i += 1; }
     i
 }
 
@@ -331,24 +353,35 @@ fn structure(b: &[u8], i: usize) -> usize {
     find(b, i, |w| equal(w, b'"') | equal(w | all(0x20), b'{') | equal(w | all(0x20), b'}'))
 }
 
+/// The place behind the string at i, of a document that was checked.
+fn skip_string(b: &[u8], mut i: usize) -> usize {
+    i += 1;
+    loop {
+        i = plain(b, i);
+        if i >= b.len() { return b.len(); }
+        match b[i] {
+            b'"' => return i + 1,
+            b'\\' => i += 2,
+            _ => i += 1,
+        }
+    }
+}
+
 /// The place behind the value at i, of a document that was checked.
 fn skip(b: &[u8], mut i: usize) -> usize {
     let mut depth = 0;
     while i < b.len() {
         match b[i] {
             b'"' => {
-                i += 1;
-                loop {
-                    i = plain(b, i);
-                    if i >= b.len() || b[i] == b'"' { break; }
-                    i += if b[i] == b'\\' { 2 } else { 1 };
-                }
+                i = skip_string(b, i);
+                if depth == 0 { return i; }
+                continue;
             }
             b'{' | b'[' => { depth += 1; i += 1; continue; }
             b'}' | b']' => depth -= 1,
             _ if depth > 0 => { i = structure(b, i + 1); continue; }
             _ => {
-                while i < b.len() && !matches!(b[i], b',' | b'}' | b']') && !is_space(b[i]) { i += 1; }
+                while i < b.len() && !matches!(b[i], b',' | b'}' | b']' | 0..=b' ') { i += 1; }
                 return i;
             }
         }
@@ -361,114 +394,118 @@ fn skip(b: &[u8], mut i: usize) -> usize {
 const MAX_DEPTH: usize = 1000;
 
 /// Scan checks a document. It is a loop, not a recursion: the stack of a module
-/// is short.
-struct Scan<'a> { b: &'a [u8], i: usize }
+/// is short. Its functions return the place behind what they scanned, or BAD.
+struct Scan<'a> { b: &'a [u8], reason: &'static str, place: usize }
 
-type Scanned<T = ()> = Result<T, &'static str>;
+const BAD: usize = usize::MAX;
 
 impl<'a> Scan<'a> {
-    fn fail<T>(&self, reason: &'static str) -> Scanned<T> {
-        Err(if self.i >= self.b.len() { "the text ends early" } else { reason })
+    #[cold]
+    fn bad(&mut self, i: usize, reason: &'static str) -> usize {
+        self.reason = if i >= self.b.len() { "the text ends early" } else { reason };
+        self.place = i.min(self.b.len());
+        BAD
     }
 
-    /// The byte at hand, 0 at the end.
-    fn peek(&self) -> u8 { self.b.get(self.i).copied().unwrap_or(0) }
+    /// The byte at i, 0 at the end.
+    #[inline(always)]
+    fn at(&self, i: usize) -> u8 { self.b.get(i).copied().unwrap_or(0) }
 
-    fn space(&mut self) { self.i = skip_space(self.b, self.i); }
-
-    fn value(&mut self) -> Scanned {
+    fn value(&mut self, mut i: usize) -> usize {
         let mut open: Vec<u8> = Vec::new(); // the closing bracket of all that is open
         loop {
-            self.space();
-            match self.peek() {
+            i = skip_space(self.b, i);
+            i = match self.at(i) {
+                b'"' => self.string(i),
                 c @ (b'{' | b'[') => {
                     let closing = c + 2; // as ASCII has it, for both kinds
-                    if open.len() == MAX_DEPTH { return self.fail("nested too deep"); }
-                    self.i += 1;
-                    self.space();
-                    if self.peek() != closing {
+                    if open.len() == MAX_DEPTH { return self.bad(i, "nested too deep"); }
+                    i = skip_space(self.b, i + 1);
+                    if self.at(i) != closing {
                         open.push(closing);
-                        if closing == b'}' { self.name()?; }
+                        if closing == b'}' { i = self.name(i); }
+                        if i == BAD { return BAD; }
                         continue;
                     }
-                    self.i += 1;
+                    i + 1
                 }
-                b'"' => self.string()?,
-                b't' => self.word(b"true")?,
-                b'f' => self.word(b"false")?,
-                b'n' => self.word(b"null")?,
-                b'-' | b'0'..=b'9' => self.number()?,
-                _ => return self.fail("no value"),
-            }
-            while let Some(&closing) = open.last() { // behind a value
-                self.space();
-                if self.peek() != closing { break; }
-                self.i += 1;
+                b'-' | b'0'..=b'9' => self.number(i),
+                b't' => self.word(i, b"true"),
+                b'f' => self.word(i, b"false"),
+                b'n' => self.word(i, b"null"),
+                _ => self.bad(i, "no value"),
+            };
+            if i == BAD { return BAD; }
+            let closing = loop { // behind a value
+                let closing = match open.last() {
+                    Some(&closing) => closing,
+                    None => return i,
+                };
+                i = skip_space(self.b, i);
+                if self.at(i) != closing { break closing; }
+                i += 1;
                 open.pop();
-            }
-            if open.is_empty() { return Ok(()); }
-            if self.peek() != b',' { return self.fail("no comma and no closing bracket"); }
-            self.i += 1;
-            if open.last() == Some(&b'}') { self.name()?; }
+            };
+            if self.at(i) != b',' { return self.bad(i, "no comma and no closing bracket"); }
+            i += 1;
+            if closing == b'}' { i = self.name(i); }
+            if i == BAD { return BAD; }
         }
     }
 
-    fn name(&mut self) -> Scanned {
-        self.space();
-        if self.peek() != b'"' { return self.fail("no name of a member"); }
-        self.string()?;
-        self.space();
-        if self.peek() != b':' { return self.fail("no colon after a name"); }
-        self.i += 1;
-        Ok(())
+    fn name(&mut self, i: usize) -> usize {
+        let i = skip_space(self.b, i);
+        if self.at(i) != b'"' { return self.bad(i, "no name of a member"); }
+        let i = self.string(i);
+        if i == BAD { return BAD; }
+        let i = skip_space(self.b, i);
+        if self.at(i) != b':' { return self.bad(i, "no colon after a name"); }
+        i + 1
     }
 
-    fn string(&mut self) -> Scanned {
-        self.i += 1;
+    fn string(&mut self, mut i: usize) -> usize {
+        i += 1;
         loop {
-            self.i = plain(self.b, self.i);
-            if self.i >= self.b.len() { break; }
-            match self.b[self.i] {
-                b'"' => { self.i += 1; return Ok(()); }
+            i = plain(self.b, i);
+            if i >= self.b.len() { return self.bad(self.b.len(), ""); }
+            match self.b[i] {
+                b'"' => return i + 1,
                 b'\\' => {
-                    self.i += 1;
-                    match self.peek() {
+                    i += 1;
+                    match self.at(i) {
                         b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => {}
-                        b'u' if Hex4::of(self.b, self.i + 1).is_some() => self.i += 4,
-                        _ => return self.fail("an unknown escape"),
+                        b'u' if Hex4::of(self.b, i + 1).is_some() => i += 4,
+                        _ => return self.bad(i, "an unknown escape"),
                     }
                 }
-                0..=0x1f => return self.fail("a control character in a string"),
+                0..=0x1f => return self.bad(i, "a control character in a string"),
                 _ => {}
             }
-            self.i += 1;
+            i += 1;
         }
-        self.i = self.b.len();
-        self.fail("")
     }
 
-    fn number(&mut self) -> Scanned {
-        if self.peek() == b'-' { self.i += 1; }
-        if self.peek() == b'0' { self.i += 1; } else { self.digits()?; }
-        if self.peek() == b'.' { self.i += 1; self.digits()?; }
-        if matches!(self.peek(), b'e' | b'E') {
-            self.i += 1;
-            if matches!(self.peek(), b'+' | b'-') { self.i += 1; }
-            self.digits()?;
+    #[inline(always)]
+    fn number(&mut self, mut i: usize) -> usize {
+        if self.at(i) == b'-' { i += 1; }
+        i = if self.at(i) == b'0' { i + 1 } else { self.digits(i) };
+        if self.at(i) == b'.' { i = self.digits(i + 1); }
+        if matches!(self.at(i), b'e' | b'E') {
+            i += 1;
+            if matches!(self.at(i), b'+' | b'-') { i += 1; }
+            i = self.digits(i);
         }
-        Ok(())
+        i
     }
 
-    fn digits(&mut self) -> Scanned {
-        if !self.peek().is_ascii_digit() { return self.fail("a digit is missing"); }
-        while self.peek().is_ascii_digit() { self.i += 1; }
-        Ok(())
+    fn digits(&mut self, mut i: usize) -> usize {
+        if !self.at(i).is_ascii_digit() { return self.bad(i, "a digit is missing"); }
+        while self.at(i).is_ascii_digit() { i += 1; }
+        i
     }
 
-    fn word(&mut self, w: &[u8]) -> Scanned {
-        if !self.b[self.i..].starts_with(w) { return self.fail("an unknown word"); }
-        self.i += w.len();
-        Ok(())
+    fn word(&mut self, i: usize, w: &[u8]) -> usize {
+        if self.b[i..].starts_with(w) { i + w.len() } else { self.bad(i, "an unknown word") }
     }
 }
 
@@ -479,9 +516,21 @@ pub struct Call<'a> {
     pub meta: Value<'a>,
     pub body: &'a [u8],
     pub config: Value<'a>,
+    settings: Vec<(&'a [u8], Value<'a>)>, // the members of config, names as they were written
 }
 
 impl<'a> Call<'a> {
+    fn new(meta: Value<'a>, body: &'a [u8]) -> Self {
+        let config = meta.get("config");
+        let members = if config.kind() == Kind::Object { config } else { MISSING };
+        Call { meta, body, config, settings: members.entries().collect() }
+    }
+
+    /// A member of config, as get finds it.
+    fn setting(&self, key: &str) -> Value<'a> {
+        self.settings.iter().rev().find(|(name, _)| same(name, key)).map_or(MISSING, |(_, v)| *v)
+    }
+
     /// The body as JSON; the error says where it ends to be JSON.
     pub fn json(&self) -> Result<Value<'a>, Error> {
         parse(self.body).map_err(|e| problem("", "not_json", &format!("the body is not JSON: {e}")))
@@ -501,8 +550,9 @@ impl<'a> Call<'a> {
         if set(self.config) && self.config.kind() != Kind::Object {
             return Err(wrong("", "an object", self.config));
         }
-        for (key, _) in self.config.members() {
-            if !known.contains(&&*key) {
+        for (key, _) in &self.settings {
+            if !known.iter().any(|k| same(key, k)) {
+                let key = unquote(key);
                 return Err(failure("config", &format!("config: unknown key {key}; known are {}", known.join(", "))));
             }
         }
@@ -510,7 +560,7 @@ impl<'a> Call<'a> {
     }
 
     pub fn config_text(&self, key: &str, otherwise: &'a str) -> Result<Cow<'a, str>, Error> {
-        match self.config.get(key) {
+        match self.setting(key) {
             v if !set(v) => Ok(otherwise.into()),
             v if v.kind() == Kind::Text => Ok(v.text()),
             v => Err(wrong(key, "a string", v)),
@@ -518,7 +568,7 @@ impl<'a> Call<'a> {
     }
 
     pub fn config_bool(&self, key: &str, otherwise: bool) -> Result<bool, Error> {
-        match self.config.get(key) {
+        match self.setting(key) {
             v if !set(v) => Ok(otherwise),
             v if v.kind() == Kind::Bool => Ok(v.raw == b"true"),
             v => Err(wrong(key, "a boolean", v)),
@@ -526,7 +576,7 @@ impl<'a> Call<'a> {
     }
 
     pub fn config_count(&self, key: &str, otherwise: usize) -> Result<usize, Error> {
-        let v = self.config.get(key);
+        let v = self.setting(key);
         if !set(v) { return Ok(otherwise); }
         v.text().parse().ok().filter(|_| v.kind() == Kind::Number).ok_or_else(|| wrong(key, "a whole number", v))
     }
@@ -607,8 +657,7 @@ pub mod wire {
     /// p has to be what alloc returned, with both lengths within it.
     pub unsafe fn call<'a>(p: *const u8, meta: u32, body: u32) -> Call<'a> {
         let (meta, body) = std::slice::from_raw_parts(p, (meta + body) as usize).split_at(meta as usize);
-        let meta = Value { raw: meta };
-        Call { meta, body, config: meta.get("config") }
+        Call::new(Value { raw: meta }, body)
     }
 
     fn give(bytes: Vec<u8>, failed: bool) -> u64 {
