@@ -64,13 +64,13 @@ func Anonymous(from string) Caller {
 	return Caller{Name: "no login", From: from, Role: RoleOperator}
 }
 
-// By is who a caller is where that is noted: the name of its token; "" where no
+// By is who a caller is where that is noted: the name of its token or user; "" where no
 // login showed it.
 func (c *Caller) By() string {
 	if !c.Login {
 		return ""
 	}
-	return strings.TrimPrefix(c.Name, "token ")
+	return strings.TrimPrefix(strings.TrimPrefix(c.Name, "token "), "user ")
 }
 
 // MayCall says whether a caller may ask an endpoint. ErrDenied with the role
@@ -149,6 +149,9 @@ var endpoints = [...]Endpoint{
 	{"token.create", RoleAdmin, true, false},
 	{"token.list", RoleAdmin, true, false},
 	{"token.delete", RoleAdmin, true, false},
+	{"user.set", RoleAdmin, true, false},
+	{"user.list", RoleAdmin, true, false},
+	{"user.delete", RoleAdmin, true, false},
 	{"login.code", RoleAdmin, true, false},
 }
 

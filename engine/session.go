@@ -20,12 +20,14 @@ const (
 // is a cookie and, beside it, a key that a page must show where a cookie alone
 // proves too little; what is kept here are their hashes.
 type Session struct {
-	ID      string    `json:"id"`              // SHA-256 of the cookie, as hex
-	KeyHash string    `json:"key_hash"`        // SHA-256 of the key, as hex
-	Name    string    `json:"name"`            // of the caller, for messages and the audit
-	Role    Role      `json:"role"`            // what it may do
-	Flows   []FlowID  `json:"flows,omitempty"` // that a trigger may start; empty: all
-	Token   string    `json:"token,omitempty"` // id of the token that was shown: the session ends with it
+	ID      string    `json:"id"`               // SHA-256 of the cookie, as hex
+	KeyHash string    `json:"key_hash"`         // SHA-256 of the key, as hex
+	Name    string    `json:"name"`             // of the caller, for messages and the audit
+	Role    Role      `json:"role"`             // what it may do
+	Flows   []FlowID  `json:"flows,omitempty"`  // that a trigger may start; empty: all
+	Token   string    `json:"token,omitempty"`  // id of the token that was shown: the session ends with it
+	User    string    `json:"user,omitempty"`   // who has shown a password: the session ends when that changes
+	Changed time.Time `json:"changed,omitzero"` // when the password was set that was shown
 	Began   time.Time `json:"began"`
 	Seen    time.Time `json:"seen"` // its last request, to within SessionSeen
 }

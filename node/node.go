@@ -98,6 +98,7 @@ type Node struct {
 	blobs       *kvstore.Blobs
 	secrets     *kvstore.Credentials
 	tokens      *kvstore.Tokens
+	users       *kvstore.Users
 	sessions    *kvstore.Sessions
 	codes       codes
 	xcom        *kvstore.XCom
@@ -159,6 +160,9 @@ func (n *Node) openStore(ctx context.Context) (err error) {
 		return err
 	}
 	if n.tokens, err = kvstore.OpenTokens(n.Bus.Conn()); err != nil {
+		return err
+	}
+	if n.users, err = kvstore.OpenUsers(n.Bus.Conn()); err != nil {
 		return err
 	}
 	if n.sessions, err = kvstore.OpenSessions(n.Bus.Conn()); err != nil {
@@ -324,7 +328,7 @@ func (n *Node) openFlows(ctx context.Context) error {
 func (n *Node) serve(context.Context) (err error) {
 	cfg := bus.ServiceConfig{
 		Runner: n.Engine, Runs: n.history(), XCom: n.xcom, Version: serviceVersion(n.cfg.Version), Log: n.log, Info: n.info, Environment: n.environment(), Tasks: n.endedTasks,
-		Endpoints: slices.Concat(n.tableEndpoints(), n.breakerEndpoints(), n.credentialEndpoints(), n.fileEndpoints(), n.tokenEndpoints(), n.loginEndpoints(), n.hookEndpoints()),
+		Endpoints: slices.Concat(n.tableEndpoints(), n.breakerEndpoints(), n.credentialEndpoints(), n.fileEndpoints(), n.tokenEndpoints(), n.userEndpoints(), n.loginEndpoints(), n.hookEndpoints()),
 	}
 	if n.Flows != nil {
 		cfg.Files = n.Flows

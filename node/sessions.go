@@ -80,10 +80,18 @@ func (n *Node) loginEndpoints() []bus.Endpoint {
 }
 
 // Login implements web.Backend.
-func (n backend) Login(ctx context.Context, secret string) (engine.Session, engine.SessionSecrets, error) {
-	who, token := engine.Caller{Name: "qarion ui", Role: engine.RoleAdmin}, ""
-	secret = strings.TrimSpace(secret)
-	if id, err := engine.TokenID(secret); err == nil {
+func (n backend) Login(ctx context.Context, name, secret string) (engine.Session, engine.SessionSecrets, error) {
+	who, token, user := engine.Caller{Name: "qarion ui", Role: engine.RoleAdmin}, "", engine.User{}
+	if name == "" {
+		secret = strings.TrimSpace(secret)
+	}
+	if name != "" {
+		var err error
+		if user, err = n.userOf(ctx, name, secret); err != nil {
+			return engine.Session{}, engine.SessionSecrets{}, err
+		}
+		who = user.Caller()
+	} else if id, err := engine.TokenID(secret); err == nil {
 		if who, err = n.Authenticate(ctx, secret); err != nil {
 			return engine.Session{}, engine.SessionSecrets{}, err
 		}
@@ -92,6 +100,7 @@ func (n backend) Login(ctx context.Context, secret string) (engine.Session, engi
 		return engine.Session{}, engine.SessionSecrets{}, fmt.Errorf("%w: that is no token, or no code, or one that was used or is older than a minute", engine.ErrDenied)
 	}
 	session, secrets := engine.NewSession(who, token, time.Now())
+	session.User, session.Changed = user.Name, user.Changed
 	if err := n.sessions.Begin(ctx, session); err != nil {
 		return engine.Session{}, engine.SessionSecrets{}, err
 	}
@@ -107,7 +116,7 @@ func (n backend) Session(ctx context.Context, cookie string) (engine.Session, er
 		return s, fmt.Errorf("%w: the login has ended", engine.ErrDenied)
 	}
 	if err == nil {
-		err = cmp.Or(s.Good(now), n.tokenStands(ctx, s.Token, now))
+		err = cmp.Or(s.Good(now), n.tokenStands(ctx, s.Token, now), n.userStands(ctx, &s))
 	}
 	if err != nil {
 		return engine.Session{}, err

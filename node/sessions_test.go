@@ -52,7 +52,7 @@ func TestCodes_OfManyAtOnceOneGetsIn(t *testing.T) {
 	var all sync.WaitGroup
 	for range 32 {
 		all.Go(func() {
-			if _, _, err := (backend{n}).Login(t.Context(), code); err == nil {
+			if _, _, err := (backend{n}).Login(t.Context(), "", code); err == nil {
 				in.Add(1)
 			} else if !errors.Is(err, engine.ErrDenied) {
 				t.Error(err)
@@ -82,13 +82,13 @@ func TestSessions_EndWithTheirTokenAndOutliveTheNode(t *testing.T) {
 	}
 	var made TokenMade
 	ask("token.create", `{"role":"viewer","name":"ci"}`, &made)
-	_, byToken, err := backend{n}.Login(t.Context(), " "+made.Text+"\n")
+	_, byToken, err := backend{n}.Login(t.Context(), "", " "+made.Text+"\n")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var code LoginCode
 	ask("login.code", `{}`, &code)
-	_, byCode, err := backend{n}.Login(t.Context(), code.Code)
+	_, byCode, err := backend{n}.Login(t.Context(), "", code.Code)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,6 +112,69 @@ func TestSessions_EndWithTheirTokenAndOutliveTheNode(t *testing.T) {
 		if _, err := (backend{n}).Session(t.Context(), cookie); !errors.Is(err, engine.ErrDenied) {
 			t.Errorf("%.5q: %v", cookie, err)
 		}
+	}
+}
+
+// TestUsers_LogInUntilTheirPasswordChanges: by name and password alone; a change
+// ends what was begun with the one before, and so does taking the user away.
+func TestUsers_LogInUntilTheirPasswordChanges(t *testing.T) {
+	n := httpNode(t)
+	admin := engine.Caller{Name: "test", Role: engine.RoleAdmin, Login: true}
+	call := func(who engine.Caller, endpoint, payload string) (string, error) {
+		answer, err := n.service.Call(t.Context(), who, endpoint, []byte(payload))
+		return string(answer.JSON), err
+	}
+	const set = `{"name":"ann","role":"operator","password":"correct horse battery"}`
+	for _, role := range []engine.Role{engine.RoleViewer, engine.RoleTrigger, engine.RoleOperator} {
+		if _, err := call(engine.Caller{Role: role, Login: true}, "user.set", set); !errors.Is(err, engine.ErrDenied) {
+			t.Errorf("a %s makes a user: %v", role, err)
+		}
+	}
+	if text, err := call(admin, "user.set", set); err != nil || strings.Contains(text, "argon2id") {
+		t.Fatal(text, err)
+	}
+	if text, err := call(admin, "user.list", "{}"); err != nil || !strings.Contains(text, `"ann"`) || strings.Contains(text, "argon2id") {
+		t.Error(text, err)
+	}
+	in := func(name, text string) (string, error) {
+		s, secrets, err := backend{n}.Login(t.Context(), name, text)
+		if err == nil && (s.Role != engine.RoleOperator || s.Name != "user ann") {
+			t.Errorf("%q is logged in as %+v", name, s)
+		}
+		return secrets.Cookie, err
+	}
+	cookie, err := in("ann", "correct horse battery")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, wrong := range [][2]string{{"ann", "correct horse"}, {"ann", ""}, {"bob", "correct horse battery"}, {"", "correct horse battery"}, {"Ann", "correct horse battery"}, {"../ann", "correct horse battery"}} {
+		if _, err := in(wrong[0], wrong[1]); !errors.Is(err, engine.ErrDenied) || wrong[0] != "" && !strings.HasSuffix(err.Error(), "the name or the password is wrong") {
+			t.Errorf("%q: %v", wrong, err)
+		}
+	}
+	if _, err := (backend{n}).Session(t.Context(), cookie); err != nil {
+		t.Error(err)
+	}
+	if _, err := call(admin, "user.set", strings.Replace(set, "operator", "viewer", 1)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (backend{n}).Session(t.Context(), cookie); !errors.Is(err, engine.ErrDenied) || !strings.Contains(err.Error(), "password of ann was changed") {
+		t.Errorf("after the change: %v", err)
+	}
+	if _, err := call(admin, "user.set", set); err != nil {
+		t.Fatal(err)
+	}
+	if cookie, err = in("ann", "correct horse battery"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := call(admin, "user.delete", `{"name":"ann"}`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (backend{n}).Session(t.Context(), cookie); !errors.Is(err, engine.ErrDenied) {
+		t.Errorf("after the user was deleted: %v", err)
+	}
+	if _, err := call(admin, "user.set", `{"name":"ann","role":"operator","password":"short"}`); !errors.Is(err, engine.ErrInvalid) || !strings.Contains(err.Error(), "12 to 1024") {
+		t.Errorf("a short password: %v", err)
 	}
 }
 

@@ -129,6 +129,7 @@ func apiRoutes() []route {
 		{method: "GET", path: "/hooks", endpoint: "hook.list", summary: "List the hooks that were pushed", answer: hookList{}},
 		{method: "GET", path: "/credentials", endpoint: "credential.list", summary: "List credentials, without their secrets", answer: credentialList{}},
 		{method: "GET", path: "/tokens", endpoint: "token.list", summary: "List tokens, without their secrets", answer: tokenList{}},
+		{method: "GET", path: "/users", endpoint: "user.list", summary: "List who logs in with a password", answer: userList{}},
 		{method: "GET", path: "/node", endpoint: "node.status", summary: "How the node is", answer: nodeDoc{}},
 		{method: "POST", path: "/query", endpoint: "query", summary: "Ask the SQL tables", body: question{}, answer: rows{}},
 	}

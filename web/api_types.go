@@ -148,6 +148,10 @@ type tokenList struct {
 	Tokens []engine.Token `json:"tokens" doc:"without their hashes"`
 }
 
+type userList struct {
+	Users []engine.User `json:"users" doc:"without their hashes"`
+}
+
 type store struct {
 	Full   bool   `json:"full"`
 	Broken string `json:"broken,omitempty"`

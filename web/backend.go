@@ -17,9 +17,9 @@ type Backend interface {
 	// Authenticate says who shows a token. engine.ErrDenied: nobody who may come
 	// in.
 	Authenticate(ctx context.Context, token string) (engine.Caller, error)
-	// Login begins a session for who shows a one-time code or a token.
-	// engine.ErrDenied: nobody who may come in.
-	Login(ctx context.Context, secret string) (engine.Session, engine.SessionSecrets, error)
+	// Login begins a session for who shows the password of a name, or without one
+	// a one-time code or a token. engine.ErrDenied: nobody who may come in.
+	Login(ctx context.Context, name, secret string) (engine.Session, engine.SessionSecrets, error)
 	// Session is that of a cookie. engine.ErrDenied: there is none, or it has
 	// ended.
 	Session(ctx context.Context, cookie string) (engine.Session, error)

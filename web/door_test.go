@@ -28,14 +28,22 @@ type double struct {
 	mu       sync.Mutex
 	audits   []Audit
 	codes    map[string]bool           // that are good, once
+	logins   int                       // that were looked at
 	sessions map[string]engine.Session // by id
 }
 
 // Login lets in who shows a code of codes, as admin, or the name of a role.
-func (d *double) Login(ctx context.Context, secret string) (engine.Session, engine.SessionSecrets, error) {
+// A name has the password "password".
+func (d *double) Login(ctx context.Context, name, secret string) (engine.Session, engine.SessionSecrets, error) {
 	who, err := d.Authenticate(ctx, secret)
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.logins++
+	if name != "" {
+		if who, err = (engine.Caller{Name: "user " + name, Role: engine.RoleOperator}), nil; secret != "password" {
+			err = fmt.Errorf("%w: the name or the password is wrong", engine.ErrDenied)
+		}
+	}
 	if d.codes[secret] {
 		delete(d.codes, secret)
 		who, err = engine.Caller{Name: "qarion ui", Role: engine.RoleAdmin}, nil

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -131,7 +132,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 		refuse(w, err)
 	default:
 		p := problemOf(err)
-		s.site.Login(w, v, p.Status, p.Detail, localPath(r.PostForm.Get("next")))
+		s.site.Login(w, v, p.Status, r.PostForm.Get("name"), p.Detail, localPath(r.PostForm.Get("next")))
 	}
 }
 
@@ -140,20 +141,21 @@ func (s *Server) enter(w http.ResponseWriter, r *http.Request) error {
 	if err := s.readForm(w, r, maxLoginBody); err != nil {
 		return err
 	}
-	from := s.from(r)
-	if wait := s.tries.wait(from, time.Now()); wait > 0 {
+	from, name := s.from(r), strings.TrimSpace(r.PostForm.Get("name"))
+	if wait := s.tries.begin(from, name, time.Now()); wait > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
-		return kinds[engine.ErrBusy].with(fmt.Sprintf("%d logins from %s have failed: wait %d s", maxTries, from, int(wait/time.Second)+1))
+		return kinds[engine.ErrBusy].with(fmt.Sprintf("%d logins from %s or of that name have failed: wait %d s", maxTries, from, int(wait/time.Second)+1))
 	}
 	b, err := s.node()
 	if err != nil {
+		s.tries.worked(from, name)
 		return err
 	}
-	_, secrets, err := b.Login(r.Context(), r.PostForm.Get("secret"))
+	_, secrets, err := b.Login(r.Context(), name, r.PostForm.Get("secret"))
 	if errors.Is(err, engine.ErrDenied) {
-		s.tries.failed(from, time.Now())
-		return problemLogin.with(engine.ErrorLine(err), "qarion ui gives a code; qarion tokens create a token")
+		return problemLogin.with(engine.ErrorLine(err), "qarion ui gives a code; qarion tokens create a token; qarion users set a password")
 	}
+	s.tries.worked(from, name) // or it was nobody's fault
 	if err != nil {
 		return err
 	}
@@ -173,7 +175,7 @@ func (s *Server) enter(w http.ResponseWriter, r *http.Request) error {
 // showLogin answers GET /login: the page, or, for its script, who is logged in.
 func (s *Server) showLogin(w http.ResponseWriter, r *http.Request) {
 	if !takesJSON(r) {
-		s.site.Login(w, &ui.Visit{Request: r}, http.StatusOK, "", localPath(r.URL.Query().Get("next")))
+		s.site.Login(w, &ui.Visit{Request: r}, http.StatusOK, "", "", localPath(r.URL.Query().Get("next")))
 		return
 	}
 	session, found, err := s.session(r)
@@ -224,15 +226,16 @@ func localPath(next string) string {
 
 // The bounds of logins that fail.
 const (
-	maxTries  = 5 // from an address within triesTime
+	maxTries  = 5 // from an address, and of a name, within triesTime
 	triesTime = time.Minute
-	maxFrom   = 4096 // addresses that are remembered; others share one place
+	maxFrom   = 4096 // addresses and names that are remembered; others share one place
 )
 
-// tries counts the logins that have failed, by the address that they came from.
+// tries counts the logins that have failed or are being looked at, by the address
+// that they came from and by the name that they were for.
 type tries struct {
 	mu   sync.Mutex
-	list map[netip.Prefix]*failures
+	list map[string]*failures
 }
 
 type failures struct {
@@ -240,18 +243,9 @@ type failures struct {
 	since time.Time
 }
 
-// wait is how long an address may not try again; 0: it may.
-func (t *tries) wait(from string, now time.Time) time.Duration {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	f := t.list[t.place(from)]
-	if f == nil || f.n < maxTries || now.Sub(f.since) >= triesTime {
-		return 0
-	}
-	return triesTime - now.Sub(f.since)
-}
-
-func (t *tries) failed(from string, now time.Time) {
+// begin counts a login before it is looked at, so that of many at once no more
+// are than one after the other; or says how long to wait.
+func (t *tries) begin(from, name string, now time.Time) (wait time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for at, f := range t.list {
@@ -260,18 +254,40 @@ func (t *tries) failed(from string, now time.Time) {
 		}
 	}
 	if t.list == nil {
-		t.list = map[netip.Prefix]*failures{}
+		t.list = map[string]*failures{}
 	}
-	at := t.place(from)
-	if t.list[at] == nil {
-		t.list[at] = &failures{since: now}
+	at := t.places(from, name)
+	for _, place := range at {
+		if f := t.list[place]; f != nil && f.n >= maxTries {
+			wait = max(wait, triesTime-now.Sub(f.since))
+		}
 	}
-	t.list[at].n++
+	if wait > 0 {
+		return wait
+	}
+	for _, place := range at {
+		if t.list[place] == nil {
+			t.list[place] = &failures{since: now}
+		}
+		t.list[place].n++
+	}
+	return 0
 }
 
-// place is where an address is counted: a network of IPv6 is one, since its
-// owner has all of its addresses.
-func (t *tries) place(from string) netip.Prefix {
+// worked takes back what begin has counted.
+func (t *tries) worked(from, name string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, place := range t.places(from, name) {
+		if f := t.list[place]; f != nil && f.n > 0 {
+			f.n--
+		}
+	}
+}
+
+// places are where a login is counted. A network of IPv6 is one, since its owner
+// has all of its addresses.
+func (t *tries) places(from, name string) []string {
 	var at netip.Prefix
 	if a, err := netip.ParseAddr(from); err == nil {
 		bits := a.BitLen()
@@ -280,8 +296,14 @@ func (t *tries) place(from string) netip.Prefix {
 		}
 		at, _ = a.WithZone("").Prefix(bits)
 	}
-	if t.list[at] == nil && len(t.list) >= maxFrom {
-		return netip.Prefix{}
+	list := []string{"from " + at.String()}
+	if name != "" {
+		list = append(list, "name "+name[:min(len(name), engine.MaxUserName)])
 	}
-	return at
+	for i, place := range list {
+		if t.list[place] == nil && len(t.list) >= maxFrom {
+			list[i] = "others"
+		}
+	}
+	return slices.Compact(list)
 }

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -184,21 +186,58 @@ func TestLogin_GuessesAreFew(t *testing.T) {
 	var one tries
 	now := time.Now()
 	for range maxTries {
-		one.failed("2001:db8::1", now)
+		one.begin("2001:db8::1", "", now)
 	}
 	for from, waits := range map[string]bool{"2001:db8::ffff": true, "2001:db8:0:1::1": false, "192.0.2.1": false, "": false} {
-		if got := one.wait(from, now) > 0; got != waits {
+		if got := one.begin(from, "", now) > 0; got != waits {
 			t.Errorf("%s waits: %v", from, got)
 		}
 	}
-	if one.wait("2001:db8::1", now.Add(triesTime)) > 0 {
+	if one.begin("2001:db8::1", "", now.Add(triesTime)) > 0 {
 		t.Error("it waits after a minute")
 	}
 	for i := range 3 * maxFrom {
-		one.failed("10."+strings.Join([]string{itoa(i >> 16), itoa(i >> 8 & 255), itoa(i & 255)}, "."), now)
+		one.begin("10."+strings.Join([]string{itoa(i >> 16), itoa(i >> 8 & 255), itoa(i & 255)}, "."), itoa(i), now)
 	}
-	if n := len(one.list); n > maxFrom+1 {
+	if n := len(one.list); n > maxFrom+2 {
 		t.Errorf("%d addresses are remembered", n)
+	}
+}
+
+// TestLogin_GuessesOfAPassword: few are looked at, also of many at once, and of
+// a name from wherever they come; the right one is not counted.
+func TestLogin_GuessesOfAPassword(t *testing.T) {
+	node := shown()
+	s := door(t, node)
+	for range 2 * maxTries {
+		if res, text := ask(t, s, "POST", "/login", "name=ann&secret=password", "Content-Type", formType); res.StatusCode != http.StatusSeeOther {
+			t.Fatalf("the right one: %d %s", res.StatusCode, text)
+		}
+	}
+	node.logins = 0
+	var all sync.WaitGroup
+	var refused, later atomic.Int32
+	for range 40 {
+		all.Go(func() {
+			switch res, _ := ask(t, s, "POST", "/login", "name=ann&secret=guess", "Content-Type", formType, "Accept", "application/json"); res.StatusCode {
+			case http.StatusUnauthorized:
+				refused.Add(1)
+			case http.StatusTooManyRequests:
+				later.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	if node.logins != maxTries || refused.Load() != maxTries || later.Load() != 40-maxTries {
+		t.Errorf("%d guesses were looked at, %d refused, %d told to wait", node.logins, refused.Load(), later.Load())
+	}
+	var one tries
+	now := time.Now()
+	for i := range maxTries {
+		one.begin("192.0.2."+itoa(i), "ann", now)
+	}
+	if one.begin("192.0.2.99", "ann", now) == 0 || one.begin("192.0.2.99", "bob", now) > 0 {
+		t.Error("a name is guessed at from many addresses")
 	}
 }
 

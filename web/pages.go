@@ -77,7 +77,7 @@ func (s *Server) refusePage(w http.ResponseWriter, v *ui.Visit, err error) {
 	hint := p.Hint
 	switch {
 	case p.Status == http.StatusUnauthorized && isSafe(v.Method):
-		s.site.Login(w, v, p.Status, "", v.URL.RequestURI())
+		s.site.Login(w, v, p.Status, "", "", v.URL.RequestURI())
 		return
 	case p.Status == http.StatusForbidden && v.Node != nil && !v.Who.Login:
 		hint = "log in: qarion ui opens the pages with a login"

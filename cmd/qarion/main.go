@@ -82,7 +82,7 @@ func (a *app) root() *cobra.Command {
 	})
 	root.AddCommand(
 		a.demoCommand(), a.serveCommand(), a.pagesCommand(), a.runCommand(), a.triggerCommand(), a.signalCommand(), a.flowsCommand(), a.runsCommand(),
-		a.renderCommand(), a.credentialsCommand(), a.tokensCommand(), a.hooksCommand(), a.xcomCommand(), a.logsCommand(), a.queryCommand(), a.statusCommand(), a.doctorCommand(), a.backupCommand(), a.restoreCommand(), a.breakersCommand(), a.benchCommand(), a.configCommand(), a.versionCommand(),
+		a.renderCommand(), a.credentialsCommand(), a.tokensCommand(), a.usersCommand(), a.hooksCommand(), a.xcomCommand(), a.logsCommand(), a.queryCommand(), a.statusCommand(), a.doctorCommand(), a.backupCommand(), a.restoreCommand(), a.breakersCommand(), a.benchCommand(), a.configCommand(), a.versionCommand(),
 		a.benchTargetCommand(),
 		a.benchEngineCommand(),
 	)

@@ -4,11 +4,11 @@
 const form = document.getElementById('login');
 const wrong = document.getElementById('wrong');
 
-async function enter(secret) {
+async function enter(secret, name) {
   const said = await fetch('/login', {
     method: 'POST',
     headers: { Accept: 'application/json' },
-    body: new URLSearchParams({ secret, next: form.elements.next.value }),
+    body: new URLSearchParams({ name, secret, next: form.elements.next.value }),
   });
   const answer = await said.json();
   if (!said.ok) throw new Error(answer.detail);
@@ -16,10 +16,10 @@ async function enter(secret) {
   location.replace(answer.next);
 }
 
-async function tryTo(secret) {
+async function tryTo(secret, name = '') {
   form.setAttribute('aria-busy', 'true');
   try {
-    await enter(secret);
+    await enter(secret, name);
   } catch (e) {
     wrong.textContent = e.message;
     wrong.hidden = false;
@@ -31,7 +31,7 @@ async function tryTo(secret) {
 
 form.addEventListener('submit', (e) => {
   e.preventDefault();
-  tryTo(form.elements.secret.value);
+  tryTo(form.elements.secret.value, form.elements.name.value);
 });
 
 if (location.hash.length > 1) {
