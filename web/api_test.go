@@ -62,6 +62,7 @@ func TestAPI_WhatTheNodeIsAsked(t *testing.T) {
 		{"GET /hooks", "", "hook.list", `{}`, nil},
 		{"GET /credentials", "", "credential.list", `{}`, nil},
 		{"GET /tokens", "", "token.list", `{}`, nil},
+		{"GET /users", "", "user.list", `{}`, nil},
 		{"GET /node", "", "node.status", `{}`, nil},
 		{"POST /query", `{"sql":"SELECT 1","limit":2,"timeout":3}`, "query", `{"limit":2,"sql":"SELECT 1","timeout":3}`, nil},
 	} {
