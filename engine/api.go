@@ -95,4 +95,5 @@ type TaskRef struct {
 	Run  RunID  `json:"run_id"`
 	Flow FlowID `json:"flow_id"`
 	Task TaskID `json:"task_id"`
+	Item int    `json:"item,omitempty"` // of a task with for_each: from 1
 }

@@ -127,7 +127,46 @@ func (o *object) task(t *TaskDoc) {
 		d.attempts("history", t.History)
 	}
 	d.optionalInteger("line", t.Line)
+	if t.Items != nil {
+		d.items(t.Items)
+	}
 	d.optional("kept_from", string(t.KeptFrom))
+	o.b = d.end()
+}
+
+func (o *object) items(t *ItemsDoc) {
+	o.key("items")
+	d := object{append(o.b, '{')}
+	d.integer("total", int64(t.Total))
+	d.integer("success", int64(t.Success))
+	d.integer("failed", int64(t.Failed))
+	d.integer("skipped", int64(t.Skipped))
+	d.optionalInteger("running", t.Running)
+	d.optionalInteger("interrupted", t.Interrupted)
+	if len(t.Failures) > 0 {
+		d.key("failures")
+		d.b = append(d.b, '[')
+		for i := range t.Failures {
+			if i > 0 {
+				d.b = append(d.b, ',')
+			}
+			d.itemFailure(&t.Failures[i])
+		}
+		d.b = append(d.b, ']')
+	}
+	o.b = d.end()
+}
+
+func (o *object) itemFailure(f *ItemFailure) {
+	d := object{append(o.b, '{')}
+	d.integer("item", int64(f.Item))
+	d.text("class", f.Class)
+	d.text("message", f.Message)
+	d.optionalInteger("status_code", f.StatusCode)
+	d.integer("attempts", int64(f.Attempts))
+	if f.Interrupted {
+		d.boolean("interrupted", true)
+	}
 	o.b = d.end()
 }
 

@@ -34,7 +34,7 @@ func fullRunDoc() *RunDoc {
 		StartTime: "a", EndTime: "b", DurationMS: 12.345, Counts: map[Status]int{Success: 1, Failed: 1}, Calls: 3, Rows: 12,
 		Tasks: []TaskDoc{
 			{TaskID: "a", Status: Success, Operation: "get", Attempts: 1, StatusCode: 200, StartTime: "s", EndTime: "e", DurationMS: 0.5, Note: "POST became GET", Line: 3, KeptFrom: "01M84BFBV1N8Q6D2T4XW9B7C5D"},
-			{TaskID: "b", Status: Failed, Turns: 2, Attempts: 2, History: history, NotBefore: "n", Reason: "x"},
+			{TaskID: "b", Status: Failed, Turns: 2, Attempts: 2, History: history, NotBefore: "n", Reason: "x", Items: &ItemsDoc{Total: 5, Success: 1, Failed: 1, Skipped: 1, Running: 1, Interrupted: 1, Failures: []ItemFailure{{Item: 2, Class: "status", Message: "422", StatusCode: 422, Attempts: 3}, {Item: 3, Interrupted: true}}}},
 		},
 		Waiting: &TaskDoc{TaskID: "c", Status: Waiting, Attempts: 2, NotBefore: "n", Awaits: "signal paid", Reason: "y"},
 		Error: &RunError{
@@ -72,9 +72,9 @@ func TestRunDoc_AppendJSONWritesWhatItsTagsSay(t *testing.T) {
 // TestRunDoc_NoFieldIsForgotten fails when a type gets a field that the
 // encoder does not know.
 func TestRunDoc_NoFieldIsForgotten(t *testing.T) {
-	for _, v := range []any{*fullRunDoc(), fullRunDoc().Tasks[0], *fullRunDoc().Error, AttemptDoc{}} {
+	for _, v := range []any{*fullRunDoc(), fullRunDoc().Tasks[0], *fullRunDoc().Error, AttemptDoc{}, ItemsDoc{}, ItemFailure{}} {
 		typ := reflect.TypeOf(v)
-		want := map[string]int{"RunDoc": 25, "TaskDoc": 16, "RunError": 9, "AttemptDoc": 9}[typ.Name()]
+		want := map[string]int{"RunDoc": 25, "TaskDoc": 17, "RunError": 9, "AttemptDoc": 9, "ItemsDoc": 7, "ItemFailure": 6}[typ.Name()]
 		if typ.NumField() != want {
 			t.Errorf("%s has %d fields, the encoder in encode.go was written for %d", typ.Name(), typ.NumField(), want)
 		}

@@ -116,12 +116,19 @@ type Task struct {
 	Unrepeatable    bool              `json:"unrepeatable,omitempty"`
 	RepeatableTurns bool              `json:"repeatable_turns,omitempty"` // of an unrepeatable task: only its first turn is
 	OnInterrupted   string            `json:"on_interrupted,omitempty"`
-	Jar             string            `json:"jar,omitempty"`          // name of the run's cookie jar that it uses
-	MaxAttempts     int               `json:"max_attempts,omitempty"` // first try included
-	Chooses         bool              `json:"chooses,omitempty"`      // which of those that depend on it follow
-	Approvers       []string          `json:"approvers,omitempty"`    // who may decide about it; none: whoever may at all
-	ReadsRun        bool              `json:"reads_run,omitempty"`    // how the run stands; only past StageTasks
-	Answers         bool              `json:"-"`                      // some task reads its resp_ document
+	ForEach         string            `json:"for_each,omitempty"`        // exactly one {{ ... }}: the task is done once for each item of it
+	MaxParallel     int               `json:"max_parallel,omitempty"`    // items at once; 0 for DefaultMaxParallel
+	OnItemFailure   string            `json:"on_item_failure,omitempty"` // "" for ItemsFinish
+	Tolerate        int               `json:"tolerate,omitempty"`        // so many items may fail
+	TolerateShare   float64           `json:"tolerate_share,omitempty"`  // instead: so many of a hundred
+	Batch           int               `json:"batch,omitempty"`           // so many of the list make one item; 0: each is one
+
+	Jar         string   `json:"jar,omitempty"`          // name of the run's cookie jar that it uses
+	MaxAttempts int      `json:"max_attempts,omitempty"` // first try included
+	Chooses     bool     `json:"chooses,omitempty"`      // which of those that depend on it follow
+	Approvers   []string `json:"approvers,omitempty"`    // who may decide about it; none: whoever may at all
+	ReadsRun    bool     `json:"reads_run,omitempty"`    // how the run stands; only past StageTasks
+	Answers     bool     `json:"-"`                      // some task reads its resp_ document
 }
 
 // TalksTo is what the task talks to, for people: a URL as it is written, or a

@@ -22,6 +22,8 @@ type ReadyTask struct {
 	Prev          Pos           `cbor:"20,keyasint,omitzero"`  // of the record that holds the last part
 	KeyRun        RunID         `cbor:"21,keyasint,omitempty"` // whose idempotency keys it sends; "" for its own run's
 	Wake          *Wake         `cbor:"30,keyasint,omitempty"` // what has ended the wait of the turn before
+	ItemsAt       Pos           `cbor:"31,keyasint,omitzero"`  // of an item: of the record that has the list
+	ItemsEnd      *ItemsEnd     `cbor:"32,keyasint,omitempty"` // the last turn of a task with for_each: how its items ended
 	RunSoFar      []byte        `cbor:"22,keyasint,omitempty"` // how the run stands, JSON object, where the task reads it
 }
 

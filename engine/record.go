@@ -203,6 +203,7 @@ type AttemptRecord struct {
 	Skip      []TaskID `cbor:"33,keyasint,omitempty"` // success: those that depend on it and were not chosen
 	Carry     []byte   `cbor:"26,keyasint,omitempty"` // again: for the next turn, which alone reads it
 	Prev      Pos      `cbor:"27,keyasint,omitzero"`  // of the record that holds the task's part before this one (see TaskInput.Parts)
+	Items     *Items   `cbor:"34,keyasint,omitempty"` // again, of the first turn of a task with for_each: what it works on
 	Await     string   `cbor:"40,keyasint,omitempty"` // again: what the next turn waits for, at most until NotBefore
 }
 
@@ -235,6 +236,8 @@ type ControlRecord struct {
 	As     string      `cbor:"5,keyasint,omitempty"` // resolve: success, failed, retry; of a decision: approve, reject
 	Value  []byte      `cbor:"6,keyasint,omitempty"` // resolve as success: the XCom value; signal: what comes with it; damaged: the document of a run that is not known any more
 	Reason string      `cbor:"7,keyasint,omitempty"`
+
+	Item int `cbor:"20,keyasint,omitempty"` // resolve: of the task's items; 0: the task itself
 
 	ID   string `cbor:"8,keyasint,omitempty"`  // of a signal's message, and of a cancel: one that is stored twice counts once
 	Name string `cbor:"9,keyasint,omitempty"`  // of a signal; "": it is a decision about Task

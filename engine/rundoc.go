@@ -57,6 +57,7 @@ type TaskDoc struct {
 	Note       string       `json:"note,omitempty"`       // what was noticed about the answer of one that succeeded
 	History    []AttemptDoc `json:"history,omitempty"`    // every attempt, when there was more than one or it failed
 	Line       int          `json:"line,omitempty"`       // in the flow file
+	Items      *ItemsDoc    `json:"items,omitempty"`      // of a task with for_each, once its list is known
 	KeptFrom   RunID        `json:"kept_from,omitempty"`  // of a rerun: the run that has done it
 }
 

@@ -34,6 +34,11 @@ type Seed struct {
 	Turn    int
 	CarryAt Pos // of the record that tells the next turn where it is
 	Prev    Pos // of the record that holds the last part
+
+	// Of a task with for_each whose list is known: where that stands, and how its
+	// items ended (EncodeItemPlaces).
+	ItemsAt Pos
+	Items   []byte
 }
 
 // SeedKind is how far a task came.
@@ -55,6 +60,7 @@ const (
 	seedValue = 1 << 2
 	seedTurns = 1 << 3
 	seedKey   = 1 << 4
+	seedItems = 1 << 5
 )
 
 // Encode writes the seeds in few bytes: seven or so for a task.
@@ -118,6 +124,9 @@ func (w *seedWriter) seed(s *Seed) {
 	if s.KeyRun > 0 {
 		flags |= seedKey
 	}
+	if s.ItemsAt.Seq != 0 {
+		flags |= seedItems
+	}
 	w.uint(flags)
 	if flags == 0 {
 		return
@@ -135,6 +144,11 @@ func (w *seedWriter) seed(s *Seed) {
 		w.uint(uint64(s.Turn))
 		w.pos(s.CarryAt)
 		w.pos(s.Prev)
+	}
+	if s.ItemsAt.Seq != 0 {
+		w.pos(s.ItemsAt)
+		w.uint(uint64(len(s.Items)))
+		w.b = append(w.b, s.Items...)
 	}
 }
 
@@ -235,6 +249,14 @@ func (r *seedReader) seed() (s Seed) {
 	if flags&seedTurns != 0 {
 		s.Turn, s.CarryAt, s.Prev = r.int(), r.pos(), r.pos()
 	}
+	if flags&seedItems != 0 {
+		s.ItemsAt = r.pos()
+		n := r.count(len(r.b))
+		s.Items, r.b = r.b[:n:n], r.b[n:]
+		if _, err := DecodeItemPlaces(s.Items); err != nil {
+			r.bad = true
+		}
+	}
 	return s
 }
 
@@ -250,6 +272,7 @@ func (s *Seeds) Floor() uint64 {
 	for i := range s.Tasks {
 		add(s.Tasks[i].At)
 		add(s.Tasks[i].CarryAt)
+		add(s.Tasks[i].ItemsAt)       // it stands before all that its items have left
 		if s.Tasks[i].Prev.Seq != 0 { // that part names the one before it, and so on
 			add(Pos{Seq: s.Begun})
 		}

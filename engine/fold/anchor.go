@@ -22,7 +22,7 @@ func (r *Run) Needs(since engine.Micros) (n Needed, ok bool) {
 	if r.Status == engine.Pending {
 		from = r.accepted
 	}
-	if from == 0 || from > since || r.InFlight > 0 {
+	if from == 0 || from > since || r.InFlight > 0 || r.hasItems() {
 		return n, false
 	}
 	n = Needed{Run: r.ID, Anchor: engine.Anchor{Still: r.paused, Calls: r.calls}}
@@ -36,6 +36,12 @@ func (r *Run) Needs(since engine.Micros) (n Needed, ok bool) {
 		}
 	})
 	return n, true
+}
+
+// hasItems reports whether a task has items: there may be very many, and the
+// ledger is kept for them.
+func (r *Run) hasItems() bool {
+	return slices.ContainsFunc(r.Tasks, func(t TaskState) bool { return t.fan != nil })
 }
 
 // places visits where the run's data stand.
@@ -64,7 +70,7 @@ func (r *Run) places(visit func(p *engine.Pos, isPart bool)) {
 // has gone on since needs others.
 func (r *Run) anchor(rec *engine.ControlRecord, at engine.Pos) {
 	a := rec.Anchor
-	if a == nil || a.Still != r.paused || a.Calls != r.calls || r.InFlight > 0 {
+	if a == nil || a.Still != r.paused || a.Calls != r.calls || r.InFlight > 0 || r.hasItems() {
 		return
 	}
 	moves, floor := make(map[engine.Pos]engine.Pos, len(a.Moves)), at.Seq

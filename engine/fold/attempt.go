@@ -18,26 +18,28 @@ func (s *step) attempt(rec *engine.AttemptRecord) {
 	s.touch(r)
 	defer s.clock(r)
 	i, ok := r.Graph.Index[rec.Task]
-	if !ok || rec.Item != 0 {
+	if !ok || !r.Tasks[i].has(rec.Item) {
 		s.Bad++
 		return
 	}
-	t := &r.Tasks[i]
-	current := r.Key(i) == rec.AttemptKey && (t.Status == engine.Ready || t.Status == engine.Running)
-	if !current {
-		if rec.Start != t.lastStart && rec.Outcome != engine.OutcomeStarted {
+	ref, t := r.dispatched(rec.AttemptKey)
+	if t == nil || t.Status != engine.Ready && t.Status != engine.Running {
+		if rec.Start != r.Tasks[i].lastStartOf(rec.Item) && rec.Outcome != engine.OutcomeStarted {
 			s.showAttempt(r, rec, true) // a second call was really made: it is shown and changes nothing
 		}
 		return
 	}
-	if rec.Outcome == engine.OutcomeStarted {
+	switch {
+	case rec.Outcome == engine.OutcomeStarted:
 		t.Status, t.Started, t.Sent, t.sent = engine.Running, true, rec.Start, rec.Details
-		if t.Begin == 0 {
-			t.Begin = rec.Start
+		if task := &r.Tasks[i]; task.Begin == 0 {
+			task.Begin = rec.Start
 		}
-		return
+	case ref.Item > 0:
+		s.itemFinished(r, ref, rec)
+	default:
+		s.finished(r, i, rec)
 	}
-	s.finished(r, i, rec)
 }
 
 // finished takes the record that ends an attempt.
@@ -82,23 +84,29 @@ func (s *step) finished(r *Run, i int, rec *engine.AttemptRecord) {
 		s.skip(r, i, skippedByCondition, rec.Reason)
 		s.settle(r, i)
 	case engine.OutcomeAgain:
-		s.takeTurn(r, i, rec)
-	case engine.OutcomeRetry:
-		t.attempt, t.dispatch = t.attempt+1, 0
-		s.wait(r, i, rec)
-		t.waited = 0
-	case engine.OutcomeDeferred:
-		t.dispatch++
-		if t.waited == 0 {
-			t.waited = rec.Start
+		if rec.Items != nil && r.Graph.Flow.Tasks[i].ForEach != "" && t.fan == nil {
+			s.spreadOut(r, i, rec.Items)
+		} else {
+			s.takeTurn(r, CellRef{Task: i}, rec)
 		}
-		s.wait(r, i, rec)
+	case engine.OutcomeRetry:
+		t.retry()
+		s.wait(r, CellRef{Task: i}, rec)
+	case engine.OutcomeDeferred:
+		t.postpone(rec)
+		s.wait(r, CellRef{Task: i}, rec)
 	case engine.OutcomeInterrupted:
-		s.interrupt(r, i, rec.Error, rec)
+		s.interrupt(r, CellRef{Task: i}, rec.Error, rec)
 	default: // failed, and whatever a stranger may have written
 		told.Began = t.Begin
 		s.fail(r, i, rec)
 	}
+	s.finishCalls(r)
+}
+
+// finishCalls closes the run when nothing is open any more, and ends one that has
+// made too many calls.
+func (s *step) finishCalls(r *Run) {
 	if r.calls >= engine.MaxRunAttempts && r.open > 0 {
 		s.end(r, engine.Failed, "run_attempts", fmt.Sprintf("%d attempts in one run and no end", r.calls))
 		return
@@ -106,14 +114,24 @@ func (s *step) finished(r *Run, i int, rec *engine.AttemptRecord) {
 	s.finish(r)
 }
 
-// takeTurn gives a task its next turn, at the time that the record names.
-func (s *step) takeTurn(r *Run, i int, rec *engine.AttemptRecord) {
-	t := &r.Tasks[i]
+// retry moves a cell to its next attempt.
+func (t *Cell) retry() { t.attempt, t.dispatch, t.waited = t.attempt+1, 0, 0 }
+
+// postpone moves a cell to the next dispatch of its attempt.
+func (t *Cell) postpone(rec *engine.AttemptRecord) {
+	t.dispatch++
+	if t.waited == 0 {
+		t.waited = rec.Start
+	}
+}
+
+// takeTurn gives a cell its next turn, at the time that the record names.
+func (s *step) takeTurn(r *Run, ref CellRef, rec *engine.AttemptRecord) {
+	t := r.Cell(ref)
 	if t.turn+1 >= engine.MaxTurns {
 		endless := *rec
 		endless.Class, endless.Error = "turns", fmt.Sprintf("%d turns and no end", engine.MaxTurns)
-		s.fail(r, i, &endless)
-		s.showClosed(r, i)
+		s.failCell(r, ref, &endless)
 		return
 	}
 	t.turn, t.attempt, t.dispatch, t.waited, t.wake = t.turn+1, 1, 0, 0, nil
@@ -125,10 +143,10 @@ func (s *step) takeTurn(r *Run, i int, rec *engine.AttemptRecord) {
 		t.carry = nil
 	}
 	if rec.Await != "" {
-		s.awaitOutside(r, i, rec)
+		s.awaitOutside(r, ref, rec)
 		return
 	}
-	s.wait(r, i, rec)
+	s.wait(r, ref, rec)
 }
 
 // jar notes where a cookie jar stands that a record has. It holds what its worker
@@ -178,6 +196,13 @@ func (s *step) showReady(r *Run, i int) {
 	s.show(&engine.Change{Kind: engine.TaskReady, Run: r.ID, Flow: r.Graph.Flow.ID, Task: r.Graph.Flow.Tasks[i].ID, BatchID: r.Batch})
 }
 
+// showReadyCell does the same of a cell; of items nothing is told.
+func (s *step) showReadyCell(r *Run, ref CellRef) {
+	if ref.Item == 0 {
+		s.showReady(r, ref.Task)
+	}
+}
+
 // showClosed tells what became of a task where its last attempt does not say
 // it: it was skipped or cancelled, or a person or a rule decided.
 func (s *step) showClosed(r *Run, i int) {
@@ -195,11 +220,11 @@ func (t *TaskState) keep(val, response []byte) {
 	}
 }
 
-// wait makes a task ready again, at the time that the record names.
-func (s *step) wait(r *Run, i int, rec *engine.AttemptRecord) {
-	t := &r.Tasks[i]
+// wait makes a cell ready again, at the time that the record names.
+func (s *step) wait(r *Run, ref CellRef, rec *engine.AttemptRecord) {
+	t := r.Cell(ref)
 	t.Status, t.NotBefore, t.Parked, t.reason = engine.Ready, rec.NotBefore, rec.Parked, rec.Error
-	s.emit(r, i)
+	s.emit(r, ref)
 }
 
 // succeed ends a task well and releases what waited for it. note is what was
@@ -220,6 +245,16 @@ func (s *step) fail(r *Run, i int, rec *engine.AttemptRecord) {
 		r.noteFailure(i, rec)
 	}
 	s.settle(r, i)
+}
+
+// failCell ends a cell for good, where its record does not say it.
+func (s *step) failCell(r *Run, ref CellRef, rec *engine.AttemptRecord) {
+	if ref.Item > 0 {
+		s.itemFailed(r, ref, rec)
+		return
+	}
+	s.fail(r, ref.Task, rec)
+	s.showClosed(r, ref.Task)
 }
 
 // skip ends a task that does not start.
@@ -264,11 +299,13 @@ func (s *step) closeTask(r *Run, i int, status engine.Status, reason string) {
 	t := &r.Tasks[i]
 	switch t.Status {
 	case engine.Ready, engine.Running:
-		r.InFlight--
+		if !t.spread() { // else its items are counted
+			r.InFlight--
+		}
 	case engine.Interrupted:
 		r.Interrupted--
 	case engine.Waiting:
-		s.endWait(r, i)
+		s.endWait(r, CellRef{Task: i})
 	}
 	t.Status, t.reason, t.Parked, t.NotBefore, t.wake = status, reason, "", 0, nil
 	r.open--

@@ -27,6 +27,7 @@ type Heard struct {
 	Token string // of its record
 	Run   engine.RunID
 	Task  engine.TaskID // that it woke
+	Item  int           // of its items
 	Kept  bool
 	Known bool
 	Err   error // why it changed nothing
@@ -40,26 +41,26 @@ type signalled struct {
 }
 
 // awaitOutside lets a cell wait, unless what it waits for is there already.
-func (s *step) awaitOutside(r *Run, i int, rec *engine.AttemptRecord) {
-	t := &r.Tasks[i]
+func (s *step) awaitOutside(r *Run, ref CellRef, rec *engine.AttemptRecord) {
+	t := r.Cell(ref)
 	t.await, t.NotBefore, t.Parked, t.reason = rec.Await, rec.NotBefore, "", rec.Note
 	if w := s.takeEarly(r, rec.Await); w != nil {
 		r.reads(w.At)
 		t.Status, t.wake, t.NotBefore, t.await = engine.Ready, w, 0, ""
-		s.showReady(r, i)
-		s.emit(r, i)
+		s.showReadyCell(r, ref)
+		s.emit(r, ref)
 		return
 	}
 	t.Status = engine.Waiting
 	r.InFlight--
-	s.beginWait(r, i)
-	s.emit(r, i) // sets its timer
+	s.beginWait(r, ref)
+	s.emit(r, ref) // sets its timer
 }
 
 // beginWait counts a waiting cell in; endWait counts it out.
-func (s *State) beginWait(r *Run, i int) {
+func (s *State) beginWait(r *Run, ref CellRef) {
 	r.Awaiting++
-	if name, key, ok := engine.AwaitedSignal(r.Tasks[i].await); ok && key != "" {
+	if name, key, ok := engine.AwaitedSignal(r.Cell(ref).await); ok && key != "" {
 		k := signalled{r.Graph.Flow.ID, name, key}
 		if s.awaits[k] == nil {
 			if s.awaits == nil {
@@ -71,9 +72,9 @@ func (s *State) beginWait(r *Run, i int) {
 	}
 }
 
-func (s *State) endWait(r *Run, i int) {
+func (s *State) endWait(r *Run, ref CellRef) {
 	r.Awaiting--
-	t := &r.Tasks[i]
+	t := r.Cell(ref)
 	if name, key, ok := engine.AwaitedSignal(t.await); ok && key != "" {
 		k := signalled{r.Graph.Flow.ID, name, key}
 		if s.awaits[k][r]--; s.awaits[k][r] <= 0 {
@@ -87,15 +88,15 @@ func (s *State) endWait(r *Run, i int) {
 }
 
 // wake lets a waiting cell take its next turn.
-func (s *step) wake(r *Run, i int, w *engine.Wake) {
+func (s *step) wake(r *Run, ref CellRef, w *engine.Wake) {
 	s.touch(r)
 	r.reads(w.At)
-	t := &r.Tasks[i]
-	s.endWait(r, i)
+	t := r.Cell(ref)
+	s.endWait(r, ref)
 	r.InFlight++
 	t.Status, t.wake, t.NotBefore, t.reason = engine.Ready, w, 0, ""
-	s.showReady(r, i)
-	s.emit(r, i)
+	s.showReadyCell(r, ref)
+	s.emit(r, ref)
 	s.clock(r)
 }
 
@@ -108,9 +109,9 @@ func (r *Run) reads(at engine.Pos) {
 
 // timeUp takes the clock's word on a cell that waits.
 func (s *step) timeUp(r *Run, rec *engine.ControlRecord) {
-	i, ok := r.Graph.Index[rec.Key.Task]
-	if ok && r.Key(i) == rec.Key && r.Tasks[i].Status == engine.Waiting && r.Tasks[i].NotBefore != 0 {
-		s.wake(r, i, &engine.Wake{Cause: engine.WakeTime, Time: s.at})
+	ref, t := r.dispatched(rec.Key)
+	if t != nil && t.Status == engine.Waiting && t.NotBefore != 0 {
+		s.wake(r, ref, &engine.Wake{Cause: engine.WakeTime, Time: s.at})
 	}
 }
 
@@ -148,7 +149,7 @@ func (s *step) decide(r *Run, rec *engine.ControlRecord, h *Heard) {
 	w := s.wakeOf(engine.WakeApproval, rec)
 	w.As, w.Comment = rec.As, rec.Reason
 	h.Task = rec.Task
-	s.wake(r, i, w)
+	s.wake(r, CellRef{Task: i}, w)
 }
 
 // AwaitsApproval says why a task waits for no approval; nil: it does.
@@ -176,16 +177,16 @@ func (s *step) signal(r *Run, rec *engine.ControlRecord, h *Heard) {
 		h.Known, h.Run = true, known
 		return
 	}
-	target, i := r, -1
+	target, ref, found := r, CellRef{}, false
 	if r != nil {
-		i = r.waitsFor(rec.Name, "")
+		ref, found = r.waitsFor(rec.Name, "")
 	} else {
-		target, i = s.waitsFor(signalled{flow, rec.Name, rec.For})
+		target, ref, found = s.waitsFor(signalled{flow, rec.Name, rec.For})
 	}
 	w := s.wakeOf(engine.WakeSignal, rec)
-	if i >= 0 {
-		h.Run, h.Task = target.ID, target.Graph.Flow.Tasks[i].ID
-		s.wake(target, i, w)
+	if found {
+		h.Run, h.Task, h.Item = target.ID, target.Graph.Flow.Tasks[ref.Task].ID, ref.Item
+		s.wake(target, ref, w)
 	} else if h.Err = s.keepEarly(r, flow, early{rec.Name, rec.For, *w, s.at}); h.Err == nil {
 		h.Kept = true
 	}
@@ -208,34 +209,31 @@ func (s *step) wakeOf(cause string, rec *engine.ControlRecord) *engine.Wake {
 	return w
 }
 
-// waitsFor is the task of a run that waits for a signal, of several the one that
-// has waited longest; -1 for none. Without a key it may have any.
-func (r *Run) waitsFor(name, key string) int {
-	first := -1
+// waitsFor is the cell of a run that waits for a signal, of several the one that
+// has waited longest. Without a key it may have any.
+func (r *Run) waitsFor(name, key string) (first CellRef, ok bool) {
 	if r.Awaiting == 0 {
-		return first
+		return first, false
 	}
-	for i := range r.Tasks {
-		t := &r.Tasks[i]
-		if t.Status != engine.Waiting || first >= 0 && !t.carryAt.Before(r.Tasks[first].carryAt) {
+	for ref, t := range r.Cells() {
+		if t.Status != engine.Waiting || ok && !t.carryAt.Before(r.Cell(first).carryAt) {
 			continue
 		}
-		if n, k, ok := engine.AwaitedSignal(t.await); ok && n == name && (key == "" || k == key) {
-			first = i
+		if n, k, is := engine.AwaitedSignal(t.await); is && n == name && (key == "" || k == key) {
+			first, ok = ref, true
 		}
 	}
-	return first
+	return first, ok
 }
 
 // waitsFor is the same among all runs of a flow.
-func (s *State) waitsFor(k signalled) (run *Run, task int) {
-	task = -1
+func (s *State) waitsFor(k signalled) (run *Run, first CellRef, ok bool) {
 	for r := range s.awaits[k] {
-		if i := r.waitsFor(k.name, k.key); i >= 0 && (run == nil || r.Tasks[i].carryAt.Before(run.Tasks[task].carryAt)) {
-			run, task = r, i
+		if ref, is := r.waitsFor(k.name, k.key); is && (!ok || r.Cell(ref).carryAt.Before(run.Cell(first).carryAt)) {
+			run, first, ok = r, ref, true
 		}
 	}
-	return run, task
+	return run, first, ok
 }
 
 // keepEarly keeps a signal that nobody waits for: with its run, or with the flow

@@ -105,8 +105,10 @@ func (s *step) end(r *Run, status engine.Status, class, reason string) {
 		if r.Graph.Flow.Tasks[i].Stage > r.stage {
 			continue
 		}
-		switch r.Tasks[i].Status {
-		case engine.Pending, engine.Interrupted, engine.Waiting:
+		switch t := &r.Tasks[i]; {
+		case t.spread():
+			s.endItems(r, i)
+		case t.Status == engine.Pending || t.Status == engine.Interrupted || t.Status == engine.Waiting:
 			s.closeTask(r, i, engine.Cancelled, reason)
 			s.showClosed(r, i)
 		}
@@ -136,49 +138,51 @@ const andUnknown = "; outcome unknown: "
 // lost handles an attempt that was started and whose process is gone: whether
 // the request arrived is not known.
 func (s *step) lost(r *Run, rec *engine.ControlRecord) {
-	i, ok := r.Graph.Index[rec.Key.Task]
-	if !ok || r.Key(i) != rec.Key || r.Tasks[i].Status != engine.Running {
+	ref, t := r.dispatched(rec.Key)
+	if t == nil || t.Status != engine.Running {
 		return
 	}
-	task := &r.Graph.Flow.Tasks[i]
-	t := &r.Tasks[i]
+	task := &r.Graph.Flow.Tasks[ref.Task]
 	lost := &engine.AttemptRecord{
-		AttemptKey: rec.Key, Flow: r.Graph.Flow.ID, Outcome: engine.OutcomeInterrupted, Start: cmp.Or(t.Sent, t.Begin), End: s.at,
+		AttemptKey: rec.Key, Flow: r.Graph.Flow.ID, Outcome: engine.OutcomeInterrupted, Start: cmp.Or(t.Sent, r.Tasks[ref.Task].Begin), End: s.at,
 		Class: engine.ClassInterrupted, Error: rec.Reason, Type: task.Type, Subtype: task.Subtype, BatchID: r.Batch, Details: t.sent,
 	}
 	switch {
 	case r.Ending != "":
 		lost.Outcome = engine.OutcomeCancelled
 	case task.OnInterrupted == "retry":
-		s.sendAgain(r, i)
+		s.sendAgain(r, ref)
 		return
 	case task.OnInterrupted == "fail":
 		lost.Outcome = engine.OutcomeFailed
 	}
-	s.finished(r, i, lost)
+	if ref.Item > 0 {
+		s.itemFinished(r, ref, lost)
+		return
+	}
+	s.finished(r, ref.Task, lost)
 }
 
 // sendAgain gives the same attempt out once more, marked as one that may have
 // been sent before.
-func (s *step) sendAgain(r *Run, i int) {
-	t := &r.Tasks[i]
+func (s *step) sendAgain(r *Run, ref CellRef) {
+	t := r.Cell(ref)
 	t.Status, t.Started, t.Again, t.Sent, t.sent = engine.Ready, false, true, 0, nil
 	t.dispatch++
-	s.showReady(r, i)
-	s.emit(r, i)
+	s.showReadyCell(r, ref)
+	s.emit(r, ref)
 }
 
-// interrupt leaves a task to a person. The run's clock stands still meanwhile.
-func (s *step) interrupt(r *Run, i int, reason string, rec *engine.AttemptRecord) {
-	if task := &r.Graph.Flow.Tasks[i]; task.OnInterrupted == "retry" {
-		s.sendAgain(r, i)
+// interrupt leaves a cell to a person. The run's clock stands still meanwhile.
+func (s *step) interrupt(r *Run, ref CellRef, reason string, rec *engine.AttemptRecord) {
+	if task := &r.Graph.Flow.Tasks[ref.Task]; task.OnInterrupted == "retry" {
+		s.sendAgain(r, ref)
 		return
 	} else if task.OnInterrupted == "fail" {
-		s.fail(r, i, rec)
-		s.showClosed(r, i)
+		s.failCell(r, ref, rec)
 		return
 	}
-	t := &r.Tasks[i]
+	t := r.Cell(ref)
 	t.Status, t.reason = engine.Interrupted, reason
 	r.InFlight--
 	r.Interrupted++
@@ -192,33 +196,49 @@ func (s *step) interrupt(r *Run, i int, reason string, rec *engine.AttemptRecord
 // generation, so that a late record of the lost attempt changes nothing.
 func (s *step) resolve(r *Run, rec *engine.ControlRecord) {
 	i, ok := r.Graph.Index[rec.Task]
-	if !ok || r.Tasks[i].Status != engine.Interrupted || r.Ending != "" {
+	if !ok || r.Ending != "" {
+		return
+	}
+	c := r.Cell(CellRef{i, rec.Item})
+	if c == nil || c.Status != engine.Interrupted {
 		return
 	}
 	t := &r.Tasks[i]
 	if r.Interrupted == 1 { // the last one
 		r.Status = engine.Running
 	}
-	switch rec.As {
-	case "success":
+	switch {
+	case rec.Item > 0:
+		s.resolveItem(r, CellRef{i, rec.Item}, rec)
+	case rec.As == "success":
 		t.at, t.hasValue = s.pos, len(rec.Value) > 0
 		t.keep(rec.Value, nil)
 		s.succeed(r, i, "")
 		s.showClosed(r, i)
-	case "retry":
-		r.Interrupted--
-		r.InFlight++
-		t.gen, t.attempt, t.dispatch = t.gen+1, 1, 0
-		t.Status, t.NotBefore, t.reason = engine.Ready, 0, ""
+	case rec.As == "retry":
+		s.retryResolved(r, CellRef{Task: i})
 		s.showReady(r, i)
-		s.emit(r, i)
+		s.emit(r, CellRef{Task: i})
 	default:
 		s.fail(r, i, &engine.AttemptRecord{AttemptKey: r.Key(i), Class: "resolved", Error: cmp.Or(rec.Reason, engine.ResolvedFailed)})
 		s.showClosed(r, i)
 	}
-	if r.open > 0 || len(rec.Value) > 0 {
+	val := rec.Value
+	if rec.Item > 0 {
+		val = nil // it is no value of the task
+	}
+	if r.open > 0 || len(val) > 0 {
 		status := r.Status
-		s.show(&engine.Change{Kind: engine.RunChanged, Run: r.ID, Flow: r.Graph.Flow.ID, Task: rec.Task, Doc: r.Doc(status, 0, true), Reason: "resolved as " + rec.As, Value: rec.Value})
+		s.show(&engine.Change{Kind: engine.RunChanged, Run: r.ID, Flow: r.Graph.Flow.ID, Task: rec.Task, Doc: r.Doc(status, 0, true), Reason: "resolved as " + rec.As, Value: val})
 	}
 	s.finish(r)
+}
+
+// retryResolved gives an interrupted cell another generation.
+func (s *step) retryResolved(r *Run, ref CellRef) {
+	t := r.Cell(ref)
+	r.Interrupted--
+	r.InFlight++
+	t.gen, t.attempt, t.dispatch = t.gen+1, 1, 0
+	t.Status, t.NotBefore, t.reason = engine.Ready, 0, ""
 }

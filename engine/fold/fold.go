@@ -77,6 +77,7 @@ type Effect struct {
 	Change *engine.Change // Show
 	Run    engine.RunID   // Emit, End, Known, Refused, Queued, Reopen
 	Task   int            // Emit: index in the flow
+	Item   int            // Emit: of the task's items; 0: the task itself
 	Known  engine.RunID   // Known: the run that the same caller key has started
 	Reason string         // Refused
 	NoFlow bool           // Refused: there is no such flow
@@ -396,7 +397,7 @@ func (s *step) open(rec *engine.SubmitRecord, v *version, fs *flowState) *Run {
 		r.variablesAt = s.pos
 	}
 	for i := range r.Tasks {
-		r.Tasks[i] = TaskState{cell: cell{Status: engine.Pending}, ends: ends{left: len(g.parents[i])}, reading: g.readers[i]}
+		r.Tasks[i] = TaskState{Cell: Cell{Status: engine.Pending}, ends: ends{left: len(g.parents[i])}, reading: g.readers[i]}
 	}
 	s.runs[r.ID] = r
 	return r
@@ -429,15 +430,21 @@ func (s *step) begin(r *Run) {
 
 // release makes a pending task ready for its first attempt.
 func (s *step) release(r *Run, i int) {
-	r.Tasks[i].Status = engine.Ready
-	r.Tasks[i].attempt = 1
-	r.InFlight++
+	t := &r.Tasks[i]
+	t.Status, t.attempt = engine.Ready, 1
 	s.showReady(r, i)
-	s.emit(r, i)
+	if t.fan != nil { // of a rerun: its list is known
+		t.Status = engine.Running
+		s.fill(r, i)
+		return
+	}
+	r.InFlight++
+	s.emit(r, CellRef{Task: i})
 }
 
-func (s *step) emit(r *Run, i int) {
-	freed := r.Tasks[i].Given != nil
-	r.Tasks[i].Given = nil
-	s.effects = append(s.effects, Effect{Kind: Emit, Run: r.ID, Task: i, Open: r, Freed: freed})
+func (s *step) emit(r *Run, ref CellRef) {
+	t := r.Cell(ref)
+	freed := t.Given != nil
+	t.Given = nil
+	s.effects = append(s.effects, Effect{Kind: Emit, Run: r.ID, Task: ref.Task, Item: ref.Item, Open: r, Freed: freed})
 }

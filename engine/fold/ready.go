@@ -4,10 +4,13 @@ import "github.com/qarion/qarion/engine"
 
 // ReadyTask is what a worker needs for the next attempt of a task. Small
 // values travel along; of others only the place.
-func (r *Run) ReadyTask(i int) engine.ReadyTask {
-	t := &r.Tasks[i]
+func (r *Run) ReadyTask(i int) engine.ReadyTask { return r.ReadyCell(CellRef{Task: i}) }
+
+// ReadyCell is the same of a cell.
+func (r *Run) ReadyCell(ref CellRef) engine.ReadyTask {
+	i, t, whole := ref.Task, r.Cell(ref), &r.Tasks[ref.Task]
 	rt := engine.ReadyTask{
-		AttemptKey: r.Key(i), Flow: r.Graph.Flow.ID, Version: r.Graph.Hash, BatchID: r.Batch,
+		AttemptKey: r.KeyOf(ref), Flow: r.Graph.Flow.ID, Version: r.Graph.Hash, BatchID: r.Batch,
 		ExecutionDate: r.execution, Variables: r.variables, VariablesAt: r.variablesAt,
 		Again: t.Again, Waited: t.waited, Trace: r.trace,
 	}
@@ -20,8 +23,14 @@ func (r *Run) ReadyTask(i int) engine.ReadyTask {
 		rt.CarryAt = t.carryAt
 	}
 	rt.Wake = t.wake
-	if t.origin != nil {
-		rt.KeyRun = t.origin.KeyRun
+	if whole.origin != nil && (ref.Item == 0 || whole.fan.how(ref.Item) == engine.ItemUnknown) {
+		rt.KeyRun = whole.origin.KeyRun
+	}
+	if ref.Item > 0 {
+		rt.ItemsAt = whole.fan.at
+	} else if whole.fan != nil {
+		rt.ItemsEnd = whole.fan.end(task)
+		return rt // it has read its list, and joins what the items have left
 	}
 	if len(task.Pulls) == 0 && len(task.Responses) == 0 {
 		return rt

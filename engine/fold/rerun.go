@@ -43,6 +43,7 @@ func (r *Run) sow(rec *engine.Rerun, seeds *engine.Seeds) {
 	r.rerun.Floor, r.jars = seeds.Floor(), seeds.Jars
 	for i := range seeds.Tasks {
 		s, t := &seeds.Tasks[i], &r.Tasks[i]
+		t.sowItems(s)
 		switch s.Kind {
 		case engine.SeedSuccess:
 			t.Status, t.at, t.hasValue, t.attempt, t.code = engine.Success, s.At, s.Value, max(1, s.Attempts), s.Code
@@ -50,7 +51,9 @@ func (r *Run) sow(rec *engine.Rerun, seeds *engine.Seeds) {
 			t.Status, t.byCondition, t.reason = engine.Skipped, true, "skipped in the run that this one repeats"
 			t.notChosen = s.Kind == engine.SeedNotChosen
 		default:
-			t.turn, t.carryAt, t.prev = s.Turn, s.CarryAt, s.Prev
+			if t.fan == nil {
+				t.turn, t.carryAt, t.prev = s.Turn, s.CarryAt, s.Prev
+			}
 			if s.KeyRun > 0 {
 				t.origin = &origin{KeyRun: seeds.Runs[s.KeyRun-1]}
 			}
@@ -67,6 +70,34 @@ func (r *Run) sow(rec *engine.Rerun, seeds *engine.Seeds) {
 			}
 		}
 	}
+}
+
+// sowItems gives a task the items that a seed has of it: those that are done need
+// not be done again.
+func (t *TaskState) sowItems(s *engine.Seed) {
+	if s.ItemsAt.Seq == 0 {
+		return
+	}
+	places, err := engine.DecodeItemPlaces(s.Items)
+	if err != nil {
+		return // never: the seeds were read
+	}
+	f := newFan(s.ItemsAt, len(places))
+	f.take(places)
+	for _, p := range places {
+		switch p.How {
+		case engine.ItemSuccess:
+			f.success++
+		case engine.ItemSkipped:
+			f.skipped++
+		case engine.ItemFailed, engine.ItemUnknown:
+			if s.Kind == engine.SeedSuccess { // else it is done again
+				f.failed++
+			}
+		}
+	}
+	f.joining = s.Kind == engine.SeedSuccess
+	t.fan, t.turn = f, 1
 }
 
 // showKept tells what a run keeps of others.
@@ -97,7 +128,7 @@ func (r *Run) deciding(i int) int {
 // seeds is what the run leaves for another one to go on with, written into s and
 // encoded; nil: its document says as much.
 func (r *Run) seeds(status engine.Status, s *engine.Seeds) []byte {
-	if len(r.Tasks) == 1 && status == engine.Success && r.variablesAt.Seq == 0 {
+	if len(r.Tasks) == 1 && status == engine.Success && r.variablesAt.Seq == 0 && r.Tasks[0].fan == nil {
 		return nil
 	}
 	*s = engine.Seeds{
@@ -111,6 +142,7 @@ func (r *Run) seeds(status engine.Status, s *engine.Seeds) []byte {
 		}
 		return i
 	}
+	room := engine.MaxItemPlacesBytes
 	for i := range r.Tasks {
 		t := &r.Tasks[i]
 		seed := engine.Seed{Value: t.hasValue, At: t.at, Attempts: t.attempt, Code: t.code}
@@ -131,6 +163,13 @@ func (r *Run) seeds(status engine.Status, s *engine.Seeds) []byte {
 			seed.KeyRun = 1 + known(t.origin.KeyRun)
 		} else if t.origin != nil && t.origin.Run != "" {
 			seed.Run = known(t.origin.Run)
+		}
+		if t.fan != nil {
+			seed.Turn, seed.CarryAt, seed.Prev = 0, engine.Pos{}, engine.Pos{} // its last turn begins anew
+			if places := engine.EncodeItemPlaces(t.fan.places()); len(places) <= room {
+				room -= len(places)
+				seed.ItemsAt, seed.Items = t.fan.at, places
+			}
 		}
 		s.Tasks = append(s.Tasks, seed)
 	}

@@ -122,35 +122,44 @@ func (s *State) restoreRun(rs *runSnapshot) error {
 	}
 	for i := range rs.Tasks {
 		t := &rs.Tasks[i]
+		fan, err := t.Fan.restore()
+		if err != nil {
+			return fmt.Errorf("checkpoint: run %s: %w", rs.ID, err)
+		}
 		r.Tasks[i] = TaskState{
-			cell: cell{
-				Status: t.Status, gen: t.Gen, turn: t.Turn, attempt: t.Attempt, dispatch: t.Dispatch, Started: t.Started, Again: t.Again,
-				NotBefore: t.NotBefore, Parked: t.Parked, waited: t.Waited, Sent: t.Sent, sent: t.What, lastStart: t.LastStart,
-				carry: t.Carry, carryAt: t.CarryAt, prev: t.Prev, await: t.Await, wake: t.Wake,
-			},
+			Cell: t.cell(), fan: fan,
 			ends: ends{
 				left: t.Waiting, failed: t.Failed, skipped: t.Skipped,
 				good: len(v.graph.parents[i]) - t.Waiting - t.Failed - t.Skipped,
 			},
 			byCondition: t.Condition, notChosen: t.NotChosen, value: t.Value, response: t.Response, at: t.At, hasValue: t.HasValue, reading: t.Reading,
-			Begin: t.Begin, end: t.End, code: t.Code, reason: t.Reason, history: t.History, origin: t.Origin,
+			Begin: t.Begin, end: t.End, code: t.Code, history: t.History, origin: t.Origin,
 		}
-		switch t.Status {
-		case engine.Ready, engine.Running:
-			r.InFlight++
-		case engine.Interrupted:
-			r.Interrupted++
-		case engine.Waiting:
-			s.beginWait(r, i)
-		case engine.Failed:
-			if !v.graph.Flow.Tasks[i].ContinueOnError {
-				r.failures++
-			}
+		if t.Status == engine.Failed && !v.graph.Flow.Tasks[i].ContinueOnError {
+			r.failures++
 		}
 		if !t.Status.Final() && v.graph.Flow.Tasks[i].Stage <= rs.Stage {
 			r.open++
 		}
 	}
+	for ref, c := range r.Cells() {
+		switch c.Status {
+		case engine.Ready, engine.Running:
+			r.InFlight++
+		case engine.Interrupted:
+			r.Interrupted++
+		case engine.Waiting:
+			s.beginWait(r, ref)
+		}
+	}
 	s.runs[r.ID] = r
 	return nil
+}
+
+func (t *taskSnapshot) cell() Cell {
+	return Cell{
+		Status: t.Status, reason: t.Reason, gen: t.Gen, turn: t.Turn, attempt: t.Attempt, dispatch: t.Dispatch, Started: t.Started, Again: t.Again,
+		NotBefore: t.NotBefore, Parked: t.Parked, waited: t.Waited, Sent: t.Sent, sent: t.What, lastStart: t.LastStart,
+		carry: t.Carry, carryAt: t.CarryAt, prev: t.Prev, Held: t.Held, await: t.Await, wake: t.Wake,
+	}
 }

@@ -3,6 +3,7 @@ package fold
 import (
 	"encoding/json"
 	"fmt"
+	"iter"
 
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/internal/value"
@@ -70,7 +71,8 @@ const keepCarry = 1 << 10
 // for others, and the cell that does its work. The runtime reads what is exported
 // and changes nothing but Given.
 type TaskState struct {
-	cell
+	Cell
+	fan         *fan // of a task with for_each, once its list is known
 	ends        ends // how those have ended that it depends on
 	byCondition bool // with Skipped: by its own condition, or by those of others
 	notChosen   bool // with Skipped: by the task that chooses
@@ -84,16 +86,21 @@ type TaskState struct {
 	Begin   engine.Micros // of the first attempt
 	end     engine.Micros
 	code    int // HTTP status of the last attempt
-	reason  string
 	history []attemptNote
 	origin  *origin // of a rerun: where it comes from; nil for most
 }
 
-// cell is work that a worker does: one call, or several that take turns. It is
+// CellRef names a cell of a run: a task by its place in the flow, and one of its
+// items from 1; item 0 is the task itself.
+type CellRef struct{ Task, Item int }
+
+// Cell is work that a worker does: one call, or several that take turns. It is
 // given out by generation, turn, attempt and dispatch, and only the record that
-// names all four ends what was given out.
-type cell struct {
+// names all four ends what was given out. The runtime reads what is exported and
+// changes nothing but Given.
+type Cell struct {
 	Status   engine.Status
+	reason   string
 	gen      int
 	turn     int
 	attempt  int
@@ -111,6 +118,10 @@ type cell struct {
 	carry   []byte     // what the last turn has left for this one, unless it is larger than keepCarry
 	carryAt engine.Pos // of the record that holds it
 	prev    engine.Pos // of the record that holds the last part of the value
+
+	// Held: an item without a lane, which is not given out. It waits for a retry, or a
+	// person.
+	Held bool
 
 	await string       // what it waits for, while waiting, at most until NotBefore
 	wake  *engine.Wake // what has ended the wait of the turn before
@@ -138,10 +149,64 @@ type attemptNote struct {
 // many again.
 const maxHistory = 1000
 
+// Cell finds a cell; nil: no such item is open.
+func (r *Run) Cell(ref CellRef) *Cell {
+	if ref.Item == 0 {
+		return &r.Tasks[ref.Task].Cell
+	}
+	if f := r.Tasks[ref.Task].fan; f != nil {
+		return f.open[ref.Item]
+	}
+	return nil
+}
+
+// Cells yields the cells that work can be given out of: of each task its own, or,
+// while its items are worked on, theirs, in order.
+func (r *Run) Cells() iter.Seq2[CellRef, *Cell] {
+	return func(yield func(CellRef, *Cell) bool) {
+		for i := range r.Tasks {
+			t := &r.Tasks[i]
+			if !t.spread() {
+				if !yield(CellRef{Task: i}, &t.Cell) {
+					return
+				}
+				continue
+			}
+			for _, n := range t.fan.numbers() {
+				if it := t.fan.open[n]; it != nil && !yield(CellRef{i, n}, it) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // Key names the dispatch of task i that is open now.
-func (r *Run) Key(i int) engine.AttemptKey {
-	t := &r.Tasks[i]
-	return engine.AttemptKey{Run: r.ID, Task: r.Graph.Flow.Tasks[i].ID, Generation: t.gen, Turn: t.turn, Attempt: t.attempt, Dispatch: t.dispatch}
+func (r *Run) Key(i int) engine.AttemptKey { return r.KeyOf(CellRef{Task: i}) }
+
+// KeyOf names the dispatch of a cell that is open now; the zero key when the item
+// is not open.
+func (r *Run) KeyOf(ref CellRef) engine.AttemptKey {
+	t := r.Cell(ref)
+	if t == nil {
+		return engine.AttemptKey{}
+	}
+	return engine.AttemptKey{Run: r.ID, Task: r.Graph.Flow.Tasks[ref.Task].ID, Item: ref.Item, Generation: t.gen, Turn: t.turn, Attempt: t.attempt, Dispatch: t.dispatch}
+}
+
+// dispatched finds the cell of a dispatch; nil: another one is open now, or none.
+func (r *Run) dispatched(k engine.AttemptKey) (ref CellRef, c *Cell) {
+	i, ok := r.Graph.Index[k.Task]
+	if ref = (CellRef{i, k.Item}); !ok || r.KeyOf(ref) != k || k.Item == 0 && r.Tasks[i].spread() {
+		return ref, nil
+	}
+	return ref, r.Cell(ref)
+}
+
+// Dispatched is the cell of a dispatch; nil: another one is open now, or none.
+func (r *Run) Dispatched(k engine.AttemptKey) *Cell {
+	_, c := r.dispatched(k)
+	return c
 }
 
 // finalStatus is how a run with no open task ended.
@@ -233,8 +298,11 @@ func (r *Run) Page(f engine.TaskFilter) (*engine.TaskPage, error) {
 // shown is the task's status as documents have it: one that was given out is
 // running.
 func (t *TaskState) shown() engine.Status {
-	if t.Status == engine.Ready && t.Given != nil {
+	switch {
+	case t.Status == engine.Ready && t.Given != nil:
 		return engine.Running
+	case t.spread() && t.fan.interrupted() > 0:
+		return engine.Interrupted
 	}
 	return t.Status
 }
@@ -255,7 +323,9 @@ func (r *Run) taskDoc(i int) engine.TaskDoc {
 	if t.attempt > 0 && (t.Begin != 0 || t.Given != nil || t.origin != nil && t.origin.Run != "") {
 		d.Attempts = t.attempt
 	}
-	if t.turn > 0 {
+	if t.fan != nil {
+		d.Items = t.fan.doc(t.Status)
+	} else if t.turn > 0 {
 		d.Turns = t.turn + 1
 	}
 	if t.origin != nil {
@@ -280,38 +350,34 @@ func (r *Run) taskDoc(i int) engine.TaskDoc {
 // present tells what has been given out.
 func (r *Run) Now(full bool) *engine.RunDoc {
 	d := r.Doc(r.Status, 0, full)
-	if i := r.waitsAt(); i >= 0 {
-		t := r.taskDoc(i)
+	if ref, ok := r.waitsAt(); ok {
+		t, c := r.taskDoc(ref.Task), r.Cell(ref)
 		t.History = nil
+		if t.NotBefore = c.NotBefore.Format(); c.Status == engine.Waiting {
+			t.Awaits = engine.AwaitText(c.await)
+		}
 		d.Waiting = &t
 	}
 	return d
 }
 
-// waitsAt is the task that goes on first in a run that calls nothing now; -1
+// waitsAt is the cell that goes on first in a run that calls nothing now; false
 // where a call is under way or about to be, or a person is asked.
-func (r *Run) waitsAt() int {
+func (r *Run) waitsAt() (first CellRef, ok bool) {
 	if r.Status != engine.Running || r.InFlight+r.Awaiting == 0 {
-		return -1
+		return first, false
 	}
-	first := -1
-	sooner := func(t *TaskState) bool {
-		if first < 0 {
-			return true
-		}
-		other := r.Tasks[first].NotBefore
-		return t.NotBefore != 0 && (other == 0 || t.NotBefore < other)
-	}
-	for i := range r.Tasks {
-		t := &r.Tasks[i]
+	var soonest engine.Micros
+	for ref, t := range r.Cells() {
 		switch {
 		case t.Status == engine.Running || t.Status == engine.Ready && (t.Given != nil || t.NotBefore == 0):
-			return -1
-		case (t.Status == engine.Ready || t.Status == engine.Waiting) && sooner(t):
-			first = i
+			return first, false
+		case t.Status != engine.Ready && t.Status != engine.Waiting:
+		case !ok || t.NotBefore != 0 && (soonest == 0 || t.NotBefore < soonest):
+			first, soonest, ok = ref, t.NotBefore, true
 		}
 	}
-	return first
+	return first, ok
 }
 
 func (n attemptNote) doc() engine.AttemptDoc {

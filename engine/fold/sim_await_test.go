@@ -33,15 +33,15 @@ func (s *sim) signal() {
 // time comes, or the word does. What is stored twice wakes once.
 func (s *sim) wakeUp() bool {
 	type place struct {
-		r *Run
-		i int
+		r   *Run
+		ref CellRef
 	}
 	var all []place
 	for _, id := range slices.Sorted(maps.Keys(s.state.runs)) {
 		r := s.state.runs[id]
-		for i := range r.Tasks {
-			if r.Tasks[i].Status == engine.Waiting {
-				all = append(all, place{r, i})
+		for ref, c := range r.Cells() {
+			if c.Status == engine.Waiting {
+				all = append(all, place{r, ref})
 			}
 		}
 	}
@@ -49,9 +49,9 @@ func (s *sim) wakeUp() bool {
 		return false
 	}
 	p := all[s.rng.IntN(len(all))]
-	t := &p.r.Tasks[p.i]
+	t := p.r.Cell(p.ref)
 	name, key, isSignal := engine.AwaitedSignal(t.await)
-	rec := &engine.ControlRecord{Kind: engine.ControlWake, Run: p.r.ID, Key: p.r.Key(p.i)}
+	rec := &engine.ControlRecord{Kind: engine.ControlWake, Run: p.r.ID, Key: p.r.KeyOf(p.ref)}
 	switch {
 	case t.NotBefore != 0 && s.rng.IntN(2) == 0, t.await == engine.AwaitTime:
 	case t.await == engine.AwaitApproval:
@@ -82,7 +82,7 @@ func (s *sim) checkWaits(recs []engine.Record) {
 		if e.Heard.Task != "" && word.Name != "" {
 			s.taken[word.ID]++
 			r := s.state.runs[e.Heard.Run]
-			if w := r.Tasks[r.Graph.Index[e.Heard.Task]].wake; w == nil || w.Cause != engine.WakeSignal {
+			if w := r.Cell(CellRef{r.Graph.Index[e.Heard.Task], e.Heard.Item}).wake; w == nil || w.Cause != engine.WakeSignal {
 				s.t.Errorf("%s was woken by %+v", e.Heard.Task, w)
 			}
 		}
@@ -90,8 +90,7 @@ func (s *sim) checkWaits(recs []engine.Record) {
 	byKey := 0
 	for _, r := range s.state.runs {
 		waiting, moving := 0, 0
-		for i := range r.Tasks {
-			t := &r.Tasks[i]
+		for ref, t := range r.Cells() {
 			switch t.Status {
 			case engine.Waiting:
 				waiting++
@@ -102,7 +101,7 @@ func (s *sim) checkWaits(recs []engine.Record) {
 				moving++
 			}
 			if t.Status != engine.Waiting && t.await != "" || t.Status.Final() && t.wake != nil {
-				s.t.Errorf("%s is %s and awaits %q, woken by %+v", r.Key(i).OperationID(), t.Status, t.await, t.wake)
+				s.t.Errorf("%s is %s and awaits %q, woken by %+v", r.KeyOf(ref).OperationID(), t.Status, t.await, t.wake)
 			}
 		}
 		if waiting != r.Awaiting || moving != r.InFlight {

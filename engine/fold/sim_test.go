@@ -40,6 +40,9 @@ type hearsay map[string]engine.Status
 
 func (v hearsay) hear(c *engine.Change) {
 	key := string(c.Run) + "/" + string(c.Task)
+	if c.Kind == engine.AttemptDone && c.Attempt.Item > 0 {
+		return
+	}
 	switch c.Kind {
 	case engine.TaskReady:
 		v[key] = engine.Ready
@@ -134,6 +137,7 @@ func (s *sim) randomFlow() *engine.Flow {
 			f.Tasks[i].Stage = max(stage, 0)
 		}
 		f.Tasks[i].ReadsRun = f.Tasks[i].Stage > engine.StageTasks
+		s.randomItems(&f.Tasks[i])
 		f.Tasks[i].OnInterrupted = []string{"", "", "retry", "fail"}[s.rng.IntN(4)]
 	}
 	return f
@@ -150,6 +154,7 @@ func (s *sim) append(recs ...engine.Record) {
 		}
 	}
 	s.checkWaits(recs)
+	s.checkCounts()
 	for _, e := range s.last {
 		if e.Kind == Show {
 			s.told.hear(e.Change)
@@ -157,15 +162,18 @@ func (s *sim) append(recs ...engine.Record) {
 		}
 		switch {
 		case e.Kind == Emit && e.Task >= 0:
-			s.out[e.Open.Key(e.Task)] = true
-			s.checkTurn(e.Open, e.Task)
+			ref := CellRef{e.Task, e.Item}
+			s.out[e.Open.KeyOf(ref)] = true
+			s.checkTurn(e.Open, ref)
 			s.checkStage(e.Open, e.Task)
 		case e.Kind == Show && e.Change.Kind == engine.AttemptDone && !e.Change.Superseded && e.Change.Attempt.Outcome == engine.OutcomeSuccess:
-			s.success[string(e.Change.Run)+"/"+string(e.Change.Task)]++
+			s.success[nameOf(e.Change.Attempt.AttemptKey)]++
 		case e.Kind == Show && e.Change.Kind == engine.AttemptDone && !e.Change.Superseded && len(e.Change.Attempt.Value) > 0:
-			r := s.state.runs[e.Change.Run]
-			if r != nil && r.Tasks[r.Graph.Index[e.Change.Task]].turn > e.Change.Attempt.Turn { // else the turn does not count
-				s.parts[string(e.Change.Run)+"/"+string(e.Change.Task)]++
+			k := e.Change.Attempt.AttemptKey
+			if r := s.state.runs[k.Run]; r != nil {
+				if t := r.Cell(CellRef{r.Graph.Index[k.Task], k.Item}); t != nil && t.turn > k.Turn { // else the turn does not count
+					s.parts[nameOf(k)]++
+				}
 			}
 		}
 	}
@@ -201,7 +209,7 @@ func (s *sim) rerun() bool {
 			again[i] = again[i] || again[p]
 		}
 		t := &seeds.Tasks[i]
-		if again[i] && (t.Kind != engine.SeedNone || t.Turn == 0 || g.Flow.Tasks[i].Stage > 0) {
+		if again[i] && (t.Kind != engine.SeedNone || t.Turn == 0 && t.ItemsAt.Seq == 0 || g.Flow.Tasks[i].Stage > 0) {
 			*t = engine.Seed{}
 		} else if again[i] && s.rng.IntN(2) == 0 {
 			t.KeyRun = 0
@@ -308,18 +316,23 @@ func (s *sim) step() {
 // resolve lets a person decide about a task that waits for one, if there is any.
 func (s *sim) resolve() bool {
 	var waiting []string
-	for key, status := range s.taskStates() {
-		if status == engine.Interrupted {
-			waiting = append(waiting, key)
+	for _, r := range s.state.runs {
+		for ref, c := range r.Cells() {
+			if c.Status == engine.Interrupted {
+				waiting = append(waiting, fmt.Sprintf("%s/%d/%d", r.ID, ref.Task, ref.Item))
+			}
 		}
 	}
 	if len(waiting) == 0 {
 		return false
 	}
 	slices.Sort(waiting)
-	run, task, _ := strings.Cut(waiting[s.rng.IntN(len(waiting))], "/")
+	run, place, _ := strings.Cut(waiting[s.rng.IntN(len(waiting))], "/")
+	var ref CellRef
+	fmt.Sscanf(place, "%d/%d", &ref.Task, &ref.Item)
 	as := []string{"success", "failed", "retry"}[s.rng.IntN(3)]
-	s.append(&engine.ControlRecord{Kind: engine.ControlResolve, Run: engine.RunID(run), Task: engine.TaskID(task), As: as})
+	task := s.state.runs[engine.RunID(run)].Graph.Flow.Tasks[ref.Task].ID
+	s.append(&engine.ControlRecord{Kind: engine.ControlResolve, Run: engine.RunID(run), Task: task, Item: ref.Item, As: as})
 	return true
 }
 
@@ -328,6 +341,9 @@ func (s *sim) ended(k engine.AttemptKey) *engine.AttemptRecord {
 	rec := &engine.AttemptRecord{AttemptKey: k, Flow: "f", Start: s.now + engine.Micros(s.rng.IntN(1000)), Outcome: outcomes[s.rng.IntN(len(outcomes))]}
 	if k.Attempt > 5 || k.Dispatch > 5 || k.Turn > 5 {
 		rec.Outcome = engine.OutcomeSuccess
+	}
+	if s.listed(rec) {
+		return rec
 	}
 	if rec.Outcome == engine.OutcomeAgain {
 		s.turnEnds(rec)
@@ -352,6 +368,9 @@ func (s *sim) turnEnds(rec *engine.AttemptRecord) {
 	}
 	if s.rng.IntN(3) > 0 {
 		rec.Await = []string{engine.AwaitTime, engine.AwaitApproval, engine.AwaitSignal("a", ""), engine.AwaitSignal("a", "k"), engine.AwaitSignal("b", "l")}[s.rng.IntN(5)]
+		if rec.Item > 0 && rec.Await == engine.AwaitApproval { // no flow has it
+			rec.Await = engine.AwaitTime
+		}
 		if rec.Await == engine.AwaitTime || s.rng.IntN(2) == 0 {
 			rec.NotBefore = s.now + engine.Micros(s.rng.IntN(5000))
 		}
@@ -359,7 +378,11 @@ func (s *sim) turnEnds(rec *engine.AttemptRecord) {
 	if s.rng.IntN(5) > 0 {
 		rec.Value = fmt.Appendf(nil, `"%s"`, rec.OperationID())
 	}
-	rec.Prev = r.ReadyTask(r.Graph.Index[rec.Task]).Prev
+	ref := CellRef{r.Graph.Index[rec.Task], rec.Item}
+	if r.Cell(ref) == nil {
+		return
+	}
+	rec.Prev = r.ReadyCell(ref).Prev
 	rec.Carry = fmt.Appendf(nil, "after %d of %s", rec.Turn, rec.Task)
 	if s.rng.IntN(3) == 0 {
 		rec.Carry = append(rec.Carry, make([]byte, keepCarry)...)
@@ -368,8 +391,12 @@ func (s *sim) turnEnds(rec *engine.AttemptRecord) {
 
 // checkTurn holds what a task is given for its next turn against what the ledger
 // says of those before: every part once and in order, and the last carry.
-func (s *sim) checkTurn(r *Run, task int) {
-	rt := r.ReadyTask(task)
+func (s *sim) checkTurn(r *Run, ref CellRef) {
+	rt := r.ReadyCell(ref)
+	s.checkItems(r, ref, &rt)
+	if rt.ItemsEnd != nil {
+		return
+	}
 	if (rt.Turn > 0) != (len(rt.Carry) > 0 || rt.CarryAt.Seq != 0) {
 		s.t.Errorf("%s has a carry of %d bytes, at %v", rt.OperationID(), len(rt.Carry), rt.CarryAt)
 	}
@@ -383,12 +410,12 @@ func (s *sim) checkTurn(r *Run, task int) {
 	turn, parts := rt.Turn, 0
 	for at := rt.Prev; at.Seq != 0; at = s.recordAt(at).Prev {
 		rec := s.recordAt(at)
-		if at.Seq < r.Floor() || rec.Task != rt.Task || rec.Turn >= turn || rec.Outcome != engine.OutcomeAgain || len(rec.Value) == 0 {
+		if at.Seq < r.Floor() || rec.Task != rt.Task || rec.Item != rt.Item || rec.Turn >= turn || rec.Outcome != engine.OutcomeAgain || len(rec.Value) == 0 {
 			s.t.Errorf("%s has %s among its parts", rt.OperationID(), rec.OperationID())
 		}
 		turn, parts = rec.Turn, parts+1
 	}
-	if want := s.parts[string(rt.Run)+"/"+string(rt.Task)]; parts != want {
+	if want := s.parts[nameOf(rt.AttemptKey)]; parts != want {
 		s.t.Errorf("%s has %d parts, want %d", rt.OperationID(), parts, want)
 	}
 }
@@ -454,18 +481,30 @@ func (s *sim) restart() {
 	s.state = state
 	s.out = map[engine.AttemptKey]bool{}
 	for _, r := range state.runs {
-		for i := range r.Tasks {
+		var cut []engine.AttemptKey
+		for ref, c := range r.Cells() {
 			switch {
-			case r.Tasks[i].Status == engine.Waiting && r.Ending != "":
-				s.t.Errorf("%s waits in a run that ends", r.Key(i).OperationID())
-			case r.Tasks[i].Status != engine.Ready:
+			case c.Status == engine.Waiting && r.Ending != "":
+				s.t.Errorf("%s waits in a run that ends", r.KeyOf(ref).OperationID())
+			case c.Status != engine.Ready:
 			case r.Ending != "":
-				s.append(&engine.AttemptRecord{AttemptKey: r.Key(i), Flow: "f", Outcome: engine.OutcomeCancelled, Start: s.now, End: s.now})
-			default:
-				s.out[r.Key(i)] = true
+				cut = append(cut, r.KeyOf(ref))
+			case !c.Held:
+				s.out[r.KeyOf(ref)] = true
 			}
 		}
+		for _, k := range cut {
+			s.append(&engine.AttemptRecord{AttemptKey: k, Flow: "f", Outcome: engine.OutcomeCancelled, Start: s.now, End: s.now})
+		}
 	}
+}
+
+// nameOf names a cell of a run.
+func nameOf(k engine.AttemptKey) string {
+	if k.Item == 0 {
+		return string(k.Run) + "/" + string(k.Task)
+	}
+	return fmt.Sprintf("%s/%s/%d", k.Run, k.Task, k.Item)
 }
 
 // replay folds the ledger once more and demands the same changes, in the same

@@ -127,6 +127,8 @@ type taskSnapshot struct {
 	Prev      engine.Pos    `cbor:"27,keyasint,omitzero"`
 	Origin    *origin       `cbor:"31,keyasint,omitempty"`
 	NotChosen bool          `cbor:"32,keyasint,omitempty"`
+	Fan       *fanSnapshot  `cbor:"33,keyasint,omitempty"`
+	Held      bool          `cbor:"34,keyasint,omitempty"`
 	Await     string        `cbor:"40,keyasint,omitempty"`
 	Wake      *engine.Wake  `cbor:"41,keyasint,omitempty"`
 }
@@ -278,7 +280,7 @@ func (x *Snapshot) run(r *Run) {
 	if r.gen != x.gen {
 		r.gen = x.gen
 		x.part.Runs = append(x.part.Runs, r.snapshot())
-		x.grown(1 + len(r.Tasks))
+		x.grown(1 + len(r.Tasks) + r.itemsSize())
 	}
 }
 
@@ -366,7 +368,7 @@ func (r *Run) snapshot() runSnapshot {
 		rs.Tasks[i] = taskSnapshot{
 			t.Status, t.ends.left, t.gen, t.attempt, t.dispatch, t.Started, t.Again, t.NotBefore, t.Parked, t.waited,
 			t.Begin, t.end, t.lastStart, t.code, t.value, t.response, t.at, t.hasValue, t.reading, t.reason,
-			slices.Clone(t.history), t.Sent, t.sent, t.ends.failed, t.ends.skipped, t.byCondition, t.turn, t.carry, t.carryAt, t.prev, t.origin, t.notChosen, t.await, t.wake,
+			slices.Clone(t.history), t.Sent, t.sent, t.ends.failed, t.ends.skipped, t.byCondition, t.turn, t.carry, t.carryAt, t.prev, t.origin, t.notChosen, t.fan.snapshot(), t.Held, t.await, t.wake,
 		}
 	}
 	return rs

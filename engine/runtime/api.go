@@ -324,11 +324,10 @@ func (s *scheduler) status(st *engine.NodeStatus) {
 		if r.InFlight == 0 && r.Interrupted == 0 && r.Awaiting == 0 {
 			continue
 		}
-		for i := range r.Tasks {
-			t := &r.Tasks[i]
+		for ref, t := range r.Cells() {
 			switch {
 			case t.Status == engine.Interrupted:
-				st.Interrupted = append(st.Interrupted, engine.TaskRef{Run: r.ID, Flow: r.Graph.Flow.ID, Task: r.Graph.Flow.Tasks[i].ID})
+				st.Interrupted = append(st.Interrupted, engine.TaskRef{Run: r.ID, Flow: r.Graph.Flow.ID, Task: r.Graph.Flow.Tasks[ref.Task].ID, Item: ref.Item})
 			case t.Status == engine.Waiting, t.Status == engine.Ready && t.Parked == "" && t.NotBefore > now:
 				st.Waiting++
 			case t.Status == engine.Ready && t.Parked == "":
@@ -353,9 +352,7 @@ func (e *Engine) stillOpen(ctx context.Context, key engine.AttemptKey) (open, st
 		if r == nil {
 			return
 		}
-		i, ok := r.Graph.Index[key.Task]
-		if ok && r.Key(i) == key {
-			t := &r.Tasks[i]
+		if t := r.Dispatched(key); t != nil {
 			open, started = t.Status == engine.Ready || t.Status == engine.Running, t.Started
 		}
 	})

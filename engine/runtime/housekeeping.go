@@ -105,10 +105,9 @@ func (e *Engine) unheardOf(ctx context.Context) (lost []lostPlace, err error) {
 			if r.InFlight == 0 {
 				continue
 			}
-			for i := range r.Tasks {
-				t := &r.Tasks[i]
-				if sent, out := t.Given.(*emission); out && !sent.near && sent.at.Before(before) && !e.worker.making(r.Key(i)) {
-					lost = append(lost, lostPlace{taskPlace{r, i, r.Key(i)}, sent})
+			for ref, t := range r.Cells() {
+				if sent, out := t.Given.(*emission); out && !sent.near && sent.at.Before(before) && !e.worker.making(r.KeyOf(ref)) {
+					lost = append(lost, lostPlace{taskPlace{r, ref, r.KeyOf(ref)}, sent})
 				}
 			}
 		}
@@ -118,18 +117,18 @@ func (e *Engine) unheardOf(ctx context.Context) (lost []lostPlace, err error) {
 
 // giveAgain gives a lost task out once more, if nothing was heard of it since.
 func (s *scheduler) giveAgain(p lostPlace) {
-	t := &p.run.Tasks[p.task]
-	if t.Given != p.sent || p.run.Key(p.task) != p.key || s.state.Run(p.run.ID) != p.run {
+	t := p.run.Cell(p.cell)
+	if t == nil || t.Given != p.sent || p.run.KeyOf(p.cell) != p.key || s.state.Run(p.run.ID) != p.run {
 		return
 	}
 	s.emitted--
 	t.Given = nil
 	if t.Started {
-		s.stops.lost(p.key, cmp.Or(t.Sent, t.Begin))
+		s.stops.lost(p.key, cmp.Or(t.Sent, p.run.Tasks[p.cell.Task].Begin))
 		return
 	}
 	t.Again = true
-	s.plan(p.run, p.task)
+	s.plan(p.run, p.cell)
 }
 
 // making reports whether an attempt is being made here.

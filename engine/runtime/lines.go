@@ -34,10 +34,10 @@ type runLine struct {
 	tasks queue[taskPlace]
 }
 
-// taskPlace names a dispatch of a task of an open run.
+// taskPlace names a dispatch of a cell of an open run.
 type taskPlace struct {
 	run  *fold.Run
-	task int
+	cell fold.CellRef
 	key  engine.AttemptKey
 }
 

@@ -16,13 +16,13 @@ func TestLines_TurnsGoOverFlowsAndWithinThemOverRuns(t *testing.T) {
 	l := newLines()
 	big1, big2, small := openRun("big", "1"), openRun("big", "2"), openRun("small", "3")
 	for task := range 4 {
-		l.add(taskPlace{run: big1, task: task})
+		l.add(taskPlace{run: big1, cell: fold.CellRef{Task: task}})
 	}
 	for task := range 2 {
-		l.add(taskPlace{run: big2, task: task})
+		l.add(taskPlace{run: big2, cell: fold.CellRef{Task: task}})
 	}
 	for task := range 2 {
-		l.add(taskPlace{run: small, task: task})
+		l.add(taskPlace{run: small, cell: fold.CellRef{Task: task}})
 	}
 	var got []string
 	for {
@@ -30,7 +30,7 @@ func TestLines_TurnsGoOverFlowsAndWithinThemOverRuns(t *testing.T) {
 		if !ok {
 			break
 		}
-		got = append(got, fmt.Sprintf("%s%d", p.run.ID, p.task))
+		got = append(got, fmt.Sprintf("%s%d", p.run.ID, p.cell.Task))
 	}
 	if want := "[10 30 20 31 11 21 12 13]"; fmt.Sprint(got) != want {
 		t.Errorf("got %v, want %s", got, want)
@@ -44,7 +44,7 @@ func TestLines_ALongLineDelaysAnotherFlowByOneTask(t *testing.T) {
 	l := newLines()
 	big := openRun("big", "1")
 	for task := range 100_000 {
-		l.add(taskPlace{run: big, task: task})
+		l.add(taskPlace{run: big, cell: fold.CellRef{Task: task}})
 	}
 	l.next()
 	l.add(taskPlace{run: openRun("small", "2")})

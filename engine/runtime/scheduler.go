@@ -145,7 +145,7 @@ func (s *scheduler) carryOut(e *fold.Effect) {
 			s.emitted--
 		}
 		if s.current {
-			s.plan(e.Open, e.Task)
+			s.plan(e.Open, fold.CellRef{Task: e.Task, Item: e.Item})
 		}
 	case fold.End:
 		s.worker.cancelRun(e.Run)
@@ -200,41 +200,40 @@ func (s *scheduler) resume() {
 		if r.Ending != "" {
 			s.closeIdle(r)
 		}
-		s.plan(r, -1)
-		for i := range r.Tasks {
-			t := &r.Tasks[i]
+		s.plan(r, fold.CellRef{Task: -1})
+		for ref, t := range r.Cells() {
 			switch {
 			case t.Status == engine.Waiting:
-				s.plan(r, i)
+				s.plan(r, ref)
 			case r.Status == engine.Pending || t.Status != engine.Ready && t.Status != engine.Running:
 			case t.Started:
-				s.stops.lost(r.Key(i), cmp.Or(t.Sent, t.Begin))
+				s.stops.lost(r.KeyOf(ref), cmp.Or(t.Sent, r.Tasks[ref.Task].Begin))
 			default:
 				t.Again = true
-				s.plan(r, i)
+				s.plan(r, ref)
 			}
 		}
 	}
 }
 
-// plan sets a run's timer (task -1), or gives a ready task its place: due now,
-// at its time, or parked with others.
-func (s *scheduler) plan(r *fold.Run, task int) {
+// plan sets a run's timer (task -1), or gives a ready cell its place: due now, at
+// its time, or parked with others.
+func (s *scheduler) plan(r *fold.Run, ref fold.CellRef) {
 	if s.cfg.OnlyOwn && !s.own[r.ID] {
 		return
 	}
-	if task < 0 {
+	if ref.Task < 0 {
 		if r.Deadline != 0 && r.Ending == "" {
 			s.timers.add(runTimer(r.Deadline, r.ID), s.awaits)
 		}
 		return
 	}
-	t := &r.Tasks[task]
-	place := taskPlace{run: r, task: task, key: r.Key(task)}
+	t := r.Cell(ref)
+	place := taskPlace{run: r, cell: ref, key: r.KeyOf(ref)}
 	if t.Status == engine.Waiting && t.NotBefore != 0 {
 		s.timers.add(taskTimer(t.NotBefore, place), s.awaits)
 	}
-	if t.Status != engine.Ready || t.Started {
+	if t.Status != engine.Ready || t.Started || t.Held && r.Ending == "" {
 		return
 	}
 	switch {
@@ -272,9 +271,9 @@ func (s *scheduler) fire() {
 				s.stops.timeout(r)
 			}
 		default:
-			place := taskPlace{run: r, task: int(t.task), key: r.Key(int(t.task))}
+			place := t.place(r)
 			switch {
-			case !t.of(place.key):
+			case !place.there() || !t.of(place.key):
 			case place.waits():
 				failpoint.Here("wake.due")
 				s.stops.timeUp(place.key)
@@ -297,8 +296,8 @@ func (s *scheduler) awaits(t *timer) bool {
 	case t.task < 0:
 		return r.Ending == "" && r.Deadline == t.at
 	}
-	place := taskPlace{run: r, task: int(t.task), key: r.Key(int(t.task))}
-	return t.of(place.key) && (place.open() || place.waits())
+	place := t.place(r)
+	return place.there() && t.of(place.key) && (place.open() || place.waits())
 }
 
 // tidy forgets what runs have left behind that have ended since.
@@ -337,14 +336,17 @@ func (s *scheduler) unpark(name string, force bool) {
 	}
 }
 
+// there reports whether the cell is still there: an item is not once it has ended.
+func (p taskPlace) there() bool { return p.run.Cell(p.cell) != nil }
+
 // open reports whether the place still waits to be given out.
 func (p taskPlace) open() bool {
-	t := &p.run.Tasks[p.task]
-	return t.Status == engine.Ready && t.Given == nil && p.run.Ending == "" && p.run.Key(p.task) == p.key
+	t := p.run.Cell(p.cell)
+	return t != nil && t.Status == engine.Ready && t.Given == nil && !t.Held && p.run.Ending == "" && p.run.KeyOf(p.cell) == p.key
 }
 
 // waits reports whether the place waits for its time, or for what comes before.
-func (p taskPlace) waits() bool { return p.run.Tasks[p.task].Status == engine.Waiting }
+func (p taskPlace) waits() bool { return p.run.Cell(p.cell).Status == engine.Waiting }
 
 // ahead is how many tasks are given out per slot: one that runs, and one that
 // waits in the worker, so that no slot is empty while the scheduler turns. What
@@ -370,7 +372,7 @@ func (s *scheduler) dispatch(ctx context.Context) {
 			continue
 		}
 		failpoint.Here("dispatch")
-		t, rt := &place.run.Tasks[place.task], place.run.ReadyTask(place.task)
+		t, rt := place.run.Cell(place.cell), place.run.ReadyCell(place.cell)
 		s.emitted++
 		if s.worker.offer(&rt) {
 			t.Given = &emission{at: s.cfg.Now(), near: true}
@@ -417,10 +419,9 @@ func (s *scheduler) push(ctx context.Context, bundle []engine.ReadyTask, sent *e
 // closeIdle writes the records of an ending run's tasks that no worker has in
 // its hands, so that the run can end.
 func (s *scheduler) closeIdle(r *fold.Run) {
-	for i := range r.Tasks {
-		t := &r.Tasks[i]
+	for ref, t := range r.Cells() {
 		if (t.Status == engine.Ready || t.Status == engine.Running) && t.Given == nil {
-			s.stops.cancelled(r.Key(i), r)
+			s.stops.cancelled(r.KeyOf(ref), r)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/engine/fold"
 )
 
 // timer is a point in time at which the scheduler looks at something: at a run,
@@ -16,17 +17,24 @@ type timer struct {
 	spot string       // parked tasks; "" for a run
 	run  engine.RunID // a run, or a task of it
 	task int32        // -1 for the run
+	item int32
 	// The dispatch of the task for which it was set.
 	generation, turn, attempt, dispatch int32
 }
 
 func runTimer(at engine.Micros, run engine.RunID) timer { return timer{at: at, run: run, task: -1} }
 
+// place is the cell that the timer was set for, as it is now.
+func (t *timer) place(r *fold.Run) taskPlace {
+	ref := fold.CellRef{Task: int(t.task), Item: int(t.item)}
+	return taskPlace{run: r, cell: ref, key: r.KeyOf(ref)}
+}
+
 func spotTimer(at engine.Micros, spot string) timer { return timer{at: at, spot: spot} }
 
 func taskTimer(at engine.Micros, p taskPlace) timer {
 	k := p.key
-	return timer{at, "", k.Run, int32(p.task), int32(k.Generation), int32(k.Turn), int32(k.Attempt), int32(k.Dispatch)}
+	return timer{at, "", k.Run, int32(p.cell.Task), int32(p.cell.Item), int32(k.Generation), int32(k.Turn), int32(k.Attempt), int32(k.Dispatch)}
 }
 
 // of reports whether the timer was set for this dispatch.

@@ -1,0 +1,102 @@
+package fold
+
+import (
+	"github.com/qarion/qarion/engine"
+)
+
+// randomItems makes a task one that is done for each item of a list, now and then.
+func (s *sim) randomItems(t *engine.Task) {
+	if s.rng.IntN(3) != 0 {
+		return
+	}
+	t.ForEach, t.MaxParallel = "{{ x }}", 1+s.rng.IntN(3)
+	t.OnItemFailure = []string{"", engine.ItemsStop, engine.ItemsIgnore}[s.rng.IntN(3)]
+	t.Tolerate = s.rng.IntN(3)
+}
+
+// listed makes the record of a first turn, or of the last one, what a worker would
+// write of a task with for_each; false: it is no such record.
+func (s *sim) listed(rec *engine.AttemptRecord) bool {
+	r := s.state.runs[rec.Run]
+	if r == nil || rec.Item > 0 {
+		return false
+	}
+	i := r.Graph.Index[rec.Task]
+	if r.Graph.Flow.Tasks[i].ForEach == "" || rec.Outcome != engine.OutcomeSuccess && rec.Outcome != engine.OutcomeAgain {
+		return false
+	}
+	rec.End = rec.Start + 1
+	if f := r.Tasks[i].fan; f != nil {
+		if rec.Outcome = engine.OutcomeSuccess; f.end(&r.Graph.Flow.Tasks[i]).Fails {
+			rec.Outcome, rec.Class, rec.Error = engine.OutcomeFailed, "items", "items failed"
+		}
+		return true
+	}
+	rec.Outcome, rec.Items = engine.OutcomeAgain, &engine.Items{N: s.rng.IntN(12)}
+	return true
+}
+
+// checkItems holds what is given out of a task with items against what may be: no
+// item after it has ended well, no more at once than there are lanes, and the last
+// turn only when all have ended.
+func (s *sim) checkItems(r *Run, ref CellRef, rt *engine.ReadyTask) {
+	t, task := &r.Tasks[ref.Task], &r.Graph.Flow.Tasks[ref.Task]
+	f := t.fan
+	if f == nil {
+		if ref.Item > 0 || rt.ItemsEnd != nil {
+			s.t.Errorf("%s is given out, and the list is not known", rt.OperationID())
+		}
+		return
+	}
+	if ref.Item == 0 {
+		e := rt.ItemsEnd
+		if e == nil || len(f.open) > 0 || e.Success+e.Failed+e.Skipped != e.N {
+			s.t.Errorf("%s ends the items %+v, %d are open", rt.OperationID(), e, len(f.open))
+		}
+		if e != nil && task.OnItemFailure != engine.ItemsStop {
+			for n := 1; n <= f.n; n++ {
+				if f.how(n) == engine.ItemOpen {
+					s.t.Errorf("%s: item %d was never begun", rt.OperationID(), n)
+				}
+			}
+		}
+		return
+	}
+	if rt.ItemsAt != f.at || done(f.how(ref.Item)) || r.Floor() > rt.ItemsAt.Seq {
+		s.t.Errorf("%s is given out with the list at %v, want %v; it ended as %d", rt.OperationID(), rt.ItemsAt, f.at, f.how(ref.Item))
+	}
+	lanes := 0
+	for _, c := range f.open {
+		if !c.Held {
+			lanes++
+		}
+	}
+	if lanes != f.lanes || lanes > task.Lanes() || len(f.open) > spareCells*task.Lanes() {
+		s.t.Errorf("%s: %d of %d lanes are taken, counted %d, %d items are open", rt.OperationID(), lanes, task.Lanes(), f.lanes, len(f.open))
+	}
+}
+
+// checkCounts holds the counts of items against the places.
+func (s *sim) checkCounts() {
+	for _, r := range s.state.runs {
+		for i := range r.Tasks {
+			f := r.Tasks[i].fan
+			if f == nil {
+				continue
+			}
+			d := f.doc(r.Tasks[i].Status)
+			if !r.Tasks[i].spread() && !r.Tasks[i].Status.Final() {
+				continue
+			}
+			good := 0
+			for n := range f.ended {
+				if f.ended[n].how == engine.ItemSuccess {
+					good++
+				}
+			}
+			if good != d.Success || d.Success+d.Failed+d.Skipped > d.Total || len(f.open) > 0 && r.Tasks[i].Status.Final() {
+				s.t.Errorf("%s/%s: %+v, %d have succeeded", r.ID, r.Graph.Flow.Tasks[i].ID, d, good)
+			}
+		}
+	}
+}
