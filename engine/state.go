@@ -10,6 +10,7 @@ type Status string
 //	waiting -> ready        it came
 //	running -> ready        another attempt, at its time
 //	interrupted -> ready | success | failed     a person resolved it
+//	pending -> running      of a rerun: some of its items are done, others are begun
 //	pending -> skipped      something it depends on did not succeed
 //
 // A run is pending (queued behind max_active_runs), running, interrupted (a
