@@ -48,11 +48,12 @@ type RunRef struct {
 
 // ListRuns is the payload of run.list.
 type ListRuns struct {
-	Flow   string `json:"flow,omitempty"`
-	Status string `json:"status,omitempty"`
-	Since  string `json:"since,omitempty"`  // RFC 3339, or an age such as 2h or 30d
-	Before string `json:"before,omitempty"` // run id: the next page
-	Limit  int    `json:"limit,omitempty"`  // default 50, at most 1000
+	Flow    string `json:"flow,omitempty"`
+	Status  string `json:"status,omitempty"`
+	Trigger string `json:"trigger,omitempty"` // type or id of what has started it
+	Since   string `json:"since,omitempty"`   // RFC 3339, or an age such as 2h or 30d
+	Before  string `json:"before,omitempty"`  // run id: the next page
+	Limit   int    `json:"limit,omitempty"`   // default 50, at most 1000
 }
 
 // ListTasks is the payload of run.tasks.

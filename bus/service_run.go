@@ -247,7 +247,7 @@ func (s *Service) runList(ctx context.Context, data []byte) (any, error) {
 		return nil, err
 	}
 	filter := engine.RunFilter{
-		Flow: engine.FlowID(in.Flow), Status: engine.Status(in.Status), Before: engine.RunID(in.Before), Limit: in.Limit,
+		Flow: engine.FlowID(in.Flow), Status: engine.Status(in.Status), Trigger: in.Trigger, Before: engine.RunID(in.Before), Limit: in.Limit,
 	}
 	if filter.Status != "" && !slices.Contains(engine.ListStatuses, filter.Status) {
 		return nil, fmt.Errorf("%w: status %s: want one of %s", engine.ErrInvalid, value.Quoted(in.Status), listStatuses())

@@ -96,7 +96,7 @@ func (r *runs) list(ctx context.Context, filter engine.RunFilter) (list []*engin
 		if filter.Status == engine.Waiting && doc.Waiting != nil {
 			status = engine.Waiting
 		}
-		if filter.Matches(doc.RunID, doc.FlowID, status) {
+		if filter.Matches(doc.RunID, doc.FlowID, status) && (filter.Trigger == "" || filter.Trigger == doc.TriggerType || filter.Trigger == doc.TriggerID) {
 			list = append(list, doc)
 		}
 	}

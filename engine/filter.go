@@ -10,11 +10,12 @@ import (
 
 // RunFilter chooses runs. A zero field chooses all.
 type RunFilter struct {
-	Flow   FlowID
-	Status Status    // one of ListStatuses
-	Since  time.Time // started at or after
-	Before RunID     // older than this run: the next page
-	Limit  int       // at most so many, the newest; 0 means DefaultRunLimit
+	Flow    FlowID
+	Status  Status    // one of ListStatuses
+	Since   time.Time // started at or after
+	Trigger string    // type or id of what has started it; only where there are SQL tables
+	Before  RunID     // older than this run: the next page
+	Limit   int       // at most so many, the newest; 0 means DefaultRunLimit
 }
 
 // Bounds of the number of runs in a list.

@@ -39,6 +39,9 @@ type entry struct {
 // id. So once everything older in the bucket was written before the oldest run
 // found began, no newer run can turn up.
 func (r *Runs) List(ctx context.Context, filter engine.RunFilter) ([]*engine.RunDoc, error) {
+	if filter.Trigger != "" {
+		return nil, fmt.Errorf("%w: only the SQL tables tell what has started a run, and they are off or behind", engine.ErrUnavailable)
+	}
 	limit := engine.ListLimit(filter.Limit)
 	info, err := r.feed.Stream().Info(ctx)
 	if err != nil {

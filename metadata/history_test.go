@@ -32,11 +32,12 @@ func TestRuns_AreChosenAsTheFilterSays(t *testing.T) {
 		slices.SortFunc(docs, func(a, b *engine.RunDoc) int { return strings.Compare(string(b.RunID), string(a.RunID)) })
 		for _, f := range []engine.RunFilter{
 			{}, {Limit: 3}, {Flow: "orders"}, {Flow: "others"}, {Status: engine.Success}, {Status: engine.Failed, Limit: 2}, {Status: engine.Cancelled},
+			{Trigger: docs[0].TriggerType, Limit: 4}, {Trigger: "nothing"},
 			{Before: docs[4].RunID}, {Since: docs[9].RunID.Time()}, {Since: docs[9].RunID.Time(), Before: docs[2].RunID, Status: engine.Failed, Flow: "orders"},
 		} {
 			var want []engine.RunID
 			for _, d := range docs {
-				if f.Matches(d.RunID, d.FlowID, d.Status) && len(want) < engine.ListLimit(f.Limit) {
+				if f.Matches(d.RunID, d.FlowID, d.Status) && (f.Trigger == "" || f.Trigger == d.TriggerType) && len(want) < engine.ListLimit(f.Limit) {
 					want = append(want, d.RunID)
 				}
 			}

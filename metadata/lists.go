@@ -28,6 +28,10 @@ func runsQuery(f engine.RunFilter) (sql string, args []any) {
 			where += " AND status <> 'success'" // they have an index of their own
 		}
 	}
+	if f.Trigger != "" {
+		add("(trigger_type = ? OR trigger_id = ?)", f.Trigger)
+		args = append(args, f.Trigger)
+	}
 	if !f.Since.IsZero() {
 		add("execution_id >= ?", string(engine.FirstRunID(f.Since)))
 	}

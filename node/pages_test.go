@@ -49,3 +49,52 @@ func TestPages_OfANodeThatWorks(t *testing.T) {
 		t.Errorf("a flow that there is not: %d\n%s", status, text)
 	}
 }
+
+// TestPages_ManyRunsAtOnce: what was chosen is shown with what follows, and done
+// when a person says so; what cannot be does not keep the rest from it.
+func TestPages_ManyRunsAtOnce(t *testing.T) {
+	n := httpNode(t)
+	failed, good := string(runFlow(t, n, "bad").RunID), string(runFlow(t, n, "good").RunID)
+	post := func(path string, form url.Values) (int, string) {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, n.URL()+path, strings.NewReader(form.Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		req.Header.Set("Accept", "text/html")
+		return answered(t, http.DefaultClient, req)
+	}
+	runs := func(query string) int {
+		t.Helper()
+		_, text := get(t, n.URL()+"/runs"+query)
+		return strings.Count(text, `name="run" value="`)
+	}
+	if got := runs(""); got != 2 {
+		t.Fatalf("%d runs to choose from", got)
+	}
+	chosen := url.Values{"run": {failed, good, failed}, "from": {"failed"}}
+	status, text := post("/runs/rerun", chosen)
+	if status != 200 || !strings.Contains(text, "0 tasks kept, 1 task done again") || !strings.Contains(text, "not this one") || !strings.Contains(text, "Run 1 run again") ||
+		!strings.Contains(text, "qarion runs rerun "+failed+" --from failed") || runs("") != 2 {
+		t.Errorf("before it is sure: %d, %d runs\n%s", status, runs(""), text)
+	}
+	chosen.Set("sure", "1")
+	if status, text = post("/runs/rerun", chosen); status != 200 || !strings.Contains(text, "1 run begun") || runs("") != 3 {
+		t.Errorf("sure: %d, %d runs\n%s", status, runs(""), text)
+	}
+	if status, text = post("/runs/cancel", url.Values{"run": {failed}, "sure": {"1"}}); status != http.StatusConflict || !strings.Contains(text, "None of them could be") {
+		t.Errorf("a run that has ended: %d\n%s", status, text)
+	}
+	for _, form := range []url.Values{{}, {"run": make([]string, 1001)}} {
+		for i := range form["run"] {
+			form["run"][i] = string(rune('a'+i%26)) + strings.Repeat("x", i/26)
+		}
+		if status, _ := post("/runs/cancel", form); status != http.StatusBadRequest {
+			t.Errorf("%d runs are chosen: %d", len(form["run"]), status)
+		}
+	}
+	if all, mine := runs("?trigger=api"), runs("?trigger=rerun"); all != 2 || mine != 1 {
+		t.Errorf("by trigger: %d of api, %d of rerun, want 2 and 1", all, mine)
+	}
+}

@@ -49,6 +49,7 @@ func apiRoutes() []route {
 			method: "GET", path: "/runs", endpoint: "run.list", summary: "List runs, newest first",
 			query: []param{
 				queryFlow, queryStatus, querySince, queryLimit("default 50, at most 1000"),
+				{name: "trigger", kind: "string", help: "that this has started: api, cli, ui or another type, or the id of a trigger"},
 				{name: "before", kind: "string", help: "run id: the page before it"},
 			},
 			answer: runList{}, answers: pageOf("before", func(l *runList) (string, bool) {

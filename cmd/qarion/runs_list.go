@@ -31,9 +31,9 @@ func runStatuses() []string {
 
 // runList are the flags of runs list.
 type runList struct {
-	flow, status, since, before string
-	limit                       int
-	all                         bool
+	flow, status, trigger, since, before string
+	limit                                int
+	all                                  bool
 }
 
 func (a *app) runListCommand() *cobra.Command {
@@ -53,6 +53,7 @@ func (a *app) runListCommand() *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&l.flow, "flow", "", "only runs of this flow")
 	f.StringVar(&l.status, "status", "", "only runs of this status: "+strings.Join(runStatuses(), ", "))
+	f.StringVar(&l.trigger, "trigger", "", "only runs that this has started: cli, api, ui or another type, or the id of a trigger")
 	f.StringVar(&l.since, "since", "", "only runs started since: 2h, 3d or an RFC 3339 time")
 	f.StringVar(&l.before, "before", "", "only runs older than this one: the next page")
 	f.IntVar(&l.limit, "limit", engine.DefaultRunLimit, "how many at the most")
@@ -72,6 +73,8 @@ func (l *runList) check() error {
 			err = fmt.Errorf("%w (did you mean %q?)", err, near)
 		}
 		return usageError(err)
+	case l.status == rejected && l.trigger != "":
+		return usageError(errors.New("--trigger is for runs, not for triggers that were refused; use --flow"))
 	case l.status == rejected && l.before != "":
 		return usageError(errors.New("--before is for runs, not for triggers that were refused; use --since"))
 	}
@@ -94,7 +97,7 @@ func (a *app) listRuns(ctx context.Context, l *runList) error {
 	if l.status == rejected {
 		return a.listRejected(ctx, s, l, since)
 	}
-	in := bus.ListRuns{Flow: l.flow, Status: l.status}
+	in := bus.ListRuns{Flow: l.flow, Status: l.status, Trigger: l.trigger}
 	if !since.IsZero() {
 		in.Since = since.UTC().Format(time.RFC3339)
 	}
@@ -163,7 +166,7 @@ func (a *app) listAll(ctx context.Context, s *session, l *runList, in bus.ListRu
 // next is the command for the next page.
 func (l *runList) next(last engine.RunID) string {
 	out := "qarion runs list --before " + string(last)
-	for _, f := range [][2]string{{"flow", l.flow}, {"status", l.status}, {"since", l.since}} {
+	for _, f := range [][2]string{{"flow", l.flow}, {"status", l.status}, {"trigger", l.trigger}, {"since", l.since}} {
 		if f[1] != "" {
 			out += " --" + f[0] + " " + f[1]
 		}
@@ -295,7 +298,7 @@ func (a *app) listRejected(ctx context.Context, s *session, l *runList, since ti
 // note says what a list was asked for.
 func (l *runList) note() string {
 	var parts []string
-	for _, p := range [][2]string{{"flow", l.flow}, {"status", l.status}, {"since", l.since}, {"before", l.before}} {
+	for _, p := range [][2]string{{"flow", l.flow}, {"status", l.status}, {"trigger", l.trigger}, {"since", l.since}, {"before", l.before}} {
 		if p[1] != "" {
 			parts = append(parts, p[0]+" "+p[1])
 		}

@@ -33,6 +33,7 @@ var funcs = markup.Funcs{
 	"address":      markup.FuncN(func(args ...any) string { return address(fmt.Sprint(args[0]), args[1:]...) }),
 	"list":         markup.FuncN(func(args ...any) []any { return args }),
 	"first":        markup.Func1(func(text string) string { line, _, _ := strings.Cut(text, "\n"); return line }),
+	"runs":         markup.Func2(func(list []*engine.RunDoc, choose bool) runTable { return runTable{list, choose} }),
 	"table":        markup.Func2((*runPage).table),
 	"row":          markup.Func2((*runPage).row),
 	"view_link":    markup.Func2((*runPage).viewLink),

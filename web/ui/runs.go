@@ -12,10 +12,19 @@ import (
 // pageRuns is how many runs a page lists.
 const pageRuns = 100
 
+// runTable is a list of runs, with boxes to choose them where that leads to
+// something.
+type runTable struct {
+	Runs   []*engine.RunDoc
+	Choose bool
+}
+
 // runsPage is the list of runs and what it is narrowed to.
 type runsPage struct {
 	List                        runList
 	Flow, Status, Since, Before string
+	Trigger                     string
+	MayChange                   bool            // the runs that are chosen
 	Find                        string          // a run id that was looked for
 	Statuses                    []engine.Status // to choose from
 	Next                        string          // the address of the page after
@@ -28,8 +37,9 @@ func (s *Site) runs(v *Visit) (*reply, error) {
 	p := runsPage{
 		Flow: strings.TrimSpace(q.Get("flow")), Status: q.Get("status"), Since: strings.TrimSpace(q.Get("since")),
 		Before: q.Get("before"), Find: strings.TrimSpace(q.Get("q")), Statuses: engine.ListStatuses,
+		Trigger: strings.TrimSpace(q.Get("trigger")), MayChange: v.may("run.cancel") && v.may("run.rerun"),
 	}
-	p.Narrowed = p.Flow+p.Status+p.Since != ""
+	p.Narrowed = p.Flow+p.Status+p.Since+p.Trigger != ""
 	if p.Find != "" {
 		var doc engine.RunDoc
 		err := v.ask("run.get", fields("run_id", p.Find, "brief", true), &doc)
@@ -42,7 +52,7 @@ func (s *Site) runs(v *Visit) (*reply, error) {
 		p.Wrong = engine.ErrorLine(err)
 	}
 	var err error
-	p.List, err = v.listRuns(p.Flow, p.Status, p.Since, p.Before, pageRuns)
+	err = v.ask("run.list", fields("flow", p.Flow, "status", p.Status, "trigger", p.Trigger, "since", p.Since, "before", p.Before, "limit", pageRuns), &p.List)
 	if errors.Is(err, engine.ErrInvalid) {
 		p.Wrong, err = engine.ErrorLine(err), nil
 	}
@@ -50,7 +60,7 @@ func (s *Site) runs(v *Visit) (*reply, error) {
 		return nil, err
 	}
 	if n := len(p.List.Runs); p.List.More && n > 0 {
-		p.Next = address("/runs", "flow", p.Flow, "status", p.Status, "since", p.Since, "before", p.List.Runs[n-1].RunID)
+		p.Next = address("/runs", "flow", p.Flow, "status", p.Status, "trigger", p.Trigger, "since", p.Since, "before", p.List.Runs[n-1].RunID)
 	}
 	r := &reply{page: &page{name: "runs", Title: "Runs", Nav: "/runs", Live: p.Before == "", Data: p}}
 	if p.Wrong != "" {

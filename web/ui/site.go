@@ -139,6 +139,8 @@ func Routes() []Route {
 		{"GET", "/runs", "run.list", "", (*Site).runs},
 		{"GET", "/runs/{run}", "run.get", goneRun, (*Site).run},
 		{"GET", "/runs/{run}/xcom/{task}", "xcom.get", goneValue, (*Site).xcom},
+		{"POST", "/runs/cancel", "run.cancel", "", (*Site).bulkCancel},
+		{"POST", "/runs/rerun", "run.rerun", "", (*Site).bulkRerun},
 		{"POST", "/runs/{run}/cancel", "run.cancel", goneRun, (*Site).cancel},
 		{"POST", "/runs/{run}/resolve", "run.resolve", goneRun, (*Site).resolve},
 		{"POST", "/runs/{run}/decide", "run.decide", goneRun, (*Site).decide},
