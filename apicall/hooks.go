@@ -91,7 +91,7 @@ type hook struct {
 	noted   []byte   // of a note in the operation log: the same
 	names   sync.Map // of headers, as they stand in meta: nil for those that are left out
 	count   atomic.Int32
-	err     error // why the module is not there
+	absent  atomic.Bool // the module could not be had when the task was read
 }
 
 func (h *hook) validates() bool { return h.point == "validate" }
@@ -221,12 +221,24 @@ func (c *compiler) loadHook(r *reader, h *hook) bool {
 	if sha256Pattern.MatchString(h.ref.SHA256) {
 		var e *HookError
 		if errors.As(err, &e) && e.Retry {
-			h.err = err
+			h.absent.Store(true)
 			return true
 		}
 	}
 	r.Problem(h.point, "hook", "%s: %v", h.name(), err)
 	return false
+}
+
+// ready asks once more for a module that could not be had when the task was read.
+func (h *hook) ready(ctx context.Context, hooks Hooks) *HookError {
+	if !h.absent.Load() {
+		return nil
+	}
+	if _, err := hooks.Prepare(ctx, h.ref, h.validates()); err != nil {
+		return &HookError{"hook_load", err.Error(), true}
+	}
+	h.absent.Store(false)
+	return nil
 }
 
 // checkHooks holds hooks against the properties of their task.

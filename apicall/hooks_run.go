@@ -54,9 +54,9 @@ var metas = sync.Pool{New: func() any { b := make([]byte, 0, 1024); return &b }}
 func (a *attempt) askHook(ctx context.Context, h *hook, resp *http.Response, body []byte) (ans HookAnswer, err *HookError) {
 	meta := metas.Get().(*[]byte)
 	text, failed := a.hookMeta(ctx, h, resp, (*meta)[:0])
+	ans.Err = h.ready(ctx, a.prog.t.cfg.Hooks)
 	switch {
-	case h.err != nil:
-		ans.Err = &HookError{"hook_load", h.err.Error(), true}
+	case ans.Err != nil:
 	case failed != nil:
 		ans.Err = &HookError{classTemplate, failed.Error(), false}
 	default:

@@ -33,6 +33,12 @@ func hooked(cfg apicall.Config, f hooksFunc) apicall.Config {
 // hookTask makes one attempt of a task with hooks.
 func hookTask(t *testing.T, cfg apicall.Config, hooks *value.Map, pairs ...any) engine.TaskOutput {
 	t.Helper()
+	return hookAttempts(t, cfg, hooks, pairs...)()
+}
+
+// hookAttempts reads a task with hooks and returns what makes an attempt of it.
+func hookAttempts(t *testing.T, cfg apicall.Config, hooks *value.Map, pairs ...any) func() engine.TaskOutput {
+	t.Helper()
 	kind, err := apicall.New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -45,7 +51,44 @@ func hookTask(t *testing.T, cfg apicall.Config, hooks *value.Map, pairs ...any) 
 	}
 	in := engine.NewTaskInput(flow, &flow.Tasks[0], nil, nil)
 	in.Key.Run = "01M84BFBV1N8Q6D2T4XW9B7C5E"
-	return prog.Execute(t.Context(), in)
+	return func() engine.TaskOutput { return prog.Execute(t.Context(), in) }
+}
+
+// lateHooks has a module from the third time on that it is asked for.
+type lateHooks struct {
+	hooksFunc
+	asked int
+}
+
+func (l *lateHooks) Prepare(_ context.Context, ref apicall.HookRef, _ bool) (string, error) {
+	if l.asked++; l.asked < 3 {
+		return ref.SHA256, &apicall.HookError{Class: "hook_load", Message: "the store cannot be reached", Retry: true}
+	}
+	return ref.SHA256, nil
+}
+
+// TestHooks_AModuleThatComesLater: a pinned module that cannot be had when its task is read
+// is asked for again by each attempt, until it is there.
+func TestHooks_AModuleThatComesLater(t *testing.T) {
+	s, _ := recorder(t)
+	hooks := &lateHooks{hooksFunc: func(*apicall.HookCall) apicall.HookAnswer { return apicall.HookAnswer{} }}
+	attempt := hookAttempts(t, apicall.Config{Hooks: hooks}, value.MapOf("validate", value.MapOf("file", "h.wasm", "sha256", strings.Repeat("a", 64))), "url", s.URL)
+	if out := attempt(); out.Err == nil || out.Err.Class != "hook_load" || !out.Err.Retryable {
+		t.Errorf("before it is there: %+v", out.Err)
+	}
+	for range 2 {
+		if out := attempt(); out.Err != nil {
+			t.Errorf("when it is there: %+v", out.Err)
+		}
+	}
+	if hooks.asked != 3 {
+		t.Errorf("asked for %d times, want 3", hooks.asked)
+	}
+	hooks.asked = 0
+	attempt = hookAttempts(t, apicall.Config{Hooks: hooks}, value.MapOf("validate", value.MapOf("file", "h.wasm", "sha256", strings.Repeat("a", 64), "on_failure", "skip")), "url", s.URL)
+	if out := attempt(); out.Err != nil || !strings.Contains(string(out.Details.Hooks), `"verdict":"skipped"`) {
+		t.Errorf("one that may be skipped: %+v, %s", out.Err, out.Details.Hooks)
+	}
 }
 
 // TestHooks_AreToldWhatTheyMayKnow: meta is JSON with everything that the page says,

@@ -37,12 +37,12 @@ func (h *Host) prepare(ctx context.Context, m *module, metered []byte) error {
 	}
 	h.log.Warn("what was kept of compiled hooks cannot be used, it is made anew", "folder", h.cfg.Cache, "error", err)
 	h.clearCache(func(time.Time) bool { return true })
-	_ = m.runtime.Close(ctx)
+	m.release()
 	if err = h.compileWith(ctx, m, metered, h.cache); !ofCache(err) {
 		return err
 	}
 	h.log.Warn("compiled hooks cannot be kept", "folder", h.cfg.Cache, "error", err)
-	_ = m.runtime.Close(ctx)
+	m.release()
 	return h.compileWith(ctx, m, metered, nil)
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -90,10 +91,10 @@ func (h *Host) Close() {
 	defer h.mu.Unlock()
 	for _, m := range h.byHash {
 		m.close()
-		_ = m.runtime.Close(ctx)
+		m.release()
 	}
 	for _, m := range h.retired {
-		_ = m.runtime.Close(ctx)
+		m.release()
 	}
 	_ = h.cache.Close(ctx)
 }
@@ -112,6 +113,28 @@ func (h *Host) tidy() {
 		case now := <-tick.C:
 			h.sweep(now)
 			h.copies.sweep(now)
+		}
+	}
+}
+
+// reclaim closes instances that wait for calls while all have too much memory: those of
+// the modules first that were not called for longest, such as old versions.
+func (h *Host) reclaim() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	type waiting struct {
+		m    *module
+		used time.Time
+	}
+	var all []waiting
+	for _, m := range h.byHash {
+		m.mu.Lock()
+		all = append(all, waiting{m, m.used})
+		m.mu.Unlock()
+	}
+	slices.SortFunc(all, func(a, b waiting) int { return a.used.Compare(b.used) })
+	for _, w := range all {
+		for h.total.Load() > h.cfg.Limits.Total && w.m.dropFree() {
 		}
 	}
 }
@@ -136,7 +159,7 @@ func (h *Host) sweep(now time.Time) {
 			kept = append(kept, m)
 			continue
 		}
-		_ = m.runtime.Close(context.Background())
+		m.release()
 	}
 	h.retired = kept
 }
@@ -190,9 +213,9 @@ func (h *Host) compile(ctx context.Context, hash string, content []byte) (*modul
 	if err != nil {
 		return nil, loadError("%v", err)
 	}
-	m := &module{hash: hash, limits: h.cfg.Limits, total: &h.total, used: time.Now()}
+	m := &module{hash: hash, limits: h.cfg.Limits, total: &h.total, reclaim: h.reclaim, used: time.Now()}
 	fail := func(err error) (*module, *Error) {
-		_ = m.runtime.Close(ctx)
+		m.release()
 		var e *Error
 		if errors.As(err, &e) {
 			return nil, e

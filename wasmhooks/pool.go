@@ -15,10 +15,11 @@ type module struct {
 	hash     string
 	version  uint32 // of the interface that it speaks
 	runtime  wazero.Runtime
-	compiled wazero.CompiledModule // while instances are made alone: it goes with the runtime
+	compiled wazero.CompiledModule
 	exports  map[Kind]bool
 	limits   Limits
 	total    *atomic.Int64 // memory of all instances of the node
+	reclaim  func()        // closes idle instances, of any module, while there are too many
 	breaker  breaker
 
 	mu     sync.Mutex
@@ -27,6 +28,17 @@ type module struct {
 	waits  []chan *instance
 	closed bool
 	used   time.Time
+}
+
+// release frees the module when its last instance is closed. The runtime leaves what was
+// compiled to the cache that all share, which counts who has it.
+func (m *module) release() {
+	ctx := context.Background()
+	if m.compiled != nil {
+		_ = m.compiled.Close(ctx)
+		m.compiled = nil
+	}
+	_ = m.runtime.Close(ctx)
 }
 
 // errClosed says that a module was closed since it was looked up.
@@ -61,6 +73,9 @@ func (m *module) take(ctx context.Context, now time.Time) (*instance, *Error) {
 func (m *module) make(ctx context.Context) (*instance, *Error) {
 	need := int64(m.compiled.ExportedMemories()["memory"].Min()) * wasmPage
 	if m.total.Add(need) > m.limits.Total {
+		m.reclaim()
+	}
+	if m.total.Load() > m.limits.Total {
 		m.total.Add(-need)
 		m.lost()
 		return nil, &Error{Class: ClassBusy, Message: "the memory for hooks is used up", Retry: true}
@@ -148,6 +163,21 @@ func (m *module) drop(in *instance) {
 	_ = in.mod.Close(context.Background())
 	m.total.Add(-in.size)
 	m.lost()
+}
+
+// dropFree closes an instance that waits for a call, if there is one.
+func (m *module) dropFree() bool {
+	m.mu.Lock()
+	n := len(m.free)
+	if n == 0 {
+		m.mu.Unlock()
+		return false
+	}
+	in := m.free[0]
+	m.free = m.free[1:]
+	m.mu.Unlock()
+	m.drop(in)
+	return true
 }
 
 // idle closes what nobody has used for a while, but for one instance.

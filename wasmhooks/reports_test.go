@@ -333,3 +333,69 @@ func TestReports_BodiesUpToTheLimit(t *testing.T) {
 		}
 	}
 }
+
+// TestReports_ReloadsLeaveNothing: in Traefik each reload of the configuration made new
+// instances of a plugin, and those of the versions before were never freed. Here they make
+// room when they are in the way, and are gone after a while.
+func TestReports_ReloadsLeaveNothing(t *testing.T) {
+	version := func(i int) []byte {
+		return hook(i64c(0), func(m *wasmModule) { m.data = fmt.Sprint("version ", i) })
+	}
+	h := openHost(t, false, func(c *Config) { c.Limits.Total = 3 * 128 << 10 }) // of three instances
+	first := version(0)
+	var early uint64
+	for i := range 300 {
+		if a := ask(h, version(i), Validate, "x"); a.Err != nil {
+			t.Fatalf("version %d: %v", i, a.Err)
+		}
+		if have := h.total.Load(); have > h.cfg.Limits.Total {
+			t.Fatalf("version %d: %d bytes, at most %d are allowed", i, have, h.cfg.Limits.Total)
+		}
+		if i == 30 {
+			h.sweep(time.Now().Add(time.Hour))
+			early = heap()
+		}
+	}
+	if a := ask(h, first, Validate, "x"); a.Err != nil {
+		t.Errorf("the first version again: %v", a.Err)
+	}
+	h.sweep(time.Now().Add(time.Hour))
+	h.sweep(time.Now().Add(time.Hour))
+	if len(h.byHash) != 0 || len(h.retired) != 0 || h.total.Load() != 0 {
+		t.Errorf("%d modules, %d that are going, %d bytes are left", len(h.byHash), len(h.retired), h.total.Load())
+	}
+	if late := heap(); late > early+4<<20 {
+		t.Errorf("the heap grew from %d to %d KB over 270 versions", early>>10, late>>10)
+	}
+}
+
+// TestReports_InstancesInUseStay: what makes room for one module takes nothing from a
+// call of another.
+func TestReports_InstancesInUseStay(t *testing.T) {
+	h := openHost(t, false, func(c *Config) { c.Limits.Total, c.Limits.Instances = 2*128<<10, 8 })
+	module := hook(i64c(0))
+	m, bad := h.load(t.Context(), Hash(module), func() ([]byte, error) { return module, nil })
+	if bad != nil {
+		t.Fatal(bad)
+	}
+	var held []*instance
+	for range 2 {
+		in, bad := m.take(t.Context(), time.Now())
+		if bad != nil {
+			t.Fatal(bad)
+		}
+		held = append(held, in)
+	}
+	if a := ask(h, moody(), Validate, "x"); a.Err == nil || a.Err.Class != ClassBusy || a.Err.Message != "the memory for hooks is used up" {
+		t.Errorf("with all memory in use: %+v", a.Err)
+	}
+	for _, in := range held {
+		if out, _, _, bad := in.call(m, in.validate, []byte("{}"), nil); bad != nil || out != nil {
+			t.Errorf("a call that had its instance before: %v", bad)
+		}
+		m.put(in, false)
+	}
+	if a := ask(h, moody(), Validate, "x"); a.Err != nil {
+		t.Errorf("with room again: %v", a.Err)
+	}
+}
