@@ -139,6 +139,9 @@ func TestPages_ShowNoSecret(t *testing.T) {
 	anybody := crawl(t, &http.Client{}, n.URL(), more[1:]...)
 	everything := crawl(t, &http.Client{Transport: shows(made.Text)}, n.URL(), more[1:]...)
 	everything["the stream"] = told.String()
+	if text := everything["/credentials"]; strings.Count(text, `<a href="/flows/orders">orders</a>`) != 2 || strings.Contains(text, "Not stored") {
+		t.Errorf("who uses the credentials is not said\n%s", text)
+	}
 	for path, text := range anybody {
 		everything["without a login "+path] = text
 	}

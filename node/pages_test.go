@@ -1,6 +1,7 @@
 package node
 
 import (
+	"encoding/xml"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -37,6 +38,10 @@ func TestPages_OfANodeThatWorks(t *testing.T) {
 		if status != http.StatusOK || !strings.Contains(text, want) || !strings.Contains(text, "</html>") {
 			t.Errorf("%s: %d without %q\n%s", path, status, want, text)
 		}
+	}
+	if status, text := get(t, n.URL()+"/flows/good/graph.svg"); status != http.StatusOK || !strings.HasPrefix(text, `<svg xmlns="http://www.w3.org/2000/svg"`) || !strings.Contains(text, "<title>task a</title>") ||
+		xml.Unmarshal([]byte(text), new(struct{})) != nil {
+		t.Errorf("the picture: %d\n%s", status, text)
 	}
 	waitFor(t, "the log shows both calls", func() bool {
 		_, text := get(t, n.URL()+"/log")

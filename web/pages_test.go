@@ -85,12 +85,16 @@ func TestPages_EachWithEachRole(t *testing.T) {
 					headers = append(headers, "Authorization", "Bearer "+role)
 				}
 				asked.Store(0)
+				saved := strings.HasSuffix(path, ".svg") && status == http.StatusOK
 				res, text := ask(t, s, rt.Method, path, body, headers...)
-				if res.StatusCode != status || status != http.StatusSeeOther && !strings.HasPrefix(text, "<!doctype html>") {
+				if res.StatusCode != status || status != http.StatusSeeOther && !strings.HasPrefix(text, "<!doctype html>") && !saved {
 					t.Errorf("as %q: %d, want %d\n%.300s", role, res.StatusCode, status, text)
 				}
 				if status >= 400 && asked.Load() > 0 {
 					t.Errorf("as %q: the node was asked %d times", role, asked.Load())
+				}
+				if saved {
+					continue
 				}
 				policy := res.Header.Get("Content-Security-Policy")
 				if status != http.StatusSeeOther && (!strings.Contains(policy, "default-src 'none'; script-src 'self'") || !strings.Contains(policy, "require-trusted-types-for 'script'")) {

@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -128,6 +129,19 @@ func (s *Site) flowWith(v *Visit, wrong error, typed map[string][]string) (*repl
 		p.Wrong, status = engine.ErrorLine(wrong), http.StatusBadRequest
 	}
 	return &reply{status: status, page: &page{name: "flow", Title: id, Nav: "/flows", Live: wrong == nil, Data: p}}, nil
+}
+
+// graphFile is the picture of a flow, to be saved.
+func (s *Site) graphFile(v *Visit) (*reply, error) {
+	var flow engine.Flow
+	if err := v.ask("flow.get", fields("flow", v.PathValue("flow")), &flow); err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	if err := s.pages["flow"].Render(&out, "svg", drawFlow(&flow, nil, "", func(engine.TaskID) string { return "" })); err != nil {
+		return nil, err
+	}
+	return &reply{file: &file{string(flow.ID) + ".svg", "image/svg+xml", out.Bytes()}}, nil
 }
 
 // source reads the flow's file and puts what is wrong beside its lines.

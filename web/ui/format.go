@@ -34,6 +34,7 @@ var funcs = markup.Funcs{
 	"list":         markup.FuncN(func(args ...any) []any { return args }),
 	"first":        markup.Func1(func(text string) string { line, _, _ := strings.Cut(text, "\n"); return line }),
 	"runs":         markup.Func2(func(list []*engine.RunDoc, choose bool) runTable { return runTable{list, choose} }),
+	"braces":       markup.Func1(func(text string) string { return "{{ " + text + " }}" }),
 	"table":        markup.Func2((*runPage).table),
 	"row":          markup.Func2((*runPage).row),
 	"view_link":    markup.Func2((*runPage).viewLink),

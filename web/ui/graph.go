@@ -25,6 +25,7 @@ type box struct {
 	Says   string // for those who do not see the picture
 	Chosen bool
 	after  []int
+	After  string // places of those in the picture, with blanks between them
 	X, Y   int
 }
 
@@ -224,6 +225,7 @@ func (b *box) describe(boxes []box, states map[engine.TaskID]engine.Status, with
 	}
 	var needs []string
 	for _, up := range b.after {
+		b.After += fmt.Sprint(up, " ")
 		needs = append(needs, string(boxes[up].Tasks[0]))
 	}
 	if len(needs) > 0 {

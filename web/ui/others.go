@@ -4,11 +4,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/internal/value"
 )
 
 // nodeDoc is the answer of node.status.
@@ -106,10 +110,11 @@ func (s *Site) hooks(v *Visit) (*reply, error) {
 
 // credential is a credential by its name; its secrets are not asked for.
 type credential struct {
-	ID       string `json:"credential_id"`
-	Type     string `json:"type"`
-	StoredAt string `json:"stored_at"`
-	Error    string `json:"error"`
+	ID       string   `json:"credential_id"`
+	Type     string   `json:"type"`
+	StoredAt string   `json:"stored_at"`
+	Error    string   `json:"error"`
+	Flows    []string `json:"-"` // that name it
 }
 
 func (s *Site) credentials(v *Visit) (*reply, error) {
@@ -119,7 +124,88 @@ func (s *Site) credentials(v *Visit) (*reply, error) {
 	if err := v.ask("credential.list", nil, &out); err != nil {
 		return nil, err
 	}
-	return &reply{page: &page{name: "credentials", Title: "Credentials", Nav: "/credentials", Data: out.Credentials}}, nil
+	p := credentialsPage{Credentials: out.Credentials}
+	if err := p.uses(v); err != nil {
+		return nil, err
+	}
+	return &reply{page: &page{name: "credentials", Title: "Credentials", Nav: "/credentials", Data: p}}, nil
+}
+
+// maxUsers is in how many flows the page looks for credentials.
+const maxUsers = 500
+
+// credentialsPage is the credentials, and the flows that name them.
+type credentialsPage struct {
+	Credentials []credential
+	Missing     []credential // that flows name, and nobody has stored
+	Flows       int          // that were not looked at
+}
+
+// uses finds the flows that name each credential.
+func (p *credentialsPage) uses(v *Visit) error {
+	var all struct {
+		Flows []engine.FlowInfo `json:"flows"`
+	}
+	if err := v.ask("flow.list", nil, &all); err != nil {
+		return err
+	}
+	by := map[string][]string{}
+	for i, info := range all.Flows {
+		if i == maxUsers {
+			p.Flows = len(all.Flows) - i
+			break
+		}
+		var flow engine.Flow
+		err := v.ask("flow.get", fields("flow", string(info.FlowID)), &flow)
+		if errors.Is(err, engine.ErrNotFound) {
+			continue // taken away meanwhile
+		}
+		if err != nil {
+			return err
+		}
+		named := map[string]bool{}
+		for i := range flow.Tasks {
+			credentialNames(flow.Tasks[i].Properties, false, named)
+			credentialNames(flow.Tasks[i].Hooks, false, named)
+		}
+		for name := range named {
+			by[name] = append(by[name], string(info.FlowID))
+		}
+	}
+	for i := range p.Credentials {
+		p.Credentials[i].Flows = by[p.Credentials[i].ID]
+		delete(by, p.Credentials[i].ID)
+	}
+	for _, name := range slices.Sorted(maps.Keys(by)) {
+		p.Missing = append(p.Missing, credential{ID: name, Flows: by[name]})
+	}
+	return nil
+}
+
+// credentialField is a field of a credential in a text: ${credential:bank.token}.
+var credentialField = regexp.MustCompile(`\$\{credential:([^.}]+)`)
+
+// credentialNames adds the texts that stand under a name with "credential" in it,
+// but for those that only a run knows; and those whose fields a
+// text names.
+func credentialNames(v any, under bool, into map[string]bool) {
+	switch v := v.(type) {
+	case *value.Map:
+		for key, element := range v.All() {
+			credentialNames(element, under || strings.Contains(key, "credential"), into)
+		}
+	case []any:
+		for _, element := range v {
+			credentialNames(element, under, into)
+		}
+	case string:
+		if under && v != "" && !strings.Contains(v, "{{") {
+			into[v] = true
+		}
+		for _, m := range credentialField.FindAllStringSubmatch(v, -1) {
+			into[m[1]] = true
+		}
+	}
 }
 
 // The bounds of a query that a page asks.

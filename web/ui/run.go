@@ -296,6 +296,7 @@ const maxShownValue = 64 << 10
 type xcomPage struct {
 	Run, Task string
 	Sealed    string // why nobody sees it
+	Tree      *branch
 	Text      string
 	Cut       bool
 	Object    *engine.BlobRef // it lies in the object store
@@ -316,6 +317,7 @@ func (s *Site) xcom(v *Visit) (*reply, error) {
 		return nil, err
 	}
 	if p.Object = answer.Object; p.Object == nil {
+		p.Tree = treeOf(engine.TaskID(p.Task), answer.JSON)
 		p.Text = pretty(json.RawMessage(answer.JSON))
 		p.Bytes = len(answer.JSON)
 		if len(p.Text) > maxShownValue {

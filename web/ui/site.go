@@ -135,6 +135,7 @@ func Routes() []Route {
 		{"GET", "/{$}", "node.status", "", (*Site).home},
 		{"GET", "/flows", "flow.list", "", (*Site).flows},
 		{"GET", "/flows/{flow}", "flow.get", "", (*Site).flow},
+		{"GET", "/flows/{flow}/graph.svg", "flow.get", "", (*Site).graphFile},
 		{"POST", "/flows/{flow}/runs", "run.start", "", (*Site).start},
 		{"GET", "/runs", "run.list", "", (*Site).runs},
 		{"GET", "/runs/{run}", "run.get", goneRun, (*Site).run},
@@ -198,6 +199,7 @@ func (f *file) send(w http.ResponseWriter) {
 	h := w.Header()
 	h.Set("Content-Type", f.contentType)
 	h.Set("Content-Disposition", "attachment; filename="+f.name)
+	h.Set("Content-Security-Policy", "default-src 'none'; sandbox") // also where it is opened in place
 	_, _ = w.Write(f.content)
 }
 

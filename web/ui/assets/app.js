@@ -32,7 +32,7 @@ let told = false, asking = false, again = false, askedAt = 0;
 const badge = document.getElementById('live');
 
 function sayLive() {
-  const text = paused ? 'paused: p goes on' : lostSince ? 'not live since ' + clock.format(lostSince) + ', trying again' : '';
+  const text = paused ? 'paused: p goes on' : reading() ? 'paused while you read: at the top it goes on' : lostSince ? 'not live since ' + clock.format(lostSince) + ', trying again' : '';
   badge.textContent = text;
   badge.hidden = !text;
 }
@@ -46,11 +46,22 @@ function say(text) {
   document.getElementById('said').textContent = text;
 }
 
+// reading reports whether somebody has gone down in a list that grows at its top:
+// its lines stay where they are.
+function reading() { return scrollY > 150 && main.querySelector('[data-grows]') !== null; }
+let wasReading = false;
+document.addEventListener('scroll', () => {
+  if (reading() === wasReading) return;
+  wasReading = !wasReading;
+  sayLive();
+  if (!wasReading) soon();
+}, { passive: true });
+
 async function refresh() {
   const hidden = document.hidden;
   let wait = told ? (hidden ? every.toldHidden : every.told) : hidden ? every.hidden : every.seen;
   again = false;
-  if (busyTyping()) {
+  if (busyTyping() || reading()) {
     wait = every.seen;
   } else if (!paused && 'live' in document.body.dataset) {
     asking = true;
@@ -105,6 +116,7 @@ if (globalThis.SharedWorker && 'live' in document.body.dataset && document.body.
 function take(page) {
   shownAt = performance.now();
   localTimes(page);
+  showCopies(page);
   morph(main, page.getElementById('main'));
   document.title = page.title;
   if (!('live' in page.body.dataset)) delete document.body.dataset.live;
@@ -144,6 +156,19 @@ document.addEventListener('submit', (e) => {
   if (e.target.getAttribute('action') === '/logout') localStorage.removeItem('qarion-key');
 });
 
+// What can be copied, where the browser lets a page do so.
+function showCopies(root) {
+  if (navigator.clipboard) for (const b of root.querySelectorAll('button.copy')) b.hidden = false;
+}
+document.addEventListener('click', async (e) => {
+  const button = e.target.closest?.('button.copy');
+  if (!button) return;
+  await navigator.clipboard.writeText(button.dataset.copy);
+  say('copied ' + button.dataset.copy);
+  button.firstChild.data = 'copied';
+  setTimeout(() => { button.firstChild.data = 'copy'; }, 1500);
+});
+
 // Keys. Single letters can be switched off.
 const keysOn = document.getElementById('keys-on');
 keysOn.checked = localStorage.getItem('keys') !== 'off';
@@ -169,7 +194,30 @@ const keys = {
   g: () => { going = Date.now(); },
 };
 
+// Arrows go along the edges of a graph, and up and down within a level.
+function along(box, key) {
+  const boxes = [...box.closest('svg').querySelectorAll('.box')];
+  const after = (b) => b.dataset.after.split(' ').filter(Boolean).map(Number);
+  const place = (b) => { const r = b.querySelector('rect'); return [Number(r.getAttribute('x')), Number(r.getAttribute('y'))]; };
+  const [x, y] = place(box);
+  let to;
+  if (key === 'ArrowLeft') to = boxes[after(box)[0]];
+  else if (key === 'ArrowRight') to = boxes.find((b) => after(b).includes(boxes.indexOf(box)));
+  else {
+    const down = key === 'ArrowDown';
+    to = boxes.filter((b) => place(b)[0] === x && (down ? place(b)[1] > y : place(b)[1] < y))
+      .sort((a, b) => (place(a)[1] - place(b)[1]) * (down ? 1 : -1))[0];
+  }
+  to?.focus();
+  to?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+}
+
 document.addEventListener('keydown', (e) => {
+  if (e.key.startsWith('Arrow') && !e.ctrlKey && !e.metaKey && !e.altKey && e.target.matches?.('svg .box')) {
+    e.preventDefault();
+    along(e.target, e.key);
+    return;
+  }
   if (e.ctrlKey || e.metaKey || e.altKey || !keysOn.checked || document.querySelector('dialog[open]')) return;
   if (/^(INPUT|TEXTAREA|SELECT)$/.test(e.target.tagName)) {
     if (e.key === 'Escape') e.target.blur();
@@ -186,4 +234,5 @@ document.addEventListener('keydown', (e) => {
 });
 
 localTimes(document);
+showCopies(document);
 timer = setTimeout(refresh, every.seen);
