@@ -198,25 +198,48 @@ func (v Violation) String() string {
 // verdict reads the answer of qarion_validate.
 func (l *Limits) verdict(answer []byte) (Verdict, *Error) {
 	var doc struct {
-		OK     *bool       `json:"ok"`
-		Errors []Violation `json:"errors"`
-		Retry  bool        `json:"retry"`
+		OK     *bool           `json:"ok"`
+		Errors json.RawMessage `json:"errors"`
+		Retry  bool            `json:"retry"`
 	}
 	if err := strictJSON(answer, &doc); err != nil {
 		return Verdict{}, errorf(ClassProtocol, "its verdict is no JSON document: %v", err)
 	}
+	list, err := firstOf(doc.Errors, l.MaxErrors)
+	if err != nil {
+		return Verdict{}, errorf(ClassProtocol, "its verdict is no JSON document: %v", err)
+	}
 	v := Verdict{Retry: doc.Retry}
-	if doc.OK != nil && *doc.OK && len(doc.Errors) == 0 || doc.OK == nil && len(doc.Errors) == 0 {
-		return Verdict{}, nil
+	if len(list) == 0 {
+		if doc.OK == nil || *doc.OK {
+			return Verdict{}, nil
+		}
+		list = []Violation{{Message: "the hook says that it is not valid"}}
 	}
-	if len(doc.Errors) == 0 {
-		doc.Errors = []Violation{{Message: "the hook says that it is not valid"}}
-	}
-	for _, e := range doc.Errors[:min(len(doc.Errors), l.MaxErrors)] {
+	for _, e := range list {
 		e.Message, e.Code, e.Path = cut(e.Message, l.MaxMessage), cut(e.Code, 100), cut(e.Path, 200)
 		v.Errors = append(v.Errors, e)
 	}
 	return v, nil
+}
+
+// firstOf reads the first elements of a list of violations, which may have very many.
+func firstOf(list json.RawMessage, most int) (out []Violation, err error) {
+	if len(list) == 0 || string(list) == "null" {
+		return nil, nil
+	}
+	d := json.NewDecoder(bytes.NewReader(list))
+	if begin, err := d.Token(); err != nil || begin != json.Delim('[') {
+		return nil, errors.New("its errors are no list")
+	}
+	for d.More() && len(out) < most {
+		var v Violation
+		if err := d.Decode(&v); err != nil {
+			return nil, errors.New("one of its errors cannot be read")
+		}
+		out = append(out, v)
+	}
+	return out, nil
 }
 
 // refusal reads an error document.

@@ -31,7 +31,7 @@ var hashPattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
 // openCopies makes the folder, for its owner alone.
 func openCopies(dir string, limit int) (*copies, error) {
 	if dir != "" {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
+		if err := ownFolder(dir); err != nil {
 			return nil, fmt.Errorf("make the folder for copies of hooks: %w", err)
 		}
 	}

@@ -69,6 +69,15 @@ func readModule(info os.FileInfo, limit int, open func() (*os.File, error)) ([]b
 	return content, err
 }
 
+// ownFolder makes a folder that nobody else may open, also when it was there: what is
+// compiled in it is run.
+func ownFolder(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return os.Chmod(dir, 0o700)
+}
+
 func tooLarge(size int64, limit int) error {
 	return fmt.Errorf("it has %d bytes, at most %d are loaded", size, limit)
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -68,7 +67,7 @@ func Open(cfg Config) (*Host, error) {
 	if cfg.Cache == "" {
 		h.cache = wazero.NewCompilationCache()
 	} else {
-		if err := os.MkdirAll(cfg.Cache, 0o700); err != nil {
+		if err := ownFolder(cfg.Cache); err != nil {
 			return nil, fmt.Errorf("make the folder for compiled hooks: %w", err)
 		}
 		cache, err := wazero.NewCompilationCacheWithDir(cfg.Cache)

@@ -75,9 +75,9 @@ func (a *app) listHooks(ctx context.Context) error {
 	for _, h := range list {
 		does := strings.Join(h.Exports, ", ")
 		if h.Error != "" {
-			does = "cannot be used: " + h.Error
+			does = "cannot be used: " + printable(h.Error)
 		}
-		t.add(h.Name, h.From, h.Hash[:min(12, len(h.Hash))], bytesize(int64(h.Size)), does)
+		t.add(printable(strings.ReplaceAll(h.Name, "\n", "·")), h.From, h.Hash[:min(12, len(h.Hash))], bytesize(int64(h.Size)), does)
 	}
 	for _, line := range t.lines(a.ui.outTerm, a.ui.width()) {
 		fmt.Fprintln(a.ui.out, line)
