@@ -145,14 +145,19 @@ func (a *attempt) requestURL() string {
 // maxHeaderNames bounds how many names of headers a hook remembers.
 const maxHeaderNames = 200
 
+// ofTheWay says how a body was sent. A hook gets it as it was before, and may get one that
+// another hook has changed.
+func ofTheWay(header string) bool { return header == "Content-Encoding" || header == "Content-Length" }
+
 // header is the name of a header as it stands in meta: in lower case, as a JSON string.
-// It is nil for what is as good as a password, unless the hook asks for it by name.
+// It is nil for what is as good as a password, and for what does not hold for the body that
+// the hook gets, unless the hook asks for it by name.
 func (h *hook) header(name string) []byte {
 	if text, ok := h.names.Load(name); ok {
 		return text.([]byte)
 	}
 	var text []byte
-	if !secret.Name(name) || slices.ContainsFunc(h.expose, func(e string) bool { return strings.EqualFold(e, name) }) {
+	if !secret.Name(name) && !ofTheWay(name) || slices.ContainsFunc(h.expose, func(e string) bool { return strings.EqualFold(e, name) }) {
 		text = append(value.AppendString(nil, strings.ToLower(name)), ':', '[')
 	}
 	if h.count.Add(1) <= maxHeaderNames { // an upstream may make up new ones for each answer

@@ -2,12 +2,15 @@ package apicall_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -243,5 +246,33 @@ func TestHooks_WhatTheyWereToldIsHidden(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestHooks_OfACompressedResponse: with other hosts a plugin was told of a compression and
+// a length that the body it got no longer had, or got it compressed.
+func TestHooks_OfACompressedResponse(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Encoding", "gzip")
+		z := gzip.NewWriter(w)
+		_, _ = z.Write([]byte(`{"a":1}`))
+		_ = z.Close()
+	}))
+	defer s.Close()
+	for _, expose := range [][]any{nil, {"content-encoding"}} {
+		seen := ""
+		cfg := hooked(apicall.Config{}, func(c *apicall.HookCall) apicall.HookAnswer {
+			seen += string(c.Body) + string(c.Meta)
+			return apicall.HookAnswer{Changed: !c.Validate, Body: []byte(`{"b":22}`)}
+		})
+		hooks := value.MapOf("transform_response", value.MapOf("file", "a.wasm", "expose_headers", expose), "validate", "b.wasm")
+		out := hookTask(t, cfg, hooks, "url", s.URL)
+		if out.Err != nil || string(out.Value) != `{"b":22}` || !strings.HasPrefix(seen, `{"a":1}`) || !strings.Contains(seen, `}{"b":22}`) {
+			t.Errorf("%v, %s: %s", out.Err, out.Value, seen)
+		}
+		if strings.Contains(seen, "content-length") || strings.Contains(seen, "content-encoding") != (expose != nil) || !strings.Contains(seen, `"content-type":["application/json"]`) {
+			t.Errorf("expose %v: the hooks were told %s", expose, seen)
+		}
 	}
 }
