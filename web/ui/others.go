@@ -167,6 +167,7 @@ func (p *credentialsPage) uses(v *Visit) error {
 		for i := range flow.Tasks {
 			credentialNames(flow.Tasks[i].Properties, false, named)
 			credentialNames(flow.Tasks[i].Hooks, false, named)
+			hookSecrets(flow.Tasks[i].Hooks, named)
 		}
 		for name := range named {
 			by[name] = append(by[name], string(info.FlowID))
@@ -180,6 +181,24 @@ func (p *credentialsPage) uses(v *Visit) error {
 		p.Missing = append(p.Missing, credential{ID: name, Flows: by[name]})
 	}
 	return nil
+}
+
+// hookSecrets adds the credentials whose fields hooks get: secrets = ["bank.token"].
+func hookSecrets(hooks *value.Map, into map[string]bool) {
+	for _, hook := range hooks.All() {
+		m, ok := hook.(*value.Map)
+		if !ok {
+			continue
+		}
+		secrets, _ := m.Get("secrets")
+		list, _ := secrets.([]any)
+		for _, s := range list {
+			if text, ok := s.(string); ok {
+				id, _, _ := strings.Cut(text, ".")
+				into[id] = true
+			}
+		}
+	}
 }
 
 // credentialField is a field of a credential in a text: ${credential:bank.token}.
