@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -98,8 +99,13 @@ func (h *Host) Close() {
 	_ = h.cache.Close(ctx)
 }
 
-// keepUnused is how long a module stays that nobody calls.
-const keepUnused = 10 * time.Minute
+// keepUnused is how long a module stays that nobody calls, and keepMany how long one does
+// while those that are loaded have more than maxUnused bytes: compiled they have four times as many.
+const (
+	keepUnused = 10 * time.Minute
+	keepMany   = time.Minute
+	maxUnused  = 64 << 20
+)
 
 // tidy closes what nobody uses.
 func (h *Host) tidy() {
@@ -116,51 +122,57 @@ func (h *Host) tidy() {
 	}
 }
 
+// byUse are the loaded modules, those first that were not called for longest. h.mu is held.
+func (h *Host) byUse() []*module {
+	used := map[*module]time.Time{}
+	for _, m := range h.byHash {
+		m.mu.Lock()
+		used[m] = m.used
+		m.mu.Unlock()
+	}
+	return slices.SortedFunc(maps.Keys(used), func(a, b *module) int { return used[a].Compare(used[b]) })
+}
+
 // reclaim closes instances that wait for calls while all have too much memory: those of
 // the modules first that were not called for longest, such as old versions.
 func (h *Host) reclaim() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	type waiting struct {
-		m    *module
-		used time.Time
-	}
-	var all []waiting
-	for _, m := range h.byHash {
-		m.mu.Lock()
-		all = append(all, waiting{m, m.used})
-		m.mu.Unlock()
-	}
-	slices.SortFunc(all, func(a, b waiting) int { return a.used.Compare(b.used) })
-	for _, w := range all {
-		for h.total.Load() > h.cfg.Limits.Total && w.m.dropFree() {
+	for _, m := range h.byUse() {
+		for h.total.Load() > h.cfg.Limits.Total && m.dropFree() {
 		}
 	}
 }
 
+// sweep lets go of modules that nobody calls any more: sooner when there are many of them,
+// as when one is replaced again and again.
 func (h *Host) sweep(now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for hash, m := range h.byHash {
+	loaded := 0
+	for _, m := range h.byHash {
+		loaded += m.size
+	}
+	for _, m := range h.byUse() {
 		m.idle(now)
-		m.mu.Lock()
-		unused := now.Sub(m.used) > keepUnused && len(m.free) == m.made
-		m.mu.Unlock()
-		if unused {
-			delete(h.byHash, hash)
+		keep := keepUnused
+		if loaded > maxUnused {
+			keep = keepMany
+		}
+		if m.unused(now.Add(-keep)) {
+			loaded -= m.size
+			delete(h.byHash, m.hash)
 			m.close()
 			h.retired = append(h.retired, m)
 		}
 	}
-	kept := h.retired[:0]
-	for _, m := range h.retired {
-		if !m.gone() {
-			kept = append(kept, m)
-			continue
+	h.retired = slices.DeleteFunc(h.retired, func(m *module) bool {
+		gone := m.gone()
+		if gone {
+			m.release()
 		}
-		m.release()
-	}
-	h.retired = kept
+		return gone
+	})
 }
 
 // Hash is the name of a module's content.
@@ -212,7 +224,7 @@ func (h *Host) compile(ctx context.Context, hash string, content []byte) (*modul
 	if err != nil {
 		return nil, loadError("%v", err)
 	}
-	m := &module{hash: hash, limits: h.cfg.Limits, total: &h.total, reclaim: h.reclaim, used: time.Now()}
+	m := &module{hash: hash, size: len(content), limits: h.cfg.Limits, total: &h.total, reclaim: h.reclaim, used: time.Now()}
 	fail := func(err error) (*module, *Error) {
 		m.release()
 		var e *Error

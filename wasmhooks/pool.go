@@ -13,6 +13,7 @@ import (
 // calls. One that is not referred to any more is closed when its last call is over.
 type module struct {
 	hash     string
+	size     int    // of its content, in bytes
 	version  uint32 // of the interface that it speaks
 	runtime  wazero.Runtime
 	compiled wazero.CompiledModule
@@ -191,6 +192,13 @@ func (m *module) idle(now time.Time) {
 	for _, in := range old {
 		m.drop(in)
 	}
+}
+
+// unused reports whether nobody has called the module since, and nobody calls it now.
+func (m *module) unused(since time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.used.Before(since) && len(m.free) == m.made
 }
 
 // close ends the module: free instances at once, those in use when they are given

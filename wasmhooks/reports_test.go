@@ -339,7 +339,7 @@ func TestReports_BodiesUpToTheLimit(t *testing.T) {
 // room when they are in the way, and are gone after a while.
 func TestReports_ReloadsLeaveNothing(t *testing.T) {
 	version := func(i int) []byte {
-		return hook(i64c(0), func(m *wasmModule) { m.data = fmt.Sprint("version ", i) })
+		return hook(code(bytes.Repeat(code(0x20, 0, 0x1a), 5000), i64c(0)), func(m *wasmModule) { m.data = fmt.Sprint("version ", i) })
 	}
 	h := openHost(t, false, func(c *Config) { c.Limits.Total = 3 * 128 << 10 }) // of three instances
 	first := version(0)
@@ -351,22 +351,38 @@ func TestReports_ReloadsLeaveNothing(t *testing.T) {
 		if have := h.total.Load(); have > h.cfg.Limits.Total {
 			t.Fatalf("version %d: %d bytes, at most %d are allowed", i, have, h.cfg.Limits.Total)
 		}
-		if i == 30 {
+		if i == 10 { // there is no room for as many instances
+			if a := ask(h, first, Validate, "x"); a.Err != nil {
+				t.Errorf("the first version again: %v", a.Err)
+			}
+		}
+		if i%20 == 19 {
 			h.sweep(time.Now().Add(time.Hour))
-			early = heap()
+			if len(h.byHash) != 0 || len(h.retired) != 0 || h.total.Load() != 0 {
+				t.Fatalf("%d modules, %d that are going, %d bytes are left", len(h.byHash), len(h.retired), h.total.Load())
+			}
+		}
+		if i == 59 {
+			early = allocated()
 		}
 	}
-	if a := ask(h, first, Validate, "x"); a.Err != nil {
-		t.Errorf("the first version again: %v", a.Err)
+	late := allocated()
+	for range 20 { // what has a finalizer goes with a later collection
+		if late = allocated(); late < early+1<<20 {
+			break
+		}
 	}
-	h.sweep(time.Now().Add(time.Hour))
-	h.sweep(time.Now().Add(time.Hour))
-	if len(h.byHash) != 0 || len(h.retired) != 0 || h.total.Load() != 0 {
-		t.Errorf("%d modules, %d that are going, %d bytes are left", len(h.byHash), len(h.retired), h.total.Load())
+	t.Logf("%d KB, then %d KB", early>>10, late>>10)
+	if late >= early+1<<20 {
+		t.Errorf("the heap grew from %d to %d KB over 240 versions", early>>10, late>>10)
 	}
-	if late := heap(); late > early+4<<20 {
-		t.Errorf("the heap grew from %d to %d KB over 270 versions", early>>10, late>>10)
-	}
+}
+
+func allocated() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }
 
 // TestReports_InstancesInUseStay: what makes room for one module takes nothing from a
@@ -397,5 +413,37 @@ func TestReports_InstancesInUseStay(t *testing.T) {
 	}
 	if a := ask(h, moody(), Validate, "x"); a.Err != nil {
 		t.Errorf("with room again: %v", a.Err)
+	}
+}
+
+// TestReports_ManyVersionsGoSooner: while many megabytes of modules are loaded, those that
+// were not called for longest do not stay their ten minutes, and those that are called stay.
+func TestReports_ManyVersionsGoSooner(t *testing.T) {
+	h := openHost(t, false, func(c *Config) { c.Limits.Total = 1 << 30 })
+	const size, versions = 4 << 20, 24
+	var hashes []string
+	for i := range versions {
+		module := hook(i64c(0))
+		module = append(module, 0) // a section that says nothing
+		module = append(appendU32(module, size), byte(1), 'x')
+		module = append(module, bytes.Repeat([]byte{byte(i)}, size-2)...)
+		if a := ask(h, module, Validate, "x"); a.Err != nil {
+			t.Fatal(a.Err)
+		}
+		hashes = append(hashes, Hash(module))
+		m, _ := h.loaded(hashes[i])
+		m.used = time.Now().Add(time.Duration(i-versions) * 10 * time.Second) // the last was called last
+	}
+	h.sweep(time.Now())
+	for i, hash := range hashes {
+		m, _ := h.loaded(hash)
+		// 64 MiB stay: the newest 15 of a little more than 4 MiB each.
+		if want := i >= versions-15; (m != nil) != want {
+			t.Errorf("version %d is loaded: %v", i, m != nil)
+		}
+	}
+	h.sweep(time.Now().Add(2 * time.Minute))
+	if n := len(h.byHash); n != 15 {
+		t.Errorf("%d are left though there is room", n)
 	}
 }
