@@ -72,7 +72,7 @@ func TestPages_Axe(t *testing.T) {
 	}
 	open(t, tab, strings.TrimSpace(string(link)))
 	await(t, tab, "being logged in", `document.querySelector('header form[action="/logout"]')`)
-	for _, name := range []string{"breakers", "hooks", "credentials", "tokens"} {
+	for _, name := range []string{"breakers", "hooks", "credentials", "tokens", "users"} {
 		look(place{name + "-admin", "/" + name})
 	}
 }

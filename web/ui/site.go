@@ -80,7 +80,7 @@ type entry struct {
 var menu = []entry{
 	{"Home", "/", "h", "run.list", "runs,node"}, {"Runs", "/runs", "r", "run.list", "runs"}, {"Flows", "/flows", "f", "flow.list", "runs,node"},
 	{"Log", "/log", "l", "log.list", "log"}, {"Query", "/query", "q", "query", ""}, {"Breakers", "/breakers", "b", "breaker.list", "node"},
-	{"Hooks", "/hooks", "k", "hook.list", ""}, {"Credentials", "/credentials", "c", "credential.list", ""}, {"Tokens", "/tokens", "t", "token.list", ""}, {"Node", "/node", "n", "node.status", "runs,node"},
+	{"Hooks", "/hooks", "k", "hook.list", ""}, {"Credentials", "/credentials", "c", "credential.list", ""}, {"Tokens", "/tokens", "t", "token.list", ""}, {"Users", "/users", "u", "user.list", ""}, {"Node", "/node", "n", "node.status", "runs,node"},
 }
 
 // Site is all pages, ready to be shown.
@@ -155,6 +155,9 @@ func Routes() []Route {
 		{"GET", "/tokens", "token.list", "", (*Site).tokens},
 		{"POST", "/tokens", "token.create", "", (*Site).createToken},
 		{"POST", "/tokens/{token}/delete", "token.delete", "", (*Site).deleteToken},
+		{"GET", "/users", "user.list", "", (*Site).users},
+		{"POST", "/users", "user.set", "", (*Site).setUser},
+		{"POST", "/users/{user}/delete", "user.delete", "", (*Site).deleteUser},
 		{"GET", "/node", "node.status", "", (*Site).node},
 	}
 }
