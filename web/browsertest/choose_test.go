@@ -24,7 +24,7 @@ func TestRuns_SeveralAreCancelled(t *testing.T) {
 	for _, id := range ids[:2] {
 		do(t, tab, chromedp.Click(`input[value="`+id+`"]`, chromedp.ByQuery))
 	}
-	do(t, tab, chromedp.Click(`#chosen button`, chromedp.ByQuery))
+	do(t, tab, chromedp.Click(`#several button`, chromedp.ByQuery))
 	loaded(t, tab, "/runs/cancel")
 	if text := see[string](t, tab, `document.body.innerText`); !strings.Contains(text, "Cancel 2 runs?") || !strings.Contains(text, "calls in flight are cut off") || strings.Contains(text, ids[2]) {
 		t.Errorf("before it is sure\n%s", text)

@@ -151,7 +151,7 @@ func TestResolve_AnInterruptedCall(t *testing.T) {
 	do(t, tab, chromedp.SetValue(`input[name="value"]`, `{"refund": 3544790567247868102}`, chromedp.ByQuery), chromedp.Click(`button[value="success"]`, chromedp.ByQuery))
 	await(t, tab, "the end", `document.querySelector('h1 .status.success')`)
 	do(t, tab, chromedp.Navigate(see[string](t, tab, `location.origin + location.pathname + '/xcom/pay_back'`)))
-	if text := see[string](t, tab, `document.querySelector('pre').innerText`); !strings.Contains(text, "3544790567247868102") {
+	if text := see[string](t, tab, `document.querySelector('pre').textContent`); !strings.Contains(text, "3544790567247868102") {
 		t.Errorf("the value is %s", text)
 	}
 }
@@ -281,7 +281,7 @@ func TestForm_LargeNumbersStay(t *testing.T) {
 		t.Error("the page shows another number")
 	}
 	do(t, tab, chromedp.Navigate(see[string](t, tab, `location.origin + location.pathname + '/xcom/a'`)))
-	if text := see[string](t, tab, `document.querySelector('pre').innerText`); !strings.Contains(text, large) {
+	if text := see[string](t, tab, `document.querySelector('pre').textContent`); !strings.Contains(text, large) {
 		t.Errorf("the value is shown as %s", text)
 	}
 	node.mu.Lock()
