@@ -12,6 +12,7 @@ const (
 	AwaitApproval = "approval" // somebody's yes or no
 
 	awaitSignal = "signal:"
+	awaitRun    = "run:"
 )
 
 // AwaitSignal is a wait for a signal of a name that is sent to the run; with a
@@ -23,10 +24,15 @@ func AwaitSignal(name, key string) string {
 	return awaitSignal + name + ":" + key
 }
 
+// AwaitRun is a wait for the end of a run.
+func AwaitRun(id RunID) string { return awaitRun + string(id) }
+
 // AwaitedSignal is the signal that is waited for; ok is false where it is none.
 func AwaitedSignal(await string) (name, key string, ok bool) {
 	rest, ok := strings.CutPrefix(await, awaitSignal)
-	name, key, _ = strings.Cut(rest, ":")
+	if ok {
+		name, key, _ = strings.Cut(rest, ":")
+	}
 	return name, key, ok
 }
 
@@ -34,6 +40,8 @@ func AwaitedSignal(await string) (name, key string, ok bool) {
 func AwaitText(await string) string {
 	name, key, isSignal := AwaitedSignal(await)
 	switch {
+	case strings.HasPrefix(await, awaitRun):
+		return "run " + strings.TrimPrefix(await, awaitRun)
 	case !isSignal:
 		return await
 	case key == "":
@@ -67,17 +75,47 @@ const (
 	WakeTime     = "time"     // its time has come
 	WakeSignal   = "signal"   // the signal is there
 	WakeApproval = "approval" // somebody has decided
+	WakeRun      = "run"      // the run has ended, or, where its end is not waited for, was opened
+	WakeRefused  = "refused"  // the run could not be opened
 )
+
+// WakeOpened is Wake.As of a run whose end is not waited for.
+const WakeOpened = "opened"
+
+// TriggerFlow is the trigger type of a run that a task of another one has opened;
+// the trigger's id is that run.
+const TriggerFlow = "flow"
+
+// MaxDepth is how deep flows may be nested.
+const MaxDepth = 8
+
+// Parent is the task that has opened a run.
+type Parent struct {
+	Run   RunID      `cbor:"1,keyasint,omitempty"` // the fold fills it, and the next two
+	Key   AttemptKey `cbor:"2,keyasint,omitzero"`  // of the turn that waits
+	Depth int        `cbor:"3,keyasint,omitempty"`
+	Waits bool       `cbor:"4,keyasint,omitempty"` // for its end: it is cancelled with the task
+	XCom  TaskID     `cbor:"5,keyasint,omitempty"` // the task of the run whose value is given on
+}
+
+// Child is a run of another flow that a turn opens (Next.Open).
+type Child struct {
+	Flow      FlowID
+	Variables []byte // JSON object
+	Waits     bool
+	XCom      TaskID
+}
 
 // Wake is what has ended the wait of a turn.
 type Wake struct {
 	Cause   string `cbor:"1,keyasint"`
 	Value   []byte `cbor:"2,keyasint,omitempty"` // what came with it, JSON text
 	At      Pos    `cbor:"3,keyasint,omitzero"`  // of the record that holds it, where it is not here
-	As      string `cbor:"4,keyasint,omitempty"` // of an approval: approve or reject
+	As      string `cbor:"4,keyasint,omitempty"` // of an approval: approve or reject; of a run: its status, or WakeOpened
 	By      string `cbor:"5,keyasint,omitempty"` // who; "" where no login showed it
 	Comment string `cbor:"6,keyasint,omitempty"`
 	Time    Micros `cbor:"7,keyasint,omitempty"` // when it was stored
+	Run     RunID  `cbor:"8,keyasint,omitempty"` // that has ended, or was refused; Comment says why it failed
 }
 
 // SetWake gives the input what has ended its turn's wait.

@@ -113,6 +113,8 @@ type SubmitRecord struct {
 	Refused string       `cbor:"13,keyasint,omitempty"` // why it cannot become a run, whatever the flow
 
 	Rerun *Rerun `cbor:"15,keyasint,omitempty"` // it runs again what another run did
+
+	Parent *Parent `cbor:"20,keyasint,omitempty"` // a task of another run has opened it
 }
 
 // Rerun says of a run which one it repeats, and what it keeps of it.
@@ -177,34 +179,35 @@ const (
 // for others and what the operation log shows.
 type AttemptRecord struct {
 	AttemptKey
-	Flow      FlowID   `cbor:"7,keyasint"`
-	Outcome   Outcome  `cbor:"8,keyasint"`
-	Start     Micros   `cbor:"9,keyasint"`
-	End       Micros   `cbor:"10,keyasint"`
-	NotBefore Micros   `cbor:"11,keyasint,omitempty"`
-	Parked    string   `cbor:"12,keyasint,omitempty"` // what a deferred task waits for
-	Class     string   `cbor:"13,keyasint,omitempty"`
-	Error     string   `cbor:"14,keyasint,omitempty"`
-	Value     []byte   `cbor:"15,keyasint,omitempty"` // XCom value, JSON text
-	Blob      *BlobRef `cbor:"16,keyasint,omitempty"` // instead of Value
-	Response  []byte   `cbor:"17,keyasint,omitempty"` // resp_<task>, JSON text
-	Details   []byte   `cbor:"18,keyasint,omitempty"` // Details, JSON text
-	Status    int      `cbor:"19,keyasint,omitempty"` // HTTP status of the answer
-	Reason    string   `cbor:"20,keyasint,omitempty"` // why the wait, or why none follows
-	Type      string   `cbor:"21,keyasint"`           // task type: "api_call"
-	Subtype   string   `cbor:"22,keyasint,omitempty"`
-	Worker    string   `cbor:"23,keyasint"`
-	BatchID   int64    `cbor:"24,keyasint,omitempty"`
-	Jar       []byte   `cbor:"29,keyasint,omitempty"` // the task's cookie jar with what was set, sealed
-	JarRead   Pos      `cbor:"30,keyasint,omitzero"`  // of the last record that is in it
-	Cookies   []byte   `cbor:"31,keyasint,omitempty"` // what the answer set, by name, for resp_<task>, sealed
-	Note      string   `cbor:"28,keyasint,omitempty"` // what was noticed about an answer that was taken
-	Rows      int64    `cbor:"32,keyasint,omitempty"` // read or written
-	Skip      []TaskID `cbor:"33,keyasint,omitempty"` // success: those that depend on it and were not chosen
-	Carry     []byte   `cbor:"26,keyasint,omitempty"` // again: for the next turn, which alone reads it
-	Prev      Pos      `cbor:"27,keyasint,omitzero"`  // of the record that holds the task's part before this one (see TaskInput.Parts)
-	Items     *Items   `cbor:"34,keyasint,omitempty"` // again, of the first turn of a task with for_each: what it works on
-	Await     string   `cbor:"40,keyasint,omitempty"` // again: what the next turn waits for, at most until NotBefore
+	Flow      FlowID        `cbor:"7,keyasint"`
+	Outcome   Outcome       `cbor:"8,keyasint"`
+	Start     Micros        `cbor:"9,keyasint"`
+	End       Micros        `cbor:"10,keyasint"`
+	NotBefore Micros        `cbor:"11,keyasint,omitempty"`
+	Parked    string        `cbor:"12,keyasint,omitempty"` // what a deferred task waits for
+	Class     string        `cbor:"13,keyasint,omitempty"`
+	Error     string        `cbor:"14,keyasint,omitempty"`
+	Value     []byte        `cbor:"15,keyasint,omitempty"` // XCom value, JSON text
+	Blob      *BlobRef      `cbor:"16,keyasint,omitempty"` // instead of Value
+	Response  []byte        `cbor:"17,keyasint,omitempty"` // resp_<task>, JSON text
+	Details   []byte        `cbor:"18,keyasint,omitempty"` // Details, JSON text
+	Status    int           `cbor:"19,keyasint,omitempty"` // HTTP status of the answer
+	Reason    string        `cbor:"20,keyasint,omitempty"` // why the wait, or why none follows
+	Type      string        `cbor:"21,keyasint"`           // task type: "api_call"
+	Subtype   string        `cbor:"22,keyasint,omitempty"`
+	Worker    string        `cbor:"23,keyasint"`
+	BatchID   int64         `cbor:"24,keyasint,omitempty"`
+	Jar       []byte        `cbor:"29,keyasint,omitempty"` // the task's cookie jar with what was set, sealed
+	JarRead   Pos           `cbor:"30,keyasint,omitzero"`  // of the last record that is in it
+	Cookies   []byte        `cbor:"31,keyasint,omitempty"` // what the answer set, by name, for resp_<task>, sealed
+	Note      string        `cbor:"28,keyasint,omitempty"` // what was noticed about an answer that was taken
+	Rows      int64         `cbor:"32,keyasint,omitempty"` // read or written
+	Skip      []TaskID      `cbor:"33,keyasint,omitempty"` // success: those that depend on it and were not chosen
+	Carry     []byte        `cbor:"26,keyasint,omitempty"` // again: for the next turn, which alone reads it
+	Prev      Pos           `cbor:"27,keyasint,omitzero"`  // of the record that holds the task's part before this one (see TaskInput.Parts)
+	Items     *Items        `cbor:"34,keyasint,omitempty"` // again, of the first turn of a task with for_each: what it works on
+	Open      *SubmitRecord `cbor:"41,keyasint,omitempty"` // again: the run that the record opens
+	Await     string        `cbor:"40,keyasint,omitempty"` // again: what the next turn waits for, at most until NotBefore
 }
 
 // ControlKind is what a ControlRecord asks for.

@@ -25,6 +25,7 @@ type Next struct {
 	// waiting meanwhile, and the run's time does not pass while it has nothing else
 	// to do.
 	Await string
+	Open  *Child // instead of Await: open a run, and wait for its end
 }
 
 // Good reports whether an attempt did what it was made for.

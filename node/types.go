@@ -37,7 +37,7 @@ func OpenTypes(cfg TypeConfig) (*TaskTypes, error) {
 		t.Close()
 		return nil, err
 	}
-	t.list = append(t.list, steps.NewSet(), steps.NewLog(cfg.Log), steps.NewWait(nil), steps.NewApproval(nil), steps.NewSwitch())
+	t.list = append(t.list, steps.NewSet(), steps.NewLog(cfg.Log), steps.NewWait(nil), steps.NewApproval(nil), steps.NewFlow(), steps.NewSwitch())
 	return t, nil
 }
 

@@ -1,6 +1,6 @@
 // Package steps holds the task types that call nobody: set makes a value, log
-// writes a line, wait lets time pass or waits for a
-// signal, approval for a decision, switch chooses what follows. Each is a
+// writes a line, wait lets time pass or waits for a signal, approval waits for a
+// decision, flow is a run of another flow, switch chooses what follows. Each is a
 // file of its own; prepare.go reads their properties and renders their
 // templates.
 //

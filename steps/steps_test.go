@@ -154,6 +154,38 @@ func TestApproval_IsDecided(t *testing.T) {
 	}
 }
 
+func TestFlow_OpensARunAndTakesItsEnd(t *testing.T) {
+	props := value.MapOf("flow", "invoice", "variables", value.MapOf("order", "{{ xcom_order.id }}"), "xcom", "send")
+	out := do(t, steps.NewFlow(), props)
+	if out.Err != nil || out.Next == nil || out.Next.Open == nil || string(out.Next.Open.Variables) != `{"order":7}` || !out.Next.Open.Waits || out.Next.Open.XCom != "send" || out.Next.Open.Flow != "invoice" {
+		t.Fatalf("it opens %+v, %v", out.Next, out.Err)
+	}
+	for _, c := range []struct {
+		wake engine.Wake
+		want string
+	}{
+		{engine.Wake{Cause: engine.WakeRun, As: "success", Run: "R", At: engine.Pos{Seq: 1}, Value: []byte(`[1]`)}, `[1]`},
+		{engine.Wake{Cause: engine.WakeRun, As: "success", Run: "R", Comment: "it has no task send that has succeeded"}, `run R of invoice: it has no task send that has succeeded`},
+		{engine.Wake{Cause: engine.WakeRun, As: "failed", Run: "R", Comment: "pay: 503"}, `run R of invoice is failed: pay: 503`},
+		{engine.Wake{Cause: engine.WakeRun, As: "cancelled", Run: "R"}, `run R of invoice is cancelled`},
+		{engine.Wake{Cause: engine.WakeRun, As: engine.WakeOpened, Run: "R"}, `{"run_id":"R"}`},
+		{engine.Wake{Cause: engine.WakeRefused, Comment: "no flow"}, `flow invoice was not started: no flow`},
+	} {
+		got := do(t, steps.NewFlow(), props, func(in *engine.TaskInput) { in.SetWake(&c.wake) })
+		text := string(got.Value)
+		if got.Err != nil {
+			text = got.Err.Message
+		}
+		if text != c.want {
+			t.Errorf("%+v leaves %s, want %s", c.wake, text, c.want)
+		}
+	}
+	got := do(t, steps.NewFlow(), value.MapOf("flow", "invoice"), func(in *engine.TaskInput) { in.SetWake(&engine.Wake{Cause: engine.WakeRun, As: "success", Run: "R"}) })
+	if string(got.Value) != `{"run_id":"R","status":"success"}` {
+		t.Errorf("without xcom it leaves %s", got.Value)
+	}
+}
+
 func TestSwitch_SkipsWhatItDoesNotChoose(t *testing.T) {
 	cases := value.MapOf("paid", []any{"ship", "thank"}, "open", "remind", "7", []any{"count"}, "true", []any{}, "_", "ask")
 	for on, want := range map[string]string{
@@ -194,6 +226,12 @@ func TestSteps_RefuseWhatCannotBe(t *testing.T) {
 		{steps.NewWait(nil), value.MapOf("signal", "paid", "timeout", "0s"), "timeout: 0 is no time to wait"},
 		{steps.NewWait(nil), value.MapOf("signal", "paid", "timeout", "1h", "on_timeout", "go"), `on_timeout is "go", want one of fail, continue`},
 		{steps.NewWait(nil), value.MapOf("signal", "paid", "on_timeout", "continue"), "on_timeout: without timeout the wait has no end"},
+		{steps.NewFlow(), value.MapOf(), "flow: flow is missing"},
+		{steps.NewFlow(), value.MapOf("flow", "f"), "cycle of flows: f -> f"},
+		{steps.NewFlow(), value.MapOf("flow", "{{ word }}"), "flow: no template can stand here"},
+		{steps.NewFlow(), value.MapOf("flow", "g", "wait", "no"), "wait is a str, want true or false"},
+		{steps.NewFlow(), value.MapOf("flow", "g", "wait", false, "xcom", "a"), "xcom: with wait = false nobody knows"},
+		{steps.NewFlow(), value.MapOf("flow", "g", "variables", "a"), "variables is a str, want a table"},
 		{steps.NewApproval(nil), value.MapOf(), "approval: message is missing"},
 		{steps.NewApproval(nil), value.MapOf("message", "ok?", "approvers", "alice"), "approvers: want a list of names"},
 		{steps.NewApproval(nil), value.MapOf("message", "ok?", "on_timeout", "ask"), `on_timeout is "ask", want one of reject, approve`},
@@ -221,7 +259,7 @@ func TestDocs_TablesAreThoseOfTheCode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, kind := range []*steps.TaskType{steps.NewSet(), steps.NewLog(nil), steps.NewWait(nil), steps.NewApproval(nil), steps.NewSwitch()} {
+	for _, kind := range []*steps.TaskType{steps.NewSet(), steps.NewLog(nil), steps.NewWait(nil), steps.NewApproval(nil), steps.NewFlow(), steps.NewSwitch()} {
 		for _, p := range kind.Table() {
 			def := p.Default
 			if def != "" && def != "required" {

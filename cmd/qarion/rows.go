@@ -144,7 +144,7 @@ func awaitNote(t *engine.TaskDoc, now time.Time) string {
 // turns" when it has ended.
 func turnNote(t *engine.TaskDoc) string {
 	switch {
-	case t.Turns == 0, t.Operation == "wait", t.Operation == "approval": // one before the wait, one after it
+	case t.Turns == 0, t.Operation == "wait", t.Operation == "approval", t.Operation == "flow": // one before the wait, one after it
 		return ""
 	case t.Status == engine.Success:
 		return fmt.Sprintf("%d turns", t.Turns)

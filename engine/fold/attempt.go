@@ -305,7 +305,7 @@ func (s *step) closeTask(r *Run, i int, status engine.Status, reason string) {
 	case engine.Interrupted:
 		r.Interrupted--
 	case engine.Waiting:
-		s.endWait(r, CellRef{Task: i})
+		s.letGo(r, CellRef{Task: i})
 	}
 	t.Status, t.reason, t.Parked, t.NotBefore, t.wake = status, reason, "", 0, nil
 	r.open--
@@ -337,6 +337,7 @@ func (s *step) finish(r *Run) {
 	s.show(&engine.Change{Kind: engine.RunDone, Run: r.ID, Flow: r.Graph.Flow.ID, Trace: r.trace, Doc: r.Doc(status, s.at, true), Seeds: r.seeds(status, &s.left)})
 	delete(s.runs, r.ID)
 	s.tally.ended(s.at, status)
+	s.childEnded(r, status)
 	s.giveBack(r)
 }
 

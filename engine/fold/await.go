@@ -55,6 +55,9 @@ func (s *step) awaitOutside(r *Run, ref CellRef, rec *engine.AttemptRecord) {
 	r.InFlight--
 	s.beginWait(r, ref)
 	s.emit(r, ref) // sets its timer
+	if rec.Open != nil && rec.Open.Parent != nil {
+		s.openChild(r, ref, rec.Open)
+	}
 }
 
 // beginWait counts a waiting cell in; endWait counts it out.

@@ -114,6 +114,7 @@ func (s *step) end(r *Run, status engine.Status, class, reason string) {
 		}
 	}
 	s.effects = append(s.effects, Effect{Kind: End, Run: r.ID, Open: r})
+	s.clock(r)
 	s.finish(r)
 }
 

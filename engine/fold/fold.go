@@ -116,6 +116,7 @@ type step struct {
 	at      engine.Micros
 	shown   int
 	effects []Effect
+	orphans []engine.RunID // opened by tasks that were ended
 }
 
 // Apply folds one entry into the state and returns its effects.
@@ -124,6 +125,7 @@ func (s *State) Apply(e engine.Entry) []Effect {
 	for n, rec := range e.Records {
 		st.pos = engine.Pos{Seq: e.Seq, N: n}
 		st.apply(rec)
+		st.endOrphans()
 	}
 	s.Seq = e.Seq
 	return st.effects
@@ -381,7 +383,7 @@ func (s *step) open(rec *engine.SubmitRecord, v *version, fs *flowState) *Run {
 	r := &Run{
 		ID: rec.Run, Graph: g, Status: engine.Pending, accepted: cmp.Or(rec.Stored, s.at), Seq: s.pos.Seq, gen: s.gen,
 		Batch: rec.BatchID, execution: rec.ExecutionDate,
-		triggerType: rec.TriggerType, triggerID: rec.TriggerID, trace: rec.Trace,
+		parent: rec.Parent, triggerType: rec.TriggerType, triggerID: rec.TriggerID, trace: rec.Trace,
 		Tasks: make([]TaskState, len(g.Flow.Tasks)), open: g.stages[engine.StageTasks], defined: v.at,
 	}
 	if !rec.HasBatchID {

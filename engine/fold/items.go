@@ -252,7 +252,7 @@ func (s *step) itemEnds(r *Run, ref CellRef, how engine.ItemEnd) {
 	case engine.Interrupted:
 		r.Interrupted--
 	case engine.Waiting:
-		s.endWait(r, ref)
+		s.letGo(r, ref)
 	}
 	f.leaveLane(ref.Item)
 	f.ended[ref.Item-1] = itemPlace{seq: s.pos.Seq, n: int32(s.pos.N), start: it.lastStart, how: how}

@@ -59,6 +59,14 @@ func (s *State) Newest(id engine.FlowID) *Graph {
 	return s.versions[fs.current].graph
 }
 
+// Parent is the run whose task has opened this one; "" for none.
+func (r *Run) Parent() engine.RunID {
+	if r.parent == nil {
+		return ""
+	}
+	return r.parent.Run
+}
+
 // Knows reports whether there is, or was, a flow of a name.
 func (s *State) Knows(id engine.FlowID) bool { return s.flows[id] != nil }
 

@@ -118,7 +118,7 @@ func (s *State) restoreRun(rs *runSnapshot) error {
 		Deadline: rs.Deadline, triggerType: rs.TriggerType, triggerID: rs.TriggerID, variables: rs.Variables,
 		variablesAt: rs.VariablesAt, Seq: rs.Seq, Tasks: make([]TaskState, len(rs.Tasks)), paused: rs.Paused, calls: rs.Calls,
 		Ending: rs.Ending, endReason: rs.EndReason, endClass: rs.EndClass, firstError: rs.FirstError, jars: rs.Jars, trace: rs.Trace, rows: rs.Rows,
-		rerun: rs.Rerun, defined: rs.Defined, stage: rs.Stage, settled: rs.Settled, early: rs.Early, cancelled: rs.Cancelled, since: rs.Since,
+		rerun: rs.Rerun, defined: rs.Defined, stage: rs.Stage, settled: rs.Settled, early: rs.Early, cancelled: rs.Cancelled, since: rs.Since, parent: rs.Parent,
 	}
 	for i := range rs.Tasks {
 		t := &rs.Tasks[i]

@@ -51,9 +51,10 @@ type Run struct {
 
 	jars map[string][]engine.Pos // by name: of the records that hold a cookie jar; none is changed in place
 
-	early     []early // signals that it has not waited for so far
-	cancelled string  // id of the last cancel
-	since     uint64  // the first entry that it may read, where that is not Seq; a signal may have come before it
+	parent    *engine.Parent // the task that has opened it; nil: none has
+	early     []early        // signals that it has not waited for so far
+	cancelled string         // id of the last cancel
+	since     uint64         // the first entry that it may read, where that is not Seq; a signal may have come before it
 
 	stage      int
 	settled    engine.Status // what an earlier stage was ended with, and so the run is; "" for none

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/qarion/qarion/engine"
 )
@@ -40,7 +41,7 @@ func (s *sim) wakeUp() bool {
 	for _, id := range slices.Sorted(maps.Keys(s.state.runs)) {
 		r := s.state.runs[id]
 		for ref, c := range r.Cells() {
-			if c.Status == engine.Waiting {
+			if c.Status == engine.Waiting && !strings.HasPrefix(c.await, "run:") {
 				all = append(all, place{r, ref})
 			}
 		}
@@ -89,6 +90,13 @@ func (s *sim) checkWaits(recs []engine.Record) {
 	}
 	byKey := 0
 	for _, r := range s.state.runs {
+		if p := r.parent; p != nil && p.Waits && r.Ending == "" && r.stage == 0 {
+			if parent := s.state.runs[p.Run]; parent == nil {
+				s.t.Errorf("run %s goes on, and %s, which had opened it, has ended", r.ID, p.Run)
+			} else if _, c := parent.dispatched(p.Key); c == nil || c.Status != engine.Waiting || c.await != engine.AwaitRun(r.ID) {
+				s.t.Errorf("run %s goes on, and nobody in %s waits for it", r.ID, p.Run)
+			}
+		}
 		waiting, moving := 0, 0
 		for ref, t := range r.Cells() {
 			switch t.Status {
@@ -96,6 +104,9 @@ func (s *sim) checkWaits(recs []engine.Record) {
 				waiting++
 				if _, key, _ := engine.AwaitedSignal(t.await); key != "" {
 					byKey++
+				}
+				if id, isRun := strings.CutPrefix(t.await, "run:"); isRun && s.state.runs[engine.RunID(id)] == nil {
+					s.t.Errorf("%s waits for run %s, which is not open", r.KeyOf(ref).OperationID(), id)
 				}
 			case engine.Ready, engine.Running:
 				moving++

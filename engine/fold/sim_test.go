@@ -30,6 +30,7 @@ type sim struct {
 	parts    map[string]int // run/task -> turns that have left a part
 	seeds    map[engine.RunID][]byte
 	reruns   int
+	children int            // runs that tasks have opened
 	anchored int            // runs that read copies
 	sent     int            // signals
 	taken    map[string]int // message id -> cells that it woke
@@ -366,7 +367,11 @@ func (s *sim) turnEnds(rec *engine.AttemptRecord) {
 	if r == nil {
 		return
 	}
-	if s.rng.IntN(3) > 0 {
+	if s.children < 5 && s.rng.IntN(6) == 0 {
+		s.children++
+		rec.Open = &engine.SubmitRecord{Run: engine.RunID(fmt.Sprintf("01M84BFBV1N8Q6D2T4XW9B7E%02d", s.children)), Flow: []engine.FlowID{"f", "f", "f", "nobody"}[s.rng.IntN(4)], Parent: &engine.Parent{Waits: s.rng.IntN(4) > 0}}
+		rec.Await = engine.AwaitRun(rec.Open.Run)
+	} else if s.rng.IntN(3) > 0 {
 		rec.Await = []string{engine.AwaitTime, engine.AwaitApproval, engine.AwaitSignal("a", ""), engine.AwaitSignal("a", "k"), engine.AwaitSignal("b", "l")}[s.rng.IntN(5)]
 		if rec.Item > 0 && rec.Await == engine.AwaitApproval { // no flow has it
 			rec.Await = engine.AwaitTime

@@ -92,6 +92,8 @@ type runSnapshot struct {
 	Early     []early `cbor:"40,keyasint,omitempty"`
 	Cancelled string  `cbor:"41,keyasint,omitempty"`
 	Since     uint64  `cbor:"42,keyasint,omitempty"`
+
+	Parent *engine.Parent `cbor:"43,keyasint,omitempty"`
 }
 
 type taskSnapshot struct {
@@ -361,7 +363,7 @@ func (r *Run) snapshot() runSnapshot {
 	rs := runSnapshot{
 		r.ID, r.Graph.Hash, r.Status, r.Batch, r.execution, r.accepted, r.Deadline, r.triggerType, r.triggerID,
 		r.variables, r.variablesAt, r.Seq, make([]taskSnapshot, len(r.Tasks)), r.paused, r.calls,
-		r.Ending, r.endReason, r.endClass, r.firstError, maps.Clone(r.jars), r.trace, r.rows, r.rerun, r.defined, r.stage, r.settled, r.early, r.cancelled, r.since,
+		r.Ending, r.endReason, r.endClass, r.firstError, maps.Clone(r.jars), r.trace, r.rows, r.rerun, r.defined, r.stage, r.settled, r.early, r.cancelled, r.since, r.parent,
 	}
 	for i := range r.Tasks {
 		t := &r.Tasks[i]

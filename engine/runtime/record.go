@@ -66,7 +66,7 @@ func (w *worker) fill(ctx context.Context, rec *engine.AttemptRecord, out *engin
 func (w *worker) failed(ctx context.Context, rec *engine.AttemptRecord, out *engine.TaskOutput, retry engine.RetryPolicy, unrepeatable bool) {
 	e := out.Err
 	out.Details.ErrorClass = e.Class
-	rec.Value, rec.Blob, rec.Response, rec.Carry, rec.Skip, rec.Await = nil, nil, nil, nil, nil, ""
+	rec.Value, rec.Blob, rec.Response, rec.Carry, rec.Skip, rec.Await, rec.Open = nil, nil, nil, nil, nil, "", nil
 	switch {
 	case context.Cause(ctx) == errCancelled && e.Unknown && unrepeatable:
 		rec.Outcome, rec.Class, rec.Error = engine.OutcomeCancelled, engine.ClassInterrupted,
@@ -190,13 +190,24 @@ func (w *worker) loadVariables(ctx context.Context, at engine.Pos) ([]byte, erro
 		return rec.Variables, nil
 	case *engine.TriggerRecord:
 		return rec.Payload, nil
+	case *engine.AttemptRecord:
+		if rec.Open != nil {
+			return rec.Open.Variables, nil
+		}
 	}
 	return nil, fmt.Errorf("%w: the run's variables at %d.%d", engine.ErrNotFound, at.Seq, at.N)
 }
 
+func openSize(rec *engine.AttemptRecord) int {
+	if rec.Open == nil {
+		return 0
+	}
+	return 256 + len(rec.Open.Variables)
+}
+
 // recordSize is about what the record takes in the ledger, in bytes.
 func recordSize(rec *engine.AttemptRecord) int {
-	return 512 + len(rec.Value) + len(rec.Response) + len(rec.Details) + len(rec.Error) + len(rec.Reason) + len(rec.Parked) + len(rec.Note) + len(rec.Jar) + len(rec.Cookies) + len(rec.Carry) + len(rec.Await) + (engine.MaxID+3)*len(rec.Skip)
+	return 512 + len(rec.Value) + len(rec.Response) + len(rec.Details) + len(rec.Error) + len(rec.Reason) + len(rec.Parked) + len(rec.Note) + len(rec.Jar) + len(rec.Cookies) + len(rec.Carry) + len(rec.Await) + openSize(rec) + (engine.MaxID+3)*len(rec.Skip)
 }
 
 // cut shortens a text to at most n bytes and says so.

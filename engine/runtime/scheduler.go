@@ -194,7 +194,7 @@ func (s *scheduler) recorded(c *engine.Change) {
 // repeat is not safe, becomes interrupted.
 func (s *scheduler) resume() {
 	for r := range s.state.Runs() {
-		if s.cfg.OnlyOwn && !s.own[r.ID] {
+		if s.cfg.OnlyOwn && !s.mine(r) {
 			continue
 		}
 		if r.Ending != "" {
@@ -216,10 +216,20 @@ func (s *scheduler) resume() {
 	}
 }
 
+// mine reports whether a run is one of this engine's, or was opened by one that is.
+func (s *scheduler) mine(r *fold.Run) bool {
+	if p := r.Parent(); p != "" && !s.own[r.ID] {
+		if parent := s.state.Run(p); parent != nil && s.mine(parent) {
+			s.own[r.ID] = true
+		}
+	}
+	return s.own[r.ID]
+}
+
 // plan sets a run's timer (task -1), or gives a ready cell its place: due now, at
 // its time, or parked with others.
 func (s *scheduler) plan(r *fold.Run, ref fold.CellRef) {
-	if s.cfg.OnlyOwn && !s.own[r.ID] {
+	if s.cfg.OnlyOwn && !s.mine(r) {
 		return
 	}
 	if ref.Task < 0 {

@@ -151,6 +151,21 @@ func (c *closer) timeUp(key engine.AttemptKey) {
 	c.add(&engine.ControlRecord{Kind: engine.ControlWake, Run: key.Run, Task: key.Task, Key: key})
 }
 
+// valueOfRun is the wake by a run, with the value that is given on.
+func (w *worker) valueOfRun(ctx context.Context, wake *engine.Wake) (*engine.Wake, error) {
+	up, err := w.Load(ctx, engine.ReadyInput{At: wake.At})
+	if err != nil {
+		return nil, fmt.Errorf("read what run %s has left: %w", wake.Run, err)
+	}
+	full := *wake
+	if full.Value = up.Value; up.Blob != nil {
+		if full.Value, err = engine.ReadValue(ctx, w, up.Blob, engine.MaxPart); err != nil {
+			return nil, fmt.Errorf("read what run %s has left: %w", wake.Run, err)
+		}
+	}
+	return &full, nil
+}
+
 // wakeOf is what has ended the wait of the turn before, with its value.
 func (w *worker) wakeOf(ctx context.Context, rt *engine.ReadyTask) (*engine.Wake, error) {
 	if rt.Wake == nil || rt.Wake.At.Seq == 0 {
@@ -161,6 +176,9 @@ func (w *worker) wakeOf(ctx context.Context, rt *engine.ReadyTask) (*engine.Wake
 		return nil, fmt.Errorf("read what came with the signal: %w", err)
 	}
 	word, ok := rec.(*engine.ControlRecord)
+	if rt.Wake.Cause == engine.WakeRun {
+		return w.valueOfRun(ctx, rt.Wake)
+	}
 	if !ok {
 		return nil, fmt.Errorf("%w: what came with the signal, at %d.%d", engine.ErrNotFound, rt.Wake.At.Seq, rt.Wake.At.N)
 	}

@@ -16,6 +16,12 @@ func (w *worker) next(ctx context.Context, rec *engine.AttemptRecord, next *engi
 	if next.After > 0 || next.Await != engine.AwaitTime { // else it is there
 		rec.Await = next.Await
 	}
+	if c := next.Open; c != nil {
+		rec.Open = &engine.SubmitRecord{
+			Run: w.cfg.NewID(w.cfg.Now()), Flow: c.Flow, Variables: c.Variables, Parent: &engine.Parent{Waits: c.Waits, XCom: c.XCom},
+		}
+		rec.Await = engine.AwaitRun(rec.Open.Run)
+	}
 	if next.After > 0 {
 		rec.NotBefore = engine.At(w.cfg.Now().Add(next.After))
 	}
