@@ -1,8 +1,11 @@
 package wasmhooks
 
 import (
+	"context"
+	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -76,4 +79,45 @@ func TestPrepare_BesideTheSweep(t *testing.T) {
 	work.Wait()
 	close(done)
 	sweep.Wait()
+}
+
+// TestPool_UnderPressure: many modules share room for few instances, and are let go of
+// meanwhile. Calls are answered or told that the memory is used up, and at the end every
+// byte is accounted for.
+func TestPool_UnderPressure(t *testing.T) {
+	var modules [][]byte
+	store := &memoryStore{modules: map[string][]byte{}}
+	for i := range 6 {
+		module := hook(i64c(0), func(m *wasmModule) { m.data = fmt.Sprint("module ", i) })
+		modules, store.modules[Hash(module)] = append(modules, module), module
+	}
+	h := openHost(t, false, func(c *Config) {
+		c.Store, c.Limits.Total, c.Limits.Instances, c.Limits.Wait = store, 3*128<<10, 2, time.Minute
+	})
+	var work sync.WaitGroup
+	var answered atomic.Int64
+	for w := range 4 {
+		work.Go(func() {
+			for i := range 60 {
+				if i%20 == 19 {
+					h.sweep(time.Now().Add(time.Hour))
+				}
+				a := h.Call(context.Background(), Hash(modules[(i*7+w)%len(modules)]), Validate, []byte(`{}`), nil)
+				switch {
+				case a.Err == nil:
+					answered.Add(1)
+				case a.Err.Class != ClassBusy || !a.Err.Retry:
+					t.Errorf("%s: %v", a.Err.Class, a.Err)
+				}
+			}
+		})
+	}
+	work.Wait()
+	h.sweep(time.Now().Add(time.Hour))
+	if h.total.Load() != 0 || len(h.byHash) != 0 || len(h.retired) != 0 {
+		t.Errorf("%d bytes, %d modules and %d that are going are left", h.total.Load(), len(h.byHash), len(h.retired))
+	}
+	if n := answered.Load(); n < 60 {
+		t.Errorf("%d of 240 calls were answered", n)
+	}
 }
