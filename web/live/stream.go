@@ -23,7 +23,6 @@ const (
 	commentTime  = 15 * time.Second // a comment shows that the stream lives
 	browserRetry = 1000             // milliseconds until a browser connects again
 	maxLines     = 200              // of a message, before lines share one
-	writeTime    = 30 * time.Second // within which a browser takes what it is sent
 )
 
 // place is where a stream stands: its id in the browser's eyes.
@@ -131,12 +130,11 @@ type stream struct {
 
 func (st *stream) printf(format string, args ...any) { st.send(fmt.Appendf(nil, format, args...)) }
 
-// send writes and flushes. A browser that takes nothing any more loses its place.
+// send writes and flushes.
 func (st *stream) send(text []byte) {
 	if st.failed != nil {
 		return
 	}
-	_ = st.control.SetWriteDeadline(time.Now().Add(writeTime))
 	if _, st.failed = st.w.Write(text); st.failed == nil {
 		st.failed = st.control.Flush()
 	}
