@@ -83,7 +83,11 @@ func (b *bundler) append(ctx context.Context, rec engine.Record) (uint64, error)
 	if err != nil {
 		return 0, fmt.Errorf("encode record: %w", err)
 	}
-	if len(data) > engine.MaxTriggerPayload+engine.MaxRecord {
+	most := engine.MaxTriggerPayload + engine.MaxRecord
+	if submit, ok := rec.(*engine.SubmitRecord); ok && submit.Rerun != nil {
+		most += engine.MaxItemPlacesBytes // where the items stand that it keeps
+	}
+	if len(data) > most {
 		return 0, fmt.Errorf("%w: record of %d bytes is too large", engine.ErrInvalid, len(data))
 	}
 	p := pending{data: data, done: answers.Get().(chan appended)}

@@ -48,6 +48,7 @@ type Runner interface {
 	Shown(ctx context.Context, view string) error
 	Cancel(ctx context.Context, id engine.RunID, reason string) error
 	Resolve(ctx context.Context, id engine.RunID, task engine.TaskID, as string, value []byte) error
+	ItemValue(ctx context.Context, id engine.RunID, task engine.TaskID, item int) ([]byte, error)
 	Rerun(ctx context.Context, req engine.RerunRequest) (*engine.Rerunning, error)
 	engine.Signals
 	Flows(ctx context.Context) ([]engine.FlowInfo, error)

@@ -81,6 +81,10 @@ func (s *Service) xcomGet(ctx context.Context, data []byte) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if in.Item != 0 {
+		text, err := s.cfg.Runner.ItemValue(ctx, id, task, in.Item)
+		return json.RawMessage(text), err
+	}
 	of, text, ref, err := s.lookup(ctx, id, task, in.Attempt)
 	if errors.Is(err, engine.ErrNotFound) && in.Attempt > 0 && s.succeeded(ctx, id, task, in.Attempt) {
 		in.Attempt = 0 // what it received is the task's value

@@ -99,6 +99,7 @@ type XComRef struct {
 	Run     string `json:"run_id"` // as in RunRef
 	Task    string `json:"task_id"`
 	Attempt int    `json:"attempt,omitempty"` // what this attempt received; 0: the task's value
+	Item    int    `json:"item,omitempty"`    // what this item of a task with for_each left, from 1
 	Where   bool   `json:"where,omitempty"`   // of what lies in the object store, where that is
 }
 

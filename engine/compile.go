@@ -166,6 +166,7 @@ func (c *compilation) task(i int) {
 		r.name(use)
 	}
 	c.condition(t, &r)
+	c.forEach(t, &r, &needs)
 	t.Chooses = len(needs.Branches) > 0
 	for _, use := range needs.Branches {
 		c.branch(t, use)

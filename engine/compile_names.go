@@ -30,6 +30,9 @@ func (c *compilation) variable(use NameUse) {
 		t.ReadsRun = true
 		return
 	}
+	if t := &c.flow.Tasks[c.at-1]; t.ForEach != "" && slices.Contains(itemNames, use.Name) && (len(use.Path) == 0 || use.Path[0] != "when") {
+		return
+	}
 	if slices.Contains(contextNames, use.Name) || dateNames[use.Name] != "" || c.flow.declares(use.Name) {
 		return
 	}

@@ -33,9 +33,10 @@ type inputValues struct {
 type rareValues struct {
 	jar       []Pos // of the records that hold the task's cookie jar
 	turn      Turning
-	wake      *Wake    // what ended its wait
-	soFar     []byte   // how the run stands, JSON text
-	answerers []string // origins that have answered, and were trusted, of the resp_ documents that were read
+	wake      *Wake      // what ended its wait
+	soFar     []byte     // how the run stands, JSON text
+	item      *ItemInput // nil: it is of no item
+	answerers []string   // origins that have answered, and were trusted, of the resp_ documents that were read
 }
 
 // more makes room for what few tasks have.
@@ -114,6 +115,10 @@ func (in *TaskInput) Lookup(ctx context.Context, name string) (jinja.Var, bool, 
 		return jinja.Var{Value: string(in.Key.Run), Origin: value.Engine}, true, nil
 	case "attempt":
 		return jinja.Var{Value: int64(in.Key.Attempt), Origin: value.Engine}, true, nil
+	case "item", "index", "items_total":
+		if v, ok := in.itemName(name); ok {
+			return v, true, nil
+		}
 	case "run":
 		if in.values.rare != nil && in.values.rare.soFar != nil {
 			return in.runSoFar()
@@ -248,7 +253,11 @@ func (in *TaskInput) unseal(ctx context.Context, run RunID, task TaskID, part st
 	if !IsSealed(text) {
 		return text, nil
 	}
-	plain, err := in.values.store.Unseal(ctx, SealPlace(cmp.Or(run, in.Key.Run), task, in.Key.Item, part), text)
+	item := 0 // what another task has left is its own, not that of an item
+	if task == in.Task.ID {
+		item = in.Key.Item
+	}
+	plain, err := in.values.store.Unseal(ctx, SealPlace(cmp.Or(run, in.Key.Run), task, item, part), text)
 	if err != nil {
 		return nil, fmt.Errorf("what is sealed of task %s cannot be opened: %w", task, err)
 	}
@@ -389,6 +398,9 @@ func (in *TaskInput) Missing(name string) string {
 // Names lists the names of the context, for messages.
 func (in *TaskInput) Names() []string {
 	names := append([]string(nil), contextNames...)
+	if in.values.rare != nil && in.values.rare.item != nil {
+		names = append(names, itemNames...)
+	}
 	names = append(names, in.Flow.Variables.Keys()...)
 	names = append(names, in.values.parsed.Keys()...)
 	for _, input := range in.values.inputs {

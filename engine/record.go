@@ -11,8 +11,9 @@ import (
 //
 // 2: clients' triggers and the checkpoints left the ledger for streams of their
 // own. 3: tasks take turns. 4: runs go on with what others have left. 5: turns
-// wait for signals, approvals and times. What 1 to 4 have written is read.
-const FormatVersion = 5
+// wait for signals, approvals and times. 6: tasks are done for each item of a list.
+// What 1 to 5 have written is read.
+const FormatVersion = 6
 
 // Size limits of what enters a record, in bytes. What was cut says so.
 const (

@@ -37,6 +37,7 @@ const (
 	PartCookies  = "cookies"
 	PartJar      = "jar"
 	PartCarry    = "carry"
+	PartItems    = "items"
 )
 
 // SealPlace names the place of a part of what a task leaves.

@@ -120,7 +120,7 @@ func xcomEntry(c *engine.Change) (subject string, data []byte, marker string, er
 		return xcomSubject(c.Run, c.Task, 0), []byte(engine.SealedValue), markSealed, nil
 	case c.Kind == engine.RunChanged: // resolved by a person
 		return xcomSubject(c.Run, c.Task, 0), c.Value, "", nil
-	case c.Kind != engine.AttemptDone || c.Superseded:
+	case c.Kind != engine.AttemptDone || c.Superseded || c.Attempt.Item > 0: // of items there may be very many: the ledger has them
 		return "", nil, "", nil
 	}
 	rec := c.Attempt

@@ -32,10 +32,10 @@ func TestXCom_AnyClientReadsTheValues(t *testing.T) {
 
 	kv := bucket(t, nc, kvstore.BucketXCom)
 	keys, err := kv.Keys(t.Context())
-	if err != nil || len(keys) != 4 {
-		t.Errorf("keys %v, %v: want four", keys, err)
+	if err != nil || len(keys) != 3 { // items have no keys: there may be very many
+		t.Errorf("keys %v, %v: want three", keys, err)
 	}
-	for key, want := range map[string]string{".user": `{"id":1}`, ".get-cart": `[]`, ".user.2": `2`, ".other.attempt.1": `1`} {
+	for key, want := range map[string]string{".user": `{"id":1}`, ".get-cart": `[]`, ".other.attempt.1": `1`} {
 		e, err := kv.Get(t.Context(), string(run)+key)
 		if err != nil || string(e.Value()) != want {
 			t.Errorf("key %s: %v, %v; want %s", key, e, err, want)

@@ -114,6 +114,9 @@ func (t *taskRow) attempt(rec *engine.AttemptRecord) {
 		t.become(engine.Skipped, rec.Reason)
 	case engine.OutcomeAgain:
 		t.become(engine.Ready, "")
+		if rec.Items != nil {
+			t.become(engine.Running, "")
+		}
 		if rec.Await != "" {
 			t.become(engine.Waiting, rec.Note)
 		}

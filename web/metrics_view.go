@@ -83,6 +83,9 @@ func (m *Metrics) countAttempt(c *engine.Change) {
 	if rec.Class != "" && rec.Outcome != engine.OutcomeDeferred {
 		m.failures.WithLabelValues(m.bound("class", rec.Class, maxClasses)).Inc()
 	}
+	if rec.Item > 0 { // it is no task
+		return
+	}
 	switch rec.Outcome {
 	case engine.OutcomeSuccess:
 		f.task(m, c.Flow, engine.Success).Inc()

@@ -30,6 +30,7 @@ type renderFlags struct {
 	xcom              []string
 	vars              variableFlags
 	batch             int64
+	item              int
 	curl, hooks       bool
 	template, context string
 	native            bool
@@ -64,6 +65,7 @@ With --template it renders that text alone, with the names of --context; --nativ
 	f.StringVar(&r.task, "task", "", "one task alone")
 	f.StringArrayVar(&r.xcom, "xcom", nil, "what a task has left, task=JSON")
 	f.StringVar(&r.run, "run", "", "take what tasks have left from this run")
+	f.IntVar(&r.item, "item", 1, "of a task with for_each: the number of the item")
 	f.Int64Var(&r.batch, "batch-id", 1, "the batch id")
 	f.StringVar(&r.date, "execution-date", "", "RFC 3339 time (default: now)")
 	a.envFlag(c)
@@ -187,7 +189,12 @@ func (a *app) renderFlow(ctx context.Context, name string, r *renderFlags) error
 			silent = task.Type
 			continue
 		}
-		p, err := shows.Preview(ctx, input(task))
+		in := input(task)
+		err := renderItem(ctx, task, in, r.item)
+		var p *engine.Preview
+		if err == nil {
+			p, err = shows.Preview(ctx, in)
+		}
 		if err != nil {
 			failed = append(failed, fmt.Errorf("task %s: %w%s", task.ID, err, xcomHint(err, task)))
 			continue
@@ -217,6 +224,31 @@ func (a *app) renderFlow(ctx context.Context, name string, r *renderFlags) error
 		a.ui.problem("error", err)
 	}
 	return fail(failed[len(failed)-1])
+}
+
+// renderItem gives the input of a task with for_each its item.
+func renderItem(ctx context.Context, task *engine.Task, in *engine.TaskInput, number int) error {
+	if task.ForEach == "" {
+		return nil
+	}
+	tpl, err := jinja.Parse("for_each", task.ForEach)
+	if err != nil {
+		return err
+	}
+	list, err := engine.EachItem(ctx, tpl, in)
+	if err != nil {
+		return err
+	}
+	n := task.Batches(list.Len())
+	if err := engine.CheckItemCount(n); err != nil {
+		return err
+	}
+	v, ok := list.Item(number-1, task.Batch)
+	if !ok {
+		return fmt.Errorf("for_each: there is no item %d: the list has %d", number, n)
+	}
+	in.SetItem(engine.ItemInput{Value: v, Origin: list.Origin, Index: number, Total: n})
+	return nil
 }
 
 func nearestTask(flow *engine.Flow, got string) string {

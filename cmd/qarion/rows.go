@@ -18,11 +18,13 @@ func rows(d *engine.RunDoc, width int, now time.Time, color bool) []string {
 	}
 	out := make([]string, 0, len(d.Tasks))
 	for i := range d.Tasks {
-		line := row(&d.Tasks[i], name, now, color)
-		if width > 0 {
-			line = clip(line, width)
+		lines := append([]string{row(&d.Tasks[i], name, now, color)}, itemFailures(&d.Tasks[i], "    ")...)
+		for _, line := range lines {
+			if width > 0 {
+				line = clip(line, width)
+			}
+			out = append(out, line)
 		}
-		out = append(out, line)
 	}
 	return out
 }
@@ -144,6 +146,8 @@ func awaitNote(t *engine.TaskDoc, now time.Time) string {
 // turns" when it has ended.
 func turnNote(t *engine.TaskDoc) string {
 	switch {
+	case t.Items != nil:
+		return itemsNote(t.Items, t.Status.Final())
 	case t.Turns == 0, t.Operation == "wait", t.Operation == "approval", t.Operation == "flow": // one before the wait, one after it
 		return ""
 	case t.Status == engine.Success:

@@ -204,6 +204,7 @@ func timeline(d *engine.RunDoc, u *ui) []string {
 		}
 		if note := turnNote(task); note != "" {
 			notes = append(notes, fmt.Sprintf("%s: %s", task.TaskID, note))
+			notes = append(notes, itemFailures(task, "  ")...)
 		}
 		if task.Note != "" {
 			notes = append(notes, fmt.Sprintf("%s: %s", task.TaskID, task.Note))

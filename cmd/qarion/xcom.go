@@ -16,6 +16,7 @@ import (
 // xcomFlags are those of xcom get.
 type xcomFlags struct {
 	attempt int
+	item    int
 	raw     bool
 	file    string
 }
@@ -30,10 +31,12 @@ they are few. With --raw, or to a file with -O, it is written as it was received
 		Example: `  qarion xcom get last fetch_cart
   qarion xcom get last fetch_cart --jq .items[0].sku
   qarion xcom get last fetch_logo -O logo.png
+  qarion xcom get last fetch_cart --item 17        # what one item of a task with for_each left
   qarion xcom get last fetch_cart --attempt 1      # what a failed attempt received`,
 		RunE: func(c *cobra.Command, args []string) error { return a.xcomGet(c.Context(), args[0], args[1], &f) },
 	}
 	get.Flags().IntVar(&f.attempt, "attempt", 0, "what this attempt received, also when it failed because of that")
+	get.Flags().IntVar(&f.item, "item", 0, "what this item of a task with for_each left; the first is 1")
 	get.Flags().BoolVar(&f.raw, "raw", false, "as it was received, not as JSON")
 	get.Flags().StringVarP(&f.file, "file", "O", "", "write it into this file, as it was received")
 	list := &cobra.Command{
@@ -50,6 +53,12 @@ func (a *app) xcomGet(ctx context.Context, ref, task string, f *xcomFlags) error
 	if f.attempt < 0 {
 		return usageError(fmt.Errorf("--attempt %d: the first is 1", f.attempt))
 	}
+	switch {
+	case f.item < 0:
+		return usageError(fmt.Errorf("--item %d: the first is 1", f.item))
+	case f.item > 0 && (f.raw || f.file != "" || f.attempt > 0):
+		return usageError(errors.New("--item prints JSON; it goes without --raw, -O and --attempt"))
+	}
 	if (f.raw || f.file != "") && a.flags.jq != "" {
 		return usageError(errors.New("--jq works on JSON; --raw and -O write what was received"))
 	}
@@ -62,7 +71,7 @@ func (a *app) xcomGet(ctx context.Context, ref, task string, f *xcomFlags) error
 	if err != nil {
 		return refused2(err)
 	}
-	in := bus.XComRef{Run: string(id), Task: task, Attempt: f.attempt}
+	in := bus.XComRef{Run: string(id), Task: task, Item: f.item, Attempt: f.attempt}
 	if f.raw || f.file != "" {
 		return a.xcomContent(ctx, s, in, f)
 	}

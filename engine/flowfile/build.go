@@ -17,14 +17,13 @@ var (
 		"id", "name", "description", "namespace", "flow_type", "input", "variables", "defaults", "timeout",
 		"max_active_runs", "on_overlap", "database", "triggers", "tasks", "on_failure", "finally", "finally_timeout",
 	}
-	taskKeys = []string{"id", "name", "description", "type", "dependencies", "sensitive", "database", "when", "trigger_rule", "continue_on_error", "properties", "config", "hooks"}
+	taskKeys = []string{"id", "name", "description", "type", "dependencies", "sensitive", "database", "when", "trigger_rule", "continue_on_error", "for_each", "max_parallel", "on_item_failure", "tolerate", "batch", "properties", "config", "hooks"}
 	overlaps = []string{engine.OverlapQueue, engine.OverlapSkip, engine.OverlapCancel}
 	// triggerKeys are the keys of a trigger, by its type; every type has the common ones.
 	triggerKeys   = map[string][]string{"cli": nil, "nats": {"subject"}}
 	commonTrigger = []string{"id", "type", "enabled", "description"}
 	plannedTypes  = []string{"schedule", "webhook", "flow"}
 	clockWords    = []string{"cron", "interval", "timer", "scheduled"} // of other tools, for a schedule
-	plannedTasks  = []string{"for_each", "max_parallel"}
 )
 
 // build makes the flow out of the tree and checks it against the task types.

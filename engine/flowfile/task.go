@@ -95,11 +95,6 @@ func (f *file) task(n *node, stage int) {
 	id := f.taskID(n)
 	f.reading = id
 	defer func() { f.reading = "" }()
-	for _, k := range t.keys {
-		if slices.Contains(plannedTasks, k) {
-			f.add(t.vals[k].key, Error{Key: k, Code: "unsupported", Width: len(k), Message: fmt.Sprintf("%q is not supported in this version", k)})
-		}
-	}
 	f.misplaced(t)
 	task := engine.Task{
 		ID: id, Stage: stage, Name: f.text(t, "name", ""), Description: f.text(t, "description", ""), Type: f.text(t, "type", ""), Line: f.places.of(n.key.at).line,
@@ -113,6 +108,7 @@ func (f *file) task(n *node, stage int) {
 	}
 	task.When, task.TriggerRule = f.text(t, "when", ""), f.text(t, "trigger_rule", "")
 	task.ContinueOnError = f.flag(t, "continue_on_error", false)
+	f.forEach(t, &task)
 	if t.vals["properties"] != nil && f.table(t, "properties") == nil {
 		task.Type = "" // what is wrong is told; nothing else can be said of it
 	}
@@ -144,7 +140,7 @@ func (f *file) misplaced(t *table) {
 			f.add(t.vals[k].key, Error{Key: k, Code: "misplaced", Width: len(k), Message: fmt.Sprintf("%s is a property: write it under [tasks.properties]", value.Quoted(k))})
 		}
 	}
-	f.unknown(t, slices.Concat(taskKeys, plannedTasks, properties), "key")
+	f.unknown(t, slices.Concat(taskKeys, properties), "key")
 }
 
 // taskID reads a task's id; "" when it has none that can be used.

@@ -74,7 +74,7 @@ func (s *step) finished(r *Run, i int, rec *engine.AttemptRecord) {
 		told.Began = t.Begin
 		r.rows += rec.Rows
 		t.at, t.hasValue = s.pos, len(rec.Value) > 0 || rec.Blob != nil
-		if len(rec.Cookies) == 0 { // else all of it is read back
+		if len(rec.Cookies) == 0 && rec.Blob == nil { // else all of it is read back
 			t.keep(rec.Value, rec.Response)
 		}
 		s.closeTask(r, i, engine.Success, rec.Note)

@@ -13,6 +13,8 @@ type rerun struct {
 	Of    engine.RunID `cbor:"1,keyasint"`
 	Root  engine.RunID `cbor:"2,keyasint"`
 	Floor uint64       `cbor:"3,keyasint,omitempty"` // the first entry that it may read; 0: none before its own
+
+	Items []engine.RunID `cbor:"4,keyasint,omitempty"` // those whose items it may read
 }
 
 // origin is where a task of a rerun comes from.
@@ -43,7 +45,9 @@ func (r *Run) sow(rec *engine.Rerun, seeds *engine.Seeds) {
 	r.rerun.Floor, r.jars = seeds.Floor(), seeds.Jars
 	for i := range seeds.Tasks {
 		s, t := &seeds.Tasks[i], &r.Tasks[i]
-		t.sowItems(s)
+		if t.sowItems(s); s.ItemsAt.Seq != 0 {
+			r.rerun.Items = seeds.Runs
+		}
 		switch s.Kind {
 		case engine.SeedSuccess:
 			t.Status, t.at, t.hasValue, t.attempt, t.code = engine.Success, s.At, s.Value, max(1, s.Attempts), s.Code
@@ -142,6 +146,11 @@ func (r *Run) seeds(status engine.Status, s *engine.Seeds) []byte {
 		}
 		return i
 	}
+	if r.rerun != nil {
+		for _, id := range r.rerun.Items {
+			known(id)
+		}
+	}
 	room := engine.MaxItemPlacesBytes
 	for i := range r.Tasks {
 		t := &r.Tasks[i]
@@ -180,6 +189,9 @@ func (r *Run) seeds(status engine.Status, s *engine.Seeds) []byte {
 func (r *Run) Sources(to map[engine.RunID]bool) {
 	if r.rerun == nil {
 		return
+	}
+	for _, id := range r.rerun.Items {
+		to[id] = true
 	}
 	for i := range r.Tasks {
 		if o := r.Tasks[i].origin; o != nil && o.Run != "" {

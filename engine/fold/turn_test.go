@@ -91,3 +91,17 @@ func TestRun_EndlessAttemptsEndIt(t *testing.T) {
 		t.Errorf("the run did not end")
 	}
 }
+
+// A response in memory must not stand for a value that is an object.
+func TestReady_AnObjectIsReadWhereItStands(t *testing.T) {
+	f := flowOf("f", "a:", "b: a")
+	f.Tasks[1].Responses = []engine.TaskID{"a"}
+	h := newHistory(t, f)
+	h.submit("f", "r1")
+	h.report("r1", "a", engine.OutcomeSuccess, func(rec *engine.AttemptRecord) {
+		rec.Blob, rec.Response = &engine.BlobRef{Name: "x", Size: 1}, []byte(`{"status": 200}`)
+	})
+	if in := h.state.Run("r1").ReadyTask(1).Inputs; len(in) != 1 || in[0].At.Seq != h.seq || in[0].Response != nil {
+		t.Errorf("given out with %+v", in)
+	}
+}

@@ -36,6 +36,7 @@ type taskProgram struct {
 	engine.Program
 	Retry engine.RetryPolicy
 	when  *jinja.Template // nil: it always runs
+	each  *jinja.Template // for_each; nil: it is done once
 	flow  *engine.Flow
 	task  *engine.Task
 }
@@ -121,6 +122,12 @@ func (p *programs) prepare(f *engine.Flow, i int) (*taskProgram, error) {
 	if task.When != "" {
 		var err error
 		if out.when, err = jinja.Parse("when", task.When); err != nil {
+			return nil, fmt.Errorf("%w: %w", engine.ErrInvalid, err)
+		}
+	}
+	if task.ForEach != "" {
+		var err error
+		if out.each, err = jinja.Parse("for_each", task.ForEach); err != nil {
 			return nil, fmt.Errorf("%w: %w", engine.ErrInvalid, err)
 		}
 	}

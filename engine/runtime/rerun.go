@@ -289,12 +289,12 @@ func (p *rerunPlan) keep(again []bool) {
 			continue
 		}
 		p.out.Tasks = appendTask(p.out.Tasks, task.ID)
-		if s.Kind != engine.SeedNone || s.Attempts == 0 || task.Stage > engine.StageTasks {
+		if s.Kind != engine.SeedNone || s.Attempts == 0 && s.ItemsAt.Seq == 0 || task.Stage > engine.StageTasks {
 			continue // done again on purpose, or never begun
 		}
-		goesOn := s.Turn > 0 && s.CarryAt.Seq != 0 && !changed && p.req.From == engine.RerunFailed && len(p.req.Variables) == 0 && p.allKept(task, again)
+		goesOn := (s.Turn > 0 && s.CarryAt.Seq != 0 || s.ItemsAt.Seq != 0) && !changed && p.req.From == engine.RerunFailed && len(p.req.Variables) == 0 && p.allKept(task, again)
 		if goesOn {
-			p.left.Tasks[i] = engine.Seed{Turn: s.Turn, CarryAt: s.CarryAt, Prev: s.Prev}
+			p.left.Tasks[i] = engine.Seed{Turn: s.Turn, CarryAt: s.CarryAt, Prev: s.Prev, ItemsAt: s.ItemsAt, Items: s.Items}
 			p.out.GoOn = appendTask(p.out.GoOn, task.ID)
 		}
 		if !p.req.NewKeys && (s.Code == 0 || s.Code >= 500) { // nobody knows what became of it
@@ -357,6 +357,11 @@ func (p *rerunPlan) check(ctx context.Context) error {
 	for i := range p.left.Tasks {
 		if p.left.Tasks[i].Value {
 			from[p.left.Tasks[i].Run] = true
+		}
+		if p.left.Tasks[i].ItemsAt.Seq != 0 { // its items may be of any of them
+			for run := range p.left.Runs {
+				from[run] = true
+			}
 		}
 	}
 	for i := range from { // large values live as long as the document of their run

@@ -31,6 +31,7 @@ type worker struct {
 	log   *slog.Logger
 	ask   stillOpen
 	slots chan struct{}
+	lists itemLists
 	hand  chan engine.ReadyTask // to a goroutine that has ended its task
 	busy  atomic.Int64
 
@@ -49,6 +50,8 @@ type stillOpen interface {
 	// stillOpen folds up to the ledger's end and says whether the attempt is
 	// open, and whether its request was already about to be sent.
 	stillOpen(ctx context.Context, key engine.AttemptKey) (open, started bool, err error)
+	// itemPlaces says where the records of a task's items stand, from a number on.
+	itemPlaces(ctx context.Context, key engine.AttemptKey, from, most int) ([]engine.ItemPlace, error)
 }
 
 func newWorker(cfg *Config) *worker {
@@ -322,6 +325,18 @@ func (w *worker) make(ctx context.Context, rt *engine.ReadyTask) *engine.Attempt
 	if w.skips(ctx, rec, prog, in) {
 		return rec
 	}
+	if prog.each != nil && in.Key.Item == 0 {
+		rec.Subtype = "for_each"
+		out, items := w.listOf(ctx, rt, prog, in)
+		rec.End = engine.At(w.cfg.Now())
+		if ctx.Err() != nil && out.Err != nil && !errors.Is(context.Cause(ctx), errCancelled) {
+			return nil
+		}
+		if w.fill(ctx, rec, &out, prog.Retry, in); items != nil && rec.Outcome == engine.OutcomeSuccess {
+			rec.Outcome, rec.Items = engine.OutcomeAgain, items
+		}
+		return rec
+	}
 	var sent engine.Micros
 	in.OnSending(func(ctx context.Context, what func() engine.Details) error {
 		if !in.Task.UnrepeatableIn(in.Key.Turn) || sent != 0 {
@@ -343,7 +358,7 @@ func (w *worker) make(ctx context.Context, rt *engine.ReadyTask) *engine.Attempt
 // skips evaluates the condition of a task, before anything else is done for it.
 // It reports whether that has ended the attempt: the task is skipped, or fails.
 func (w *worker) skips(ctx context.Context, rec *engine.AttemptRecord, prog *taskProgram, in *engine.TaskInput) bool {
-	if prog.when == nil || in.Key.Turn > 0 {
+	if prog.when == nil || in.Key.Turn > 0 || in.Key.Item > 0 {
 		return false
 	}
 	holds, err := prog.when.Truth(ctx, in)
@@ -422,6 +437,9 @@ func (w *worker) prepare(ctx context.Context, rt *engine.ReadyTask) (*engine.Tas
 	turn, err := w.turnOf(ctx, rt, prog.task)
 	in.SetTurn(turn)
 	if err != nil {
+		return in, prog, err
+	}
+	if err := w.itemOf(ctx, rt, in); err != nil {
 		return in, prog, err
 	}
 	wake, err := w.wakeOf(ctx, rt)
