@@ -8,6 +8,7 @@ import (
 
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/internal/jq"
+	"github.com/qarion/qarion/internal/ratelimit"
 )
 
 // Name is how a flow names this task type.
@@ -24,12 +25,13 @@ type Config struct {
 	Slots        int // connections per host that are kept: as many as the worker has slots
 	Credentials  CredentialStore
 	Egress       Egress
-	Breakers     *Breakers  // nil: none
-	Tokens       TokenStore // nil: OAuth2 tokens last as long as the process
-	Hooks        Hooks      // nil: there is nothing that runs hooks
-	PreviewHooks bool       // previews run the hooks of requests
-	Select       Selector   // nil: select is applied in this process, where nothing bounds its memory
-	Version      string     // of the program, for User-Agent; "" for none
+	Breakers     *Breakers        // nil: none
+	Limits       *ratelimit.Rules // of qarion.toml: tasks may name one; nil: there are none
+	Tokens       TokenStore       // nil: OAuth2 tokens last as long as the process
+	Hooks        Hooks            // nil: there is nothing that runs hooks
+	PreviewHooks bool             // previews run the hooks of requests
+	Select       Selector         // nil: select is applied in this process, where nothing bounds its memory
+	Version      string           // of the program, for User-Agent; "" for none
 	Log          *slog.Logger
 
 	// Resolve looks up host names; nil means the system's resolver.

@@ -67,6 +67,11 @@ func (p *program) Execute(ctx context.Context, in *engine.TaskInput) engine.Task
 	if done == nil {
 		return postponed
 	}
+	if held := a.heldBack(); held != nil {
+		done(BreakerIgnored)
+		a.out.Err = held
+		return a.out
+	}
 	out := a.call(ctx)
 	a.endSpan(&out)
 	done(learned(&out))

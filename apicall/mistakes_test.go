@@ -38,6 +38,7 @@ var fine = map[string]string{
 	"retry_max_delay":     "a float",
 	"retry_after_max":     "a float",
 	"breaker_max_wait":    "a float",
+	"limit":               "empty",
 	"retry_on_status":     "an empty list",
 	"fail_on_status":      "an empty list",
 	"refresh_on_status":   "an empty list",

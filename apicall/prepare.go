@@ -99,6 +99,7 @@ func (t *TaskType) Prepare(flow *engine.Flow, task *engine.Task) (engine.Program
 		c.Problem(key, "unreadable", "%v", err)
 	}
 	c.compileHooks(flow, task)
+	c.readLimit(p, t.cfg.Limits)
 	prog.creds = c.creds
 	prog.needs = prog.describe(c)
 	if o := ownOrigin(p.url, flow); o != "" {
@@ -157,6 +158,7 @@ func (p *program) describe(c *compiler) engine.Needs {
 		n.Credentials = append(n.Credentials, engine.NameUse{Name: p.props.proxyCredential, Path: []string{"properties", "proxy_credential_id"}})
 	}
 	p.hookNeeds(&n)
+	n.Limit = p.firstCall()
 	for _, ref := range c.creds {
 		n.Credentials = append(n.Credentials, engine.NameUse{Name: ref.id, Path: ref.path})
 	}

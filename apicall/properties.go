@@ -67,6 +67,7 @@ var properties = []Property{
 	{"poll", "dict", "", "waits for the end of a job that the request starts; see [Polls](#polls)"},
 	{"breaker", "boolean or string", "true", "false switches the circuit breaker off; a name shares one"},
 	{"breaker_max_wait", "duration", "3600", "how long a task waits for an open breaker"},
+	{"limit", "string", "", "the rate limit of qarion.toml that its calls fall under; else the host decides"},
 	{"xcom_pull", "list", "", "tasks whose values are read"},
 	{"xcom_pull_key", "string", "", "the key to take from the pulled value"},
 	{"response_handling", "string", "store", "store, validate or ignore"},
@@ -151,6 +152,7 @@ type props struct {
 	sameMethod                 bool  // those that change the method are refused
 	tls                        tlsOptions
 	proxy, proxyCredential     string
+	limit                      string // that it names
 }
 
 func propertyNames() []string {
@@ -178,6 +180,7 @@ func readProperties(task *engine.Task) (*props, *reader) {
 		refreshOn:         r.statuses("refresh_on_status", []int{401}),
 		retryOnValidation: r.Flag("retry_on_validation", false),
 		breakerMaxWait:    r.Span("breaker_max_wait", DefaultBreakerMaxWait, 0),
+		limit:             r.Text("limit", ""),
 		pulls:             r.Names("xcom_pull"), pullKey: r.Text("xcom_pull_key", ""),
 		handling: r.Word("response_handling", "store", handlings...),
 		storeAs:  r.Word("store_as", "value", storages...),

@@ -18,6 +18,7 @@ func (a *attempt) answer(ctx context.Context, resp *http.Response) engine.TaskOu
 	d := &a.out.Details
 	d.StatusCode = resp.StatusCode
 	d.ContentType = mediaType(resp.Header)
+	a.learnLimit(resp)
 	if a.streams(resp) {
 		return a.storeObject(ctx, resp)
 	}
@@ -200,7 +201,11 @@ func (a *attempt) refused(ctx context.Context, resp *http.Response, body []byte)
 	if r := a.props().rules; r.names() {
 		text += ", expected " + joinInts(r.statuses) + a.otherBreaches(resp, body)
 	}
-	out := a.failed(ctx, failure{class: classStatus, status: resp.StatusCode, sent: true, done: a.moved}, errors.New(text))
+	status := resp.StatusCode
+	if status == http.StatusForbidden && a.in.Learns() && limitReached(resp) {
+		status = http.StatusTooManyRequests // by another number
+	}
+	out := a.failed(ctx, failure{class: classStatus, status: status, sent: true, done: a.moved}, errors.New(text))
 	return a.waitAsAsked(out, resp)
 }
 

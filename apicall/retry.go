@@ -3,6 +3,8 @@ package apicall
 import (
 	"slices"
 	"strconv"
+
+	"github.com/qarion/qarion/engine"
 )
 
 // Classes of failure, as operation_details name them; see Classes.
@@ -11,6 +13,7 @@ const (
 	classCredential = "credential"
 	classAuth       = "auth"
 	classBreaker    = "breaker"
+	classLimit      = engine.ClassLimit
 	classLedger     = "ledger"
 	classNode       = "node"
 	classEgress     = "egress"
@@ -50,6 +53,7 @@ var classes = []Class{
 	{classCredential, "nothing was sent: the credential is missing or does not fit"},
 	{classAuth, "nothing was sent: the token endpoint gave no token"},
 	{classBreaker, "nothing was sent: the circuit is open, or the host has asked for a pause"},
+	{classLimit, "nothing was sent: a rate limit of qarion.toml holds it back"},
 	{classLedger, "nothing was sent: the ledger did not take the note that it would be"},
 	{classNode, "nothing was sent: the node itself lacks file descriptors, ports or memory; the attempt waits"},
 	{classEgress, "nothing was sent: the address is not allowed"},

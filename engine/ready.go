@@ -24,6 +24,7 @@ type ReadyTask struct {
 	Wake          *Wake         `cbor:"30,keyasint,omitempty"` // what has ended the wait of the turn before
 	ItemsAt       Pos           `cbor:"31,keyasint,omitzero"`  // of an item: of the record that has the list
 	ItemsEnd      *ItemsEnd     `cbor:"32,keyasint,omitempty"` // the last turn of a task with for_each: how its items ended
+	Limit         string        `cbor:"50,keyasint,omitempty"` // key of the rate limit that a call was taken of for it
 	RunSoFar      []byte        `cbor:"22,keyasint,omitempty"` // how the run stands, JSON object, where the task reads it
 }
 

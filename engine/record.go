@@ -209,6 +209,8 @@ type AttemptRecord struct {
 	Items     *Items        `cbor:"34,keyasint,omitempty"` // again, of the first turn of a task with for_each: what it works on
 	Open      *SubmitRecord `cbor:"41,keyasint,omitempty"` // again: the run that the record opens
 	Await     string        `cbor:"40,keyasint,omitempty"` // again: what the next turn waits for, at most until NotBefore
+
+	Limit *LimitSpent `cbor:"50,keyasint,omitempty"` // of a rate limit
 }
 
 // ControlKind is what a ControlRecord asks for.

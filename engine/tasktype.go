@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/qarion/qarion/internal/jinja"
+	"github.com/qarion/qarion/internal/ratelimit"
 )
 
 // TaskType is one kind of task, such as api_call. Prepare is called when a
@@ -75,6 +76,8 @@ type Needs struct {
 	Jar             string      // name of the run's cookie jar that it uses; "" for none
 	RepeatableTurns bool        // of an unrepeatable task: only its first turn is
 	OnInterrupted   string      // "", "retry" or "fail"; "" leaves an unknown outcome to a person
+
+	Limit ratelimit.Call // its first turn, as far as the flow file says where it goes
 }
 
 // NameUse is a name and the key where it stands, for messages.
@@ -116,6 +119,7 @@ type TaskInput struct {
 	trace    *TraceContext // of the run; nil: its trigger brought none
 	spans    Spans         // nil: requests have none
 	requests int           // that have one
+	limits   limiting
 }
 
 // Sending hears that a request is about to leave. what describes it, for those

@@ -27,6 +27,7 @@ import (
 	"github.com/qarion/qarion/engine/flowfile"
 	"github.com/qarion/qarion/engine/runtime"
 	"github.com/qarion/qarion/internal/jq"
+	"github.com/qarion/qarion/internal/ratelimit"
 	"github.com/qarion/qarion/kvstore"
 	"github.com/qarion/qarion/metadata"
 	"github.com/qarion/qarion/traces"
@@ -51,6 +52,7 @@ type Config struct {
 	Breaker      apicall.BreakerConfig
 	Keep         Retention
 	Databases    map[string]transform.Database // of transformation tasks, by name
+	Limits       *ratelimit.Rules              // of calls; nil for none
 	Memory       int64                         // soft limit of the process, in bytes; 0 leaves it to the runtime
 	Tables       string                        // where the SQL tables are: TablesSQLite (also ""), TablesOff, or the URL of a PostgreSQL database
 	Version      string                        // of the program
@@ -226,7 +228,8 @@ func (n *Node) openTypes(context.Context) (err error) {
 		Log: n.log,
 		SQL: transform.Config{Dir: n.cfg.DataDir, Databases: n.cfg.Databases, Credentials: n.secrets, Log: n.log},
 		Calls: apicall.Config{
-			Slots: n.cfg.Slots, Egress: apicall.Egress{Allow: n.cfg.Allow}, Breakers: n.breakers,
+			Limits: n.cfg.Limits,
+			Slots:  n.cfg.Slots, Egress: apicall.Egress{Allow: n.cfg.Allow}, Breakers: n.breakers,
 			Credentials: n.secrets, Tokens: n.secrets, Hooks: n.hooks, Select: n.selects, Version: n.cfg.Version, Log: n.log,
 		}})
 	if err == nil {
@@ -271,7 +274,7 @@ func (n *Node) openEngine(ctx context.Context) (err error) {
 		Ledger: n.ledger, Checkpoints: n.checkpoints, ReadyQueue: ready, Blobs: n.blobs, Sealer: n.secrets, Projections: projections,
 		TaskTypes: n.types.list, Worker: "local", Version: n.cfg.Version, Slots: n.cfg.Slots,
 		Retention: n.cfg.Keep.Runs, OnlyOwn: n.cfg.OnlyOwn, Log: n.log, AcceptLoss: n.cfg.AcceptLoss, Runs: n.runs, Seeds: n.runs,
-		ViewQueueBytes: n.viewQueueBytes(),
+		ViewQueueBytes: n.viewQueueBytes(), Limits: ratelimit.New(n.cfg.Limits),
 	}
 	if n.triggers != nil {
 		cfg.Triggers = n.triggers

@@ -61,6 +61,7 @@ type config struct {
 		Database string `toml:"database"` // "sqlite", "off", or a PostgreSQL URL
 	} `toml:"metadata"`
 	Databases map[string]databaseConfig `toml:"databases"`
+	Limits    map[string]limitConfig    `toml:"limits"`
 	Log       struct {
 		Format string `toml:"format"`
 		Level  string `toml:"level"`
@@ -259,6 +260,9 @@ func (c *config) check() error {
 	if err := transform.Check(c.databases()); err != nil {
 		return fail(errors.New(strings.TrimPrefix(err.Error(), "invalid: ")))
 	}
+	if _, err := c.limits(); err != nil {
+		return err
+	}
 	if c.Log.Format != "auto" && c.Log.Format != "text" && c.Log.Format != "json" {
 		return fail(fmt.Errorf("[log] format is %q, want auto, text or json", c.Log.Format))
 	}
@@ -361,7 +365,8 @@ func (c *config) node(dataDir string, log *slog.Logger) (node.Config, error) {
 		Tables: c.Metadata.Database, Hooks: c.Hooks.Dir, Databases: c.databases(),
 		Key: kvstore.KeyConfig{File: os.Getenv("QARION_KEY_FILE"), Text: os.Getenv("QARION_KEY"), NewText: os.Getenv("QARION_NEW_KEY")},
 	}
-	var errs [6]error
+	var errs [7]error
+	out.Limits, errs[6] = c.limits()
 	out.Sync, errs[0] = c.syncInterval()
 	out.Breaker, errs[1] = c.breakers()
 	out.Keep.Runs, errs[2] = days(c.Retention.Runs)

@@ -29,6 +29,9 @@ func (a *app) taskTypes() (types flowfile.Types, done func(), err error) {
 
 // openTypes is taskTypes with what calls work with.
 func (a *app) openTypes(calls apicall.Config) (types flowfile.Types, done func(), err error) {
+	if calls.Limits, err = a.cfg.limits(); err != nil {
+		return nil, nil, err
+	}
 	hooks := node.NewHooks(node.HookConfig{Dir: a.cfg.Hooks.Dir})
 	calls.Hooks = hooks
 	open, err := node.OpenTypes(node.TypeConfig{Calls: calls, SQL: transform.Config{Databases: a.cfg.databases()}})

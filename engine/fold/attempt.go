@@ -29,6 +29,7 @@ func (s *step) attempt(rec *engine.AttemptRecord) {
 		}
 		return
 	}
+	s.spend(rec)
 	switch {
 	case rec.Outcome == engine.OutcomeStarted:
 		t.Status, t.Started, t.Sent, t.sent = engine.Running, true, rec.Start, rec.Details

@@ -29,7 +29,8 @@ type State struct {
 	awaits   map[signalled]map[*Run]int // runs with cells that wait for a signal by key
 	told     told
 	tally    tally
-	left     engine.Seeds // room for what a closed run has left
+	limits   map[string]engine.LimitState // by their keys
+	left     engine.Seeds                 // room for what a closed run has left
 
 	gen    uint64    // of the newest snapshot
 	taking *Snapshot // that is being taken; nil: none
@@ -106,7 +107,7 @@ const (
 
 // NewState is the state before the first record.
 func NewState() *State {
-	return &State{flows: map[engine.FlowID]*flowState{}, versions: map[string]*version{}, runs: map[engine.RunID]*Run{}}
+	return &State{flows: map[engine.FlowID]*flowState{}, versions: map[string]*version{}, runs: map[engine.RunID]*Run{}, limits: map[string]engine.LimitState{}}
 }
 
 // step is the application of one entry.

@@ -40,6 +40,9 @@ func (r *Restoring) Add(p *Part) error {
 	if p.Tally != nil {
 		s.tally.counts = p.Tally
 	}
+	for _, l := range p.Limits {
+		s.limits[l.Key] = engine.LimitState{Next: l.Next, Until: l.Until}
+	}
 	for i, def := range p.Versions {
 		f, err := engine.DecodeFlow(def)
 		if err != nil {

@@ -32,6 +32,8 @@ type Part struct {
 
 	Places []engine.Pos `cbor:"15,keyasint,omitempty"` // of the record that each version came with
 
+	Limits []limitSnapshot `cbor:"50,keyasint,omitempty"` // in one part of them
+
 	graphs []*Graph // whose definitions Versions will be
 }
 
@@ -173,6 +175,7 @@ func (s *State) Snapshot(writer string) *Snapshot {
 	}
 	x.turn()
 	x.part.Tally = slices.Clone(s.tally.counts)
+	x.part.Limits = s.limitSnapshots()
 	if s.taking != nil {
 		s.taking.Close()
 	}

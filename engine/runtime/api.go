@@ -318,6 +318,7 @@ func (s *scheduler) status(st *engine.NodeStatus) {
 	st.LedgerSeq, st.BadRecords, st.DedupeFull = s.state.Seq, s.state.Bad, s.state.DedupeFull()
 	st.Rejected = s.state.Rejected
 	st.OpenRuns, st.Parked = s.state.Open(), s.parking.counts()
+	s.limits.counts(st.Parked)
 	now := s.now()
 	st.LastHour, st.LastDay = s.state.LastHour(now), s.state.LastDay(now)
 	for r := range s.state.Runs() {

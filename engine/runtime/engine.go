@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/internal/ratelimit"
 )
 
 // Defaults of Config.
@@ -45,6 +46,8 @@ type Config struct {
 	MaxOpenRuns     int              // clients' triggers wait in their stream while so many runs are open
 	Spans           engine.Spans     // of the requests that programs send; nil: they have none
 	OnlyOwn         bool             // execute only runs that this engine starts
+
+	Limits *ratelimit.Limiter // of the calls; nil: there are none
 
 	Now   func() time.Time                 // for what gets recorded
 	NewID func(now time.Time) engine.RunID // of runs and installations

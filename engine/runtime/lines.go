@@ -91,6 +91,19 @@ func (l *lines) next() (p taskPlace, ok bool) {
 	return p, true
 }
 
+// all yields every task, in no order that means anything.
+func (l *lines) all(yield func(taskPlace) bool) {
+	for _, f := range l.flows.waiting() {
+		for _, r := range f.runs.waiting() {
+			for _, p := range r.tasks.waiting() {
+				if !yield(p) {
+					return
+				}
+			}
+		}
+	}
+}
+
 func spare[T any](list *[]*T) (v *T) {
 	if n := len(*list); n > 0 {
 		v, *list = (*list)[n-1], (*list)[:n-1]
@@ -111,6 +124,8 @@ type queue[T any] struct {
 }
 
 func (q *queue[T]) len() int { return len(q.items) - q.head }
+
+func (q *queue[T]) waiting() []T { return q.items[q.head:] }
 
 func (q *queue[T]) push(v T) { q.items = append(q.items, v) }
 

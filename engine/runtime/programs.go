@@ -9,6 +9,7 @@ import (
 	"github.com/qarion/qarion/engine"
 	"github.com/qarion/qarion/engine/fold"
 	"github.com/qarion/qarion/internal/jinja"
+	"github.com/qarion/qarion/internal/ratelimit"
 )
 
 // programs holds the prepared tasks of every flow version in use. A task is
@@ -37,6 +38,7 @@ type taskProgram struct {
 	Retry engine.RetryPolicy
 	when  *jinja.Template // nil: it always runs
 	each  *jinja.Template // for_each; nil: it is done once
+	limit ratelimit.Call  // as far as the flow file tells
 	flow  *engine.Flow
 	task  *engine.Task
 }
@@ -118,7 +120,8 @@ func (p *programs) prepare(f *engine.Flow, i int) (*taskProgram, error) {
 	if wrong := engine.Refused(problems); wrong != nil {
 		return nil, fmt.Errorf("%w: %s", engine.ErrInvalid, wrong.Message)
 	}
-	out := &taskProgram{Program: prog, Retry: prog.Needs().Retry, flow: f, task: task}
+	needs := prog.Needs()
+	out := &taskProgram{Program: prog, Retry: needs.Retry, limit: needs.Limit, flow: f, task: task}
 	if task.When != "" {
 		var err error
 		if out.when, err = jinja.Parse("when", task.When); err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -35,6 +36,7 @@ type scheduler struct {
 	current  bool // folded up to where the ledger ended at start: effects go out
 	timers   timers
 	parking  *parking
+	limits   *limits
 	due      *lines     // may start now
 	emitted  int        // given out, no record yet
 	askRoom  []chan int // the intake waits for room for more runs
@@ -50,7 +52,7 @@ func newScheduler(cfg *Config, state *fold.State, views *projector, calls *waite
 	return &scheduler{
 		cfg: cfg, log: engine.Logger(cfg.Log), state: state, views: views, calls: calls, worker: w, stops: stops,
 		journal: newJournal(engine.Logger(cfg.Log)), inbox: make(chan engine.Entry, 256), asks: make(chan func(), 64), ended: make(chan struct{}),
-		parking: newParking(cfg.Slots), due: newLines(), own: map[engine.RunID]bool{},
+		parking: newParking(cfg.Slots), limits: newLimits(cfg.Limits), due: newLines(), own: map[engine.RunID]bool{},
 	}
 }
 
@@ -63,6 +65,7 @@ func (s *scheduler) loop(ctx context.Context, target uint64, caughtUp func()) er
 	for {
 		if !s.current && s.state.Seq >= target {
 			s.current = true
+			s.limits.restore(s.state)
 			s.resume()
 			caughtUp()
 		}
@@ -187,6 +190,7 @@ func (s *scheduler) recorded(c *engine.Change) {
 	if name, more := s.parking.recorded(c.Attempt.AttemptKey, c.Attempt.Outcome); more {
 		s.unpark(name, false)
 	}
+	s.spent(c.Attempt)
 }
 
 // resume plans everything that is open, once the fold has reached the present:
@@ -249,6 +253,8 @@ func (s *scheduler) plan(r *fold.Run, ref fold.CellRef) {
 	switch {
 	case r.Ending != "":
 		s.stops.cancelled(place.key, r)
+	case t.Parked != "" && strings.HasPrefix(t.Parked, engine.LimitPrefix):
+		s.hold(strings.TrimPrefix(t.Parked, engine.LimitPrefix), place, t.NotBefore)
 	case t.Parked != "":
 		if at, later := s.parking.park(t.Parked, place, t.NotBefore); later {
 			s.timers.add(spotTimer(at, t.Parked), s.awaits)
@@ -272,6 +278,11 @@ func (s *scheduler) fire() {
 			s.timers.add(t, s.awaits)
 		}
 		switch r := s.state.Run(t.run); {
+		case t.limit:
+			if line := s.limits.keys[t.spot]; line != nil && line.look == t.at {
+				line.look = 0
+				s.freed(t.spot)
+			}
 		case t.spot != "":
 			s.parking.looked(t.spot, t.at)
 			s.unpark(t.spot, false)
@@ -296,6 +307,10 @@ func (s *scheduler) fire() {
 
 // awaits reports whether anything waits for a timer still.
 func (s *scheduler) awaits(t *timer) bool {
+	if t.limit {
+		line := s.limits.keys[t.spot]
+		return line != nil && line.look == t.at
+	}
 	if t.spot != "" {
 		return s.parking.awaits(t.spot, t.at)
 	}
@@ -313,6 +328,7 @@ func (s *scheduler) awaits(t *timer) bool {
 // tidy forgets what runs have left behind that have ended since.
 func (s *scheduler) tidy() {
 	s.parking.tidy()
+	s.tidyLimits()
 	s.timers.tidy(s.awaits)
 }
 
@@ -381,8 +397,13 @@ func (s *scheduler) dispatch(ctx context.Context) {
 		if !place.open() {
 			continue
 		}
+		limit, admitted := s.admitted(place)
+		if !admitted {
+			continue
+		}
 		failpoint.Here("dispatch")
 		t, rt := place.run.Cell(place.cell), place.run.ReadyCell(place.cell)
+		rt.Limit = limit
 		s.emitted++
 		if s.worker.offer(&rt) {
 			t.Given = &emission{at: s.cfg.Now(), near: true}

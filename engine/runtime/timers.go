@@ -20,6 +20,7 @@ type timer struct {
 	item int32
 	// The dispatch of the task for which it was set.
 	generation, turn, attempt, dispatch int32
+	limit                               bool // spot is the key of a rate limit
 }
 
 func runTimer(at engine.Micros, run engine.RunID) timer { return timer{at: at, run: run, task: -1} }
@@ -32,9 +33,11 @@ func (t *timer) place(r *fold.Run) taskPlace {
 
 func spotTimer(at engine.Micros, spot string) timer { return timer{at: at, spot: spot} }
 
+func limitTimer(at engine.Micros, key string) timer { return timer{at: at, spot: key, limit: true} }
+
 func taskTimer(at engine.Micros, p taskPlace) timer {
 	k := p.key
-	return timer{at, "", k.Run, int32(p.cell.Task), int32(p.cell.Item), int32(k.Generation), int32(k.Turn), int32(k.Attempt), int32(k.Dispatch)}
+	return timer{at, "", k.Run, int32(p.cell.Task), int32(p.cell.Item), int32(k.Generation), int32(k.Turn), int32(k.Attempt), int32(k.Dispatch), false}
 }
 
 // of reports whether the timer was set for this dispatch.

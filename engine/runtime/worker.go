@@ -347,6 +347,9 @@ func (w *worker) make(ctx context.Context, rt *engine.ReadyTask) *engine.Attempt
 	})
 	out := execute(ctx, prog.Program, in)
 	rec.End = engine.At(w.cfg.Now())
+	if spent := in.LimitSpent(); out.Err == nil || out.Err.Defer == 0 { // else nothing was sent
+		rec.Limit = spent
+	}
 	stopped := ctx.Err() != nil
 	if stopped && out.Err != nil && !errors.Is(context.Cause(ctx), errCancelled) && !(in.Task.UnrepeatableIn(in.Key.Turn) && out.Err.Unknown) {
 		return nil
@@ -434,6 +437,7 @@ func (w *worker) prepare(ctx context.Context, rt *engine.ReadyTask) (*engine.Tas
 	in.Tracing(rt.Trace, w.cfg.Spans)
 	in.SetJar(rt.Jar)
 	in.SetRunSoFar(rt.RunSoFar)
+	in.SetLimits(w.cfg.Limits, rt.Limit)
 	turn, err := w.turnOf(ctx, rt, prog.task)
 	in.SetTurn(turn)
 	if err != nil {

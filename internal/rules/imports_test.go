@@ -22,6 +22,7 @@ var floors = map[string]int{
 	"internal/curl":      0,
 	"internal/filestore": 0,
 	"internal/dag":       0,
+	"internal/ratelimit": 0,
 	"internal/markup":    0,
 	"internal/password":  0,
 	"internal/sqliteraw": 0,
