@@ -47,7 +47,7 @@ type Runner interface {
 	Open(ctx context.Context) ([]*engine.RunDoc, error)
 	Shown(ctx context.Context, view string) error
 	Cancel(ctx context.Context, id engine.RunID, reason string) error
-	Resolve(ctx context.Context, id engine.RunID, task engine.TaskID, as string, value []byte) error
+	ResolveItem(ctx context.Context, id engine.RunID, task engine.TaskID, item int, as string, value []byte) error
 	ItemValue(ctx context.Context, id engine.RunID, task engine.TaskID, item int) ([]byte, error)
 	Rerun(ctx context.Context, req engine.RerunRequest) (*engine.Rerunning, error)
 	engine.Signals

@@ -74,7 +74,8 @@ type RunList struct {
 type ResolveTask struct {
 	Run   string          `json:"run_id"` // as in RunRef
 	Task  string          `json:"task_id"`
-	As    string          `json:"as"` // success, failed, retry
+	Item  int             `json:"item,omitempty"` // of a task with for_each: from 1
+	As    string          `json:"as"`             // success, failed, retry
 	Value json.RawMessage `json:"value,omitempty"`
 }
 

@@ -320,7 +320,7 @@ func (s *Service) runResolve(ctx context.Context, data []byte) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.cfg.Runner.Resolve(ctx, id, task, in.As, in.Value); err != nil {
+	if err := s.cfg.Runner.ResolveItem(ctx, id, task, in.Item, in.As, in.Value); err != nil {
 		return nil, err
 	}
 	return s.runs.Get(ctx, id)

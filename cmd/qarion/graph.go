@@ -222,6 +222,9 @@ func (n *graphNode) note() string {
 	if n.task.When != "" {
 		out = append(out, "when "+strings.TrimSpace(strings.Trim(strings.TrimSpace(n.task.When), "{}")))
 	}
+	if n.task.ForEach != "" {
+		out = append(out, fmt.Sprintf("for each %s, %d at once", strings.TrimSpace(strings.Trim(strings.TrimSpace(n.task.ForEach), "{}")), n.task.Lanes()))
+	}
 	if n.task.TriggerRule != "" {
 		out = append(out, n.task.TriggerRule)
 	}

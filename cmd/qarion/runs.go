@@ -26,13 +26,15 @@ func (a *app) runsCommand() *cobra.Command {
 	show.Flags().StringVar(&task, "task", "", "everything about this task")
 	show.Flags().BoolVar(&body, "body", false, "with --task: the whole kept part of the answer, the whole value")
 	var as, value string
+	var item int
 	resolve := &cobra.Command{
 		Use: "resolve RUN TASK --as success|failed|retry", Short: "Say how an interrupted task ended", Args: cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.resolveRun(c.Context(), args[0], args[1], as, value)
+			return a.resolveRun(c.Context(), args[0], args[1], item, as, value)
 		},
 	}
 	resolve.Flags().StringVar(&as, "as", "", "success, failed or retry")
+	resolve.Flags().IntVar(&item, "item", 0, "of a task with for_each: the number of the item")
 	resolve.Flags().StringVar(&value, "value", "", "with success: the value for others, as JSON")
 	c.AddCommand(a.runListCommand(), show,
 		&cobra.Command{Use: "watch RUN", Short: "Watch a run to its end", Args: cobra.ExactArgs(1),
@@ -335,7 +337,7 @@ func (a *app) cancelRun(ctx context.Context, ref string) error {
 	return nil
 }
 
-func (a *app) resolveRun(ctx context.Context, ref, task, as, value string) error {
+func (a *app) resolveRun(ctx context.Context, ref, task string, item int, as, value string) error {
 	if as == "" {
 		return usageError(errors.New("--as is missing: success, failed or retry"))
 	}
@@ -352,7 +354,7 @@ func (a *app) resolveRun(ctx context.Context, ref, task, as, value string) error
 		return refused2(err)
 	}
 	d := new(engine.RunDoc)
-	in := bus.ResolveTask{Run: string(id), Task: task, As: as, Value: json.RawMessage(value)}
+	in := bus.ResolveTask{Run: string(id), Task: task, Item: item, As: as, Value: json.RawMessage(value)}
 	if err := s.Call(ctx, "run.resolve", in, d); err != nil {
 		if as == "success" && value == "" && errors.Is(err, engine.ErrInvalid) {
 			return fail(err, fmt.Sprintf("qarion runs resolve %s %s --as success --value '{\"id\": 7}'", id, task))

@@ -2,6 +2,7 @@ package fold
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -369,4 +370,31 @@ func (f *fan) doc(status engine.Status) *engine.ItemsDoc {
 	}
 	d.Running -= d.Interrupted
 	return d
+}
+
+// Resolvable says why no person is asked about an item; nil: one is.
+func (r *Run) Resolvable(task, item int) error {
+	id := r.Graph.Flow.Tasks[task].ID
+	if item < 1 || !r.Tasks[task].has(item) {
+		return fmt.Errorf("%w: task %s has no item %d", engine.ErrNotFound, id, item)
+	}
+	if c := r.Cell(CellRef{task, item}); c == nil || c.Status != engine.Interrupted {
+		return fmt.Errorf("%w: item %d of task %s is not interrupted", engine.ErrConflict, item, id)
+	}
+	return nil
+}
+
+// ItemsWait says that items of a task wait for a person, instead of the task; nil:
+// none does.
+func (r *Run) ItemsWait(task int) error {
+	t := &r.Tasks[task]
+	if !t.spread() || t.fan.interrupted() == 0 {
+		return nil
+	}
+	for _, n := range t.fan.numbers() {
+		if t.fan.open[n].Status == engine.Interrupted {
+			return fmt.Errorf("%w: of task %s items wait to be resolved: name one (--item %d)", engine.ErrConflict, r.Graph.Flow.Tasks[task].ID, n)
+		}
+	}
+	return nil
 }

@@ -1,6 +1,8 @@
 package fold
 
 import (
+	"testing"
+
 	"github.com/qarion/qarion/engine"
 )
 
@@ -99,4 +101,32 @@ func (s *sim) checkCounts() {
 			}
 		}
 	}
+}
+
+func TestItems_AnInterruptedOneIsResolvedByItself(t *testing.T) {
+	f := flowOf("f", "a:", "b: a")
+	f.Tasks[0].ForEach, f.Tasks[0].MaxParallel = "{{ x }}", 1
+	h := newHistory(t, f)
+	h.submit("f", "r1")
+	h.report("r1", "a", engine.OutcomeAgain, func(rec *engine.AttemptRecord) { rec.Items = &engine.Items{N: 3} })
+	r := h.state.Run("r1")
+	item := func(n int, out engine.Outcome) {
+		h.add(&engine.AttemptRecord{AttemptKey: r.KeyOf(CellRef{0, n}), Flow: "f", Outcome: out, Start: h.now, End: h.now + 5, Class: "status", Error: "503"})
+	}
+	item(1, engine.OutcomeInterrupted)
+	if err := r.ItemsWait(0); err == nil || r.Resolvable(0, 1) != nil || r.Resolvable(0, 2) == nil || r.Resolvable(0, 4) == nil {
+		t.Errorf("item 1 waits for a person: %v", err)
+	}
+	item(2, engine.OutcomeSuccess) // the others go on
+	item(3, engine.OutcomeFailed)
+	h.want("r1", "a=running b=pending")
+	h.add(&engine.ControlRecord{Kind: engine.ControlResolve, Run: "r1", Task: "a", Item: 1, As: "retry"})
+	if k := r.KeyOf(CellRef{0, 1}); k.Generation != 1 || r.Status != engine.Running {
+		t.Errorf("it is given out as %+v, the run is %s", k, r.Status)
+	}
+	item(1, engine.OutcomeSuccess)
+	if e := r.ReadyTask(0).ItemsEnd; e == nil || e.Success != 2 || e.Failed != 1 || e.First != 3 || !e.Fails {
+		t.Errorf("the last turn is told %+v", e)
+	}
+	h.want("r1", "a=ready b=pending")
 }

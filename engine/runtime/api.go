@@ -143,6 +143,12 @@ func (e *Engine) control(ctx context.Context, rec *engine.ControlRecord) error {
 // others, or none), failed, or retry. ErrConflict: the task is not
 // interrupted.
 func (e *Engine) Resolve(ctx context.Context, id engine.RunID, task engine.TaskID, as string, val []byte) error {
+	return e.ResolveItem(ctx, id, task, 0, as, val)
+}
+
+// ResolveItem is the same of an item of a task with for_each, from 1; 0: the task
+// itself.
+func (e *Engine) ResolveItem(ctx context.Context, id engine.RunID, task engine.TaskID, item int, as string, val []byte) error {
 	if as != "success" && as != "failed" && as != "retry" {
 		return fmt.Errorf("%w: %q is not success, failed or retry", engine.ErrInvalid, as)
 	}
@@ -161,7 +167,14 @@ func (e *Engine) Resolve(ctx context.Context, id engine.RunID, task engine.TaskI
 		switch {
 		case !ok:
 			err = fmt.Errorf("%w: run %s has no task %q", engine.ErrNotFound, id, task)
+		case item != 0:
+			if err = r.Resolvable(i, item); err == nil {
+				sensitive = r.Graph.Flow.Tasks[i].Sensitive
+			}
 		case r.Tasks[i].Status != engine.Interrupted:
+			if err = r.ItemsWait(i); err != nil {
+				return
+			}
 			err = fmt.Errorf("%w: task %s is %s, not interrupted", engine.ErrConflict, task, r.Tasks[i].Status)
 		case as == "success" && len(val) == 0 && len(readers(r.Graph.Flow, task)) > 0:
 			err = fmt.Errorf("%w: %s reads the value of %s: give one, what the server made of the call, or null",
@@ -177,11 +190,11 @@ func (e *Engine) Resolve(ctx context.Context, id engine.RunID, task engine.TaskI
 		if e.cfg.Sealer == nil {
 			return fmt.Errorf("%w: the task is sensitive, and its value cannot be sealed: %w", engine.ErrUnavailable, errNoSealer)
 		}
-		if val, err = e.cfg.Sealer.Seal(ctx, engine.SealPlace(id, task, 0, engine.PartValue), val); err != nil {
+		if val, err = e.cfg.Sealer.Seal(ctx, engine.SealPlace(id, task, item, engine.PartValue), val); err != nil {
 			return fmt.Errorf("seal the value: %w", err)
 		}
 	}
-	return e.control(ctx, &engine.ControlRecord{Kind: engine.ControlResolve, Run: id, Task: task, As: as, Value: val})
+	return e.control(ctx, &engine.ControlRecord{Kind: engine.ControlResolve, Run: id, Task: task, Item: item, As: as, Value: val})
 }
 
 // readers are the tasks of a flow that read a task's value.
