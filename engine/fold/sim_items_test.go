@@ -1,7 +1,9 @@
 package fold
 
 import (
+	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/qarion/qarion/engine"
 )
@@ -129,4 +131,47 @@ func TestItems_AnInterruptedOneIsResolvedByItself(t *testing.T) {
 		t.Errorf("the last turn is told %+v", e)
 	}
 	h.want("r1", "a=ready b=pending")
+}
+
+// TestItems_AHundredThousandTakeLittle holds what a full list leaves in memory, in a
+// checkpoint, in the run's document and for a rerun against what each may be.
+func TestItems_AHundredThousandTakeLittle(t *testing.T) {
+	f := flowOf("f", "a:")
+	f.Tasks[0].ForEach, f.Tasks[0].MaxParallel, f.Tasks[0].OnItemFailure = "{{ x }}", 64, engine.ItemsIgnore
+	h := newHistory(t, f)
+	h.submit("f", "r1")
+	h.report("r1", "a", engine.OutcomeAgain, func(rec *engine.AttemptRecord) { rec.Items = &engine.Items{N: engine.MaxItems} })
+	r := h.state.Run("r1")
+	for r.Tasks[0].spread() {
+		var recs []engine.Record // as bundles come: those of all lanes
+		for ref := range r.Cells() {
+			out := engine.OutcomeSuccess
+			if ref.Item%1000 == 0 {
+				out = engine.OutcomeFailed
+			}
+			recs = append(recs, &engine.AttemptRecord{AttemptKey: r.KeyOf(ref), Flow: "f", Outcome: out, Start: h.now, End: h.now + 5, Class: "status", Error: strings.Repeat("x", engine.MaxErrorText)})
+		}
+		h.add(recs...)
+	}
+	fan := r.Tasks[0].fan
+	if size := len(fan.ended) * int(unsafe.Sizeof(itemPlace{})); size > 3<<20 {
+		t.Errorf("the places take %d bytes of memory", size)
+	}
+	if s := fan.snapshot(); len(s.Ended)+len(s.Starts) > 1<<20 {
+		t.Errorf("a checkpoint has %d + %d bytes of them", len(s.Ended), len(s.Starts))
+	}
+	doc, err := r.Now(true).AppendJSON(nil)
+	if err != nil || len(doc) > 256<<10 {
+		t.Errorf("the document has %d bytes, %v", len(doc), err)
+	}
+	h.report("r1", "a", engine.OutcomeSuccess)
+	done := h.shown(engine.RunDone)
+	if done == nil || len(done.Seeds) > engine.MaxItemPlacesBytes+1024 {
+		t.Fatalf("what it leaves for a rerun: %+v", done)
+	}
+	seeds, err := engine.DecodeSeeds(done.Seeds)
+	if err != nil || seeds.Tasks[0].ItemsAt.Seq == 0 {
+		t.Errorf("its items are not kept: %v", err)
+	}
+	t.Logf("checkpoint %d, document %d, seeds %d bytes", len(fan.snapshot().Ended)+len(fan.snapshot().Starts), len(doc), len(done.Seeds))
 }
