@@ -79,6 +79,8 @@ type ServiceConfig struct {
 	Tasks func(ctx context.Context, id engine.RunID, f engine.TaskFilter) (*engine.TaskPage, error)
 	// Files are the files that flows come from; nil: there are none.
 	Files FlowFiles
+	// Schedules are what is asked of the schedules; nil: there are none.
+	Schedules engine.Schedules
 	// Endpoints are those of the neighbours.
 	Endpoints []Endpoint
 	// Info is added to the answer of node.status.
@@ -152,7 +154,7 @@ func (b *Bus) Serve(cfg ServiceConfig) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("add the NATS service: %w", err)
 	}
-	for _, e := range append(s.own(), cfg.Endpoints...) {
+	for _, e := range slices.Concat(s.own(), s.schedules(), cfg.Endpoints) {
 		if err := s.add(e); err != nil {
 			s.Close()
 			return nil, err

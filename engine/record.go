@@ -12,8 +12,8 @@ import (
 // 2: clients' triggers and the checkpoints left the ledger for streams of their
 // own. 3: tasks take turns. 4: runs go on with what others have left. 5: turns
 // wait for signals, approvals and times. 6: tasks are done for each item of a list.
-// What 1 to 5 have written is read.
-const FormatVersion = 6
+// 7: schedules. What 1 to 6 have written is read.
+const FormatVersion = 7
 
 // Size limits of what enters a record, in bytes. What was cut says so.
 const (
@@ -116,6 +116,11 @@ type SubmitRecord struct {
 	Rerun *Rerun `cbor:"15,keyasint,omitempty"` // it runs again what another run did
 
 	Parent *Parent `cbor:"20,keyasint,omitempty"` // a task of another run has opened it
+
+	// Of a run that a schedule asks for: the time that it is for, which TriggerID
+	// comes once, and the one before it.
+	Tick     Micros `cbor:"50,keyasint,omitempty"`
+	PrevTick Micros `cbor:"51,keyasint,omitempty"`
 }
 
 // Rerun says of a run which one it repeats, and what it keeps of it.
@@ -227,6 +232,8 @@ const (
 	ControlSignal    ControlKind = "signal"    // word from outside, or a decision about a task
 	ControlKeep      ControlKind = "keep"      // a copy of an older record, for a run that waits for long
 	ControlAnchor    ControlKind = "anchor"    // the run reads the copies from now on
+	ControlPause     ControlKind = "pause"     // a schedule (Flow, Name) rests
+	ControlResume    ControlKind = "resume"    // it goes on, As ResumeCatchUp from where it stood
 )
 
 // ResolvedFailed is the error of a task that a person resolved as failed without
@@ -246,7 +253,7 @@ type ControlRecord struct {
 	Item int `cbor:"20,keyasint,omitempty"` // resolve: of the task's items; 0: the task itself
 
 	ID   string `cbor:"8,keyasint,omitempty"`  // of a signal's message, and of a cancel: one that is stored twice counts once
-	Name string `cbor:"9,keyasint,omitempty"`  // of a signal; "": it is a decision about Task
+	Name string `cbor:"9,keyasint,omitempty"`  // of a signal; "": it is a decision about Task; of a schedule that rests or goes on
 	For  string `cbor:"10,keyasint,omitempty"` // the key of a signal that names no run
 	Flow FlowID `cbor:"11,keyasint,omitempty"` // with For
 	By   string `cbor:"12,keyasint,omitempty"` // whose login; "" where none was shown

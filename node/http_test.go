@@ -36,6 +36,9 @@ func httpNode(t *testing.T, change ...func(*Config)) *Node {
 	flows, api := t.TempDir(), upstream(t)
 	for name, path := range map[string]string{"good": "/", "bad": "/down"} {
 		text := "[[tasks]]\nid = \"a\"\ntype = \"api_call\"\nproperties = { url = \"" + api + path + "\", retry_count = 0 }\n"
+		if name == "good" {
+			text = "[[triggers]]\ntype = \"schedule\"\ncron = \"@yearly\"\n" + text
+		}
 		if err := os.WriteFile(filepath.Join(flows, name+".toml"), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -336,6 +336,9 @@ func (n *Node) serve(context.Context) (err error) {
 	if n.Flows != nil {
 		cfg.Files = n.Flows
 	}
+	if !n.cfg.OnlyOwn {
+		cfg.Schedules = n.Engine
+	}
 	n.service, err = n.Bus.Serve(cfg)
 	if err == nil && n.web != nil {
 		n.web.Use(backend{n})

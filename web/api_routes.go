@@ -13,15 +13,16 @@ import (
 
 // The words that several routes know.
 var (
-	queryWait   = param{name: "wait", kind: "number", help: "seconds to wait for the end, at most 3600"}
-	queryXCom   = param{name: "xcom", kind: "list", help: "tasks, with commas between them, whose values the answer carries: at most 512 KiB together"}
-	queryFlow   = param{name: "flow", kind: "string", help: "of this flow"}
-	queryTask   = param{name: "task", kind: "string", help: "of this task"}
-	queryRun    = param{name: "run", kind: "string", help: "of this run", field: "run_id"}
-	queryStatus = param{name: "status", kind: "string", help: "in this state"}
-	querySince  = param{name: "since", kind: "string", help: "RFC 3339, or an age such as 2h or 30d"}
-	queryOldest = param{name: "oldest", kind: "boolean", help: "begin with the oldest"}
-	headerWait  = param{name: "Prefer", kind: "string", help: "wait=60: seconds to wait for the end, at most 3600 (RFC 7240)"}
+	queryWait     = param{name: "wait", kind: "number", help: "seconds to wait for the end, at most 3600"}
+	queryXCom     = param{name: "xcom", kind: "list", help: "tasks, with commas between them, whose values the answer carries: at most 512 KiB together"}
+	queryFlow     = param{name: "flow", kind: "string", help: "of this flow"}
+	queryTask     = param{name: "task", kind: "string", help: "of this task"}
+	queryRun      = param{name: "run", kind: "string", help: "of this run", field: "run_id"}
+	queryStatus   = param{name: "status", kind: "string", help: "in this state"}
+	querySchedule = param{name: "trigger", kind: "string", help: "the schedule's id; may be left out where the flow has one alone"}
+	querySince    = param{name: "since", kind: "string", help: "RFC 3339, or an age such as 2h or 30d"}
+	queryOldest   = param{name: "oldest", kind: "boolean", help: "begin with the oldest"}
+	headerWait    = param{name: "Prefer", kind: "string", help: "wait=60: seconds to wait for the end, at most 3600 (RFC 7240)"}
 )
 
 func queryLimit(help string) param { return param{name: "limit", kind: "integer", help: help} }
@@ -122,6 +123,24 @@ func apiRoutes() []route {
 			answer: flowProblems{}, hint: "qarion flows list",
 		},
 		{method: "GET", path: "/problems", endpoint: "flow.problems", summary: "What is wrong with the flow files", answer: flowProblems{}},
+		{method: "GET", path: "/schedules", endpoint: "schedule.list", summary: "List the schedules", answer: scheduleList{}},
+		{
+			method: "GET", path: "/flows/{flow}/schedule", endpoint: "schedule.next", summary: "The times of a schedule",
+			query: []param{
+				querySchedule, {name: "from", kind: "string", help: "RFC 3339; default: now"}, {name: "to", kind: "string", help: "RFC 3339, not itself; default: a year after from"},
+				queryLimit("default 10, at most 1000"),
+			},
+			answer: scheduleTicks{}, hint: "qarion schedules list",
+		},
+		{
+			method: "POST", path: "/flows/{flow}/schedule/pause", endpoint: "schedule.pause", summary: "Let a schedule rest",
+			query: []param{querySchedule}, answer: engine.ScheduleInfo{}, hint: "qarion schedules list",
+		},
+		{
+			method: "POST", path: "/flows/{flow}/schedule/resume", endpoint: "schedule.resume", summary: "Let a schedule go on",
+			query:  []param{querySchedule, {name: "catchup", kind: "boolean", help: "what passed meanwhile counts as missed"}},
+			answer: engine.ScheduleInfo{}, hint: "qarion schedules list",
+		},
 		{method: "GET", path: "/breakers", endpoint: "breaker.list", summary: "List the circuit breakers", answer: breakerList{}},
 		{
 			method: "POST", path: "/breakers/{breaker}/reset", endpoint: "breaker.reset", summary: "Close a breaker",

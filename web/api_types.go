@@ -72,6 +72,17 @@ type logList struct {
 	More       bool               `json:"more"`
 }
 
+type scheduleList struct {
+	Schedules []engine.ScheduleInfo `json:"schedules"`
+}
+
+type scheduleTicks struct {
+	FlowID    string            `json:"flow_id"`
+	TriggerID string            `json:"trigger_id"`
+	Ticks     []engine.TickInfo `json:"ticks"`
+	More      bool              `json:"more"`
+}
+
 type flowList struct {
 	Flows []engine.FlowInfo `json:"flows"`
 }

@@ -26,7 +26,7 @@ func (a *app) completions(root *cobra.Command) {
 	for path, offer := range map[string]completer{
 		"flows show": first(a.flowIDs), "flows graph": first(a.flowIDs), "trigger": first(a.flowIDs), "render": first(a.flowIDs),
 		"runs show": first(a.runIDs), "runs watch": first(a.runIDs), "runs cancel": first(a.runIDs), "runs rerun": first(a.runIDs),
-		"runs resolve": a.runAndTask, "runs approve": a.runAndTask, "runs reject": a.runAndTask, "signal": first(a.runIDs), "xcom get": a.runAndTask, "xcom list": first(a.runIDs),
+		"runs resolve": a.runAndTask, "runs approve": a.runAndTask, "runs reject": a.runAndTask, "signal": first(a.runIDs), "schedules next": first(a.flowIDs), "schedules pause": first(a.flowIDs), "schedules resume": first(a.flowIDs), "xcom get": a.runAndTask, "xcom list": first(a.runIDs),
 		"credentials show": first(a.credentialIDs), "credentials delete": first(a.credentialIDs), "breakers reset": first(a.breakerKeys),
 	} {
 		find(root, path).ValidArgsFunction = a.offered(offer)

@@ -81,7 +81,7 @@ func (a *app) root() *cobra.Command {
 		return usageError(flagError(c, err))
 	})
 	root.AddCommand(
-		a.demoCommand(), a.serveCommand(), a.pagesCommand(), a.runCommand(), a.triggerCommand(), a.signalCommand(), a.flowsCommand(), a.runsCommand(),
+		a.demoCommand(), a.serveCommand(), a.pagesCommand(), a.runCommand(), a.triggerCommand(), a.signalCommand(), a.schedulesCommand(), a.flowsCommand(), a.runsCommand(),
 		a.renderCommand(), a.credentialsCommand(), a.tokensCommand(), a.usersCommand(), a.hooksCommand(), a.xcomCommand(), a.logsCommand(), a.queryCommand(), a.statusCommand(), a.doctorCommand(), a.backupCommand(), a.restoreCommand(), a.breakersCommand(), a.benchCommand(), a.configCommand(), a.versionCommand(),
 		a.benchTargetCommand(),
 		a.benchEngineCommand(),

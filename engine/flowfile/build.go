@@ -20,10 +20,14 @@ var (
 	taskKeys = []string{"id", "name", "description", "type", "dependencies", "sensitive", "database", "when", "trigger_rule", "continue_on_error", "for_each", "max_parallel", "on_item_failure", "tolerate", "batch", "properties", "config", "hooks"}
 	overlaps = []string{engine.OverlapQueue, engine.OverlapSkip, engine.OverlapCancel}
 	// triggerKeys are the keys of a trigger, by its type; every type has the common ones.
-	triggerKeys   = map[string][]string{"cli": nil, "nats": {"subject"}}
+	triggerKeys = map[string][]string{
+		"cli": nil, "nats": {"subject"},
+		engine.TriggerSchedule: {"cron", "schedule", "every", "timezone", "catchup", "catchup_window", "max_catchup", "jitter", "variables"},
+	}
+	triggerTypes  = []string{"cli", "nats", engine.TriggerSchedule}
 	commonTrigger = []string{"id", "type", "enabled", "description"}
-	plannedTypes  = []string{"schedule", "webhook", "flow"}
-	clockWords    = []string{"cron", "interval", "timer", "scheduled"} // of other tools, for a schedule
+	plannedTypes  = []string{"webhook", "flow"}
+	clockWords    = map[string]string{"cron": "schedule", "interval": "schedule", "timer": "schedule", "scheduled": "schedule"} // of other tools
 )
 
 // build makes the flow out of the tree and checks it against the task types.
@@ -54,6 +58,7 @@ func (f *file) build() {
 	f.readTasks(t)
 	f.readStages(t)
 	compiled := engine.Compile(flow, f.types)
+	f.triggerVariables()
 	for _, p := range compiled.Problems {
 		f.problem(p)
 	}
@@ -114,6 +119,9 @@ func (f *file) input(t *table) {
 	}
 }
 
+// maxTriggers is how many triggers a flow may have.
+const maxTriggers = 1000
+
 func (f *file) triggers(t *table) {
 	n := t.vals["triggers"]
 	if n == nil {
@@ -121,6 +129,10 @@ func (f *file) triggers(t *table) {
 	}
 	if !n.isList {
 		f.add(n.key, Error{Key: "triggers", Code: "wrong-type", Message: "triggers are written as [[triggers]]"})
+		return
+	}
+	if len(n.list) > maxTriggers {
+		f.add(n.key, Error{Key: "triggers", Code: "too-many", Message: fmt.Sprintf("%d triggers, at most %d", len(n.list), maxTriggers)})
 		return
 	}
 	for _, e := range n.list {
@@ -148,31 +160,34 @@ func (f *file) trigger(n *node) {
 	keys, known := triggerKeys[tr.Type]
 	switch {
 	case tr.Type == "":
-		f.add(at, Error{Key: "type", Code: "missing", Message: "a trigger has no type (there are: cli, nats)"})
+		f.add(at, Error{Key: "type", Code: "missing", Message: "a trigger has no type (there are: " + strings.Join(triggerTypes, ", ") + ")"})
 		return
-	case slices.Contains(plannedTypes, tr.Type) || slices.Contains(clockWords, tr.Type):
-		text := fmt.Sprintf("trigger type %s is not supported in this version (there are: cli, nats)", value.Quoted(tr.Type))
-		if tr.Type == "schedule" || slices.Contains(clockWords, tr.Type) {
-			text += "; let cron or a systemd timer run: qarion trigger FLOW"
-		}
-		f.add(at, Error{Key: "type", Code: "trigger-type", Message: text})
+	case slices.Contains(plannedTypes, tr.Type):
+		f.add(at, Error{Key: "type", Code: "trigger-type", Message: fmt.Sprintf("trigger type %s is not supported in this version (there are: %s)", value.Quoted(tr.Type), strings.Join(triggerTypes, ", "))})
 		return
 	case !known:
-		f.add(at, Error{Key: "type", Code: "trigger-type", Suggestion: engine.Nearest(tr.Type, []string{"cli", "nats"}),
-			Message: fmt.Sprintf("unknown trigger type %s (there are: cli, nats)", value.Quoted(tr.Type))})
+		f.add(at, Error{Key: "type", Code: "trigger-type", Suggestion: engine.Meant(tr.Type, triggerTypes, clockWords),
+			Message: fmt.Sprintf("unknown trigger type %s (there are: %s)", value.Quoted(tr.Type), strings.Join(triggerTypes, ", "))})
 		return
 	}
 	f.unknown(n.table, append(slices.Clone(commonTrigger), keys...), "trigger key")
 	tr.Settings = value.NewMap(len(keys))
-	for _, k := range keys {
-		v := n.table.vals[k]
-		if v == nil {
-			continue
+	switch tr.Type {
+	case engine.TriggerSchedule:
+		f.triggerID(n, &tr)
+		f.schedule(n.table, n.key, &tr)
+	default:
+		for _, k := range keys {
+			v := n.table.vals[k]
+			if v == nil {
+				continue
+			}
+			if text := f.text(n.table, k, "?"); text == "" {
+				f.add(v.place, Error{Key: k, Code: "empty", Message: k + " is empty"})
+			}
+			tr.Settings.Set(k, v.plain())
 		}
-		if text := f.text(n.table, k, "?"); text == "" {
-			f.add(v.place, Error{Key: k, Code: "empty", Message: k + " is empty"})
-		}
-		tr.Settings.Set(k, v.plain())
 	}
 	f.flow.Triggers = append(f.flow.Triggers, tr)
+	f.triggerNodes = append(f.triggerNodes, n)
 }

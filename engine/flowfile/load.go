@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/qarion/qarion/engine"
+	"github.com/qarion/qarion/internal/cron"
 )
 
 // Types are the task types that a flow may use, by name.
@@ -60,11 +61,14 @@ type file struct {
 	found       Errors
 	more        [2]int // problems beyond MaxErrors: warnings, errors
 	flow        *engine.Flow
-	tasks       []*node          // the nodes of flow.Tasks
-	defaults    map[string]*node // by task type
-	told        map[toldDefault]bool
-	reading     engine.TaskID // the task whose keys are being read
-	credentials []CredentialUse
+	tasks       []*node // the nodes of flow.Tasks
+
+	triggerNodes []*node // of flow.Triggers
+	zones        cron.Zones
+	defaults     map[string]*node // by task type
+	told         map[toldDefault]bool
+	reading      engine.TaskID // the task whose keys are being read
+	credentials  []CredentialUse
 }
 
 // Loader reads flow files.

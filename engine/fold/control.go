@@ -15,6 +15,10 @@ func (s *step) control(rec *engine.ControlRecord) {
 		s.hear(rec)
 		return
 	}
+	if rec.Kind == engine.ControlPause || rec.Kind == engine.ControlResume {
+		s.rest(rec)
+		return
+	}
 	r := s.runs[rec.Run]
 	if r == nil {
 		if rec.Kind == engine.ControlDamaged && len(rec.Value) > 0 {

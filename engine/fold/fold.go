@@ -44,8 +44,9 @@ type flowState struct {
 	removed bool   // it was there, and its file was taken away
 	batch   int64  // the last batch id given out
 	active  roster
-	queue   roster  // runs that wait behind max_active_runs
-	early   []early // signals by key that no run has waited for
+	queue   roster    // runs that wait behind max_active_runs
+	early   []early   // signals by key that no run has waited for
+	ticking []Ticking // its schedules, by id; no list of them is changed in place
 }
 
 // version is a flow version in use: the newest of its flow, or one that open
@@ -84,6 +85,7 @@ type Effect struct {
 	NoFlow bool           // Refused: there is no such flow
 	Graph  *Graph         // Version
 	Heard  *Heard         // Told
+	Flow   engine.FlowID  // Ticks
 
 	Open  *Run // Emit, End, Queued: the run itself
 	Freed bool // Emit: the dispatch before this one had been given out and has no record
@@ -103,6 +105,7 @@ const (
 	Version                   // a flow version came into use
 	Reopen                    // the run goes on with another stage: its calls are made again
 	Told                      // a signal or a decision was taken
+	Ticks                     // the schedules of a flow are other ones, or stand elsewhere
 )
 
 // NewState is the state before the first record.
@@ -207,9 +210,10 @@ func (s *State) flowState(id engine.FlowID) *flowState {
 
 // replace makes another version the newest; the old one goes when no run uses
 // it.
-func (s *State) replace(fs *flowState, hash string) {
+func (s *step) replace(fs *flowState, hash string) {
 	old := fs.current
 	fs.current = hash
+	s.reschedule(fs)
 	s.dropUnused(old)
 }
 
@@ -265,6 +269,9 @@ func (s *step) submit(rec *engine.SubmitRecord) {
 	}
 	if rec.Refused != "" {
 		s.reject(rec.Run, string(rec.Flow), rec.Refused)
+		return
+	}
+	if rec.Tick != 0 && !s.tick(rec) {
 		return
 	}
 	refusal := len(s.effects) // where it will stand

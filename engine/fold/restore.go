@@ -76,6 +76,9 @@ func (r *Restoring) Add(p *Part) error {
 		if f.Early != nil {
 			fs.early = f.Early
 		}
+		if f.Ticking != nil {
+			fs.ticking = f.Ticking
+		}
 		if len(f.Active)+len(f.Queue) > 0 {
 			r.rosters = append(r.rosters, f)
 		}

@@ -56,6 +56,7 @@ type flowSnapshot struct {
 	Queue   []engine.RunID `cbor:"5,keyasint,omitempty"`
 	Early   []early        `cbor:"6,keyasint,omitempty"`
 	Removed bool           `cbor:"7,keyasint,omitempty"`
+	Ticking []Ticking      `cbor:"50,keyasint,omitempty"`
 }
 
 type runSnapshot struct {
@@ -298,11 +299,11 @@ func (x *Snapshot) flow(f *flowState) {
 	head := flowSnapshot{Flow: f.id, Current: f.current, Batch: f.batch, Removed: f.removed}
 	add := func(fs flowSnapshot) {
 		x.part.Flows = append(x.part.Flows, fs)
-		x.grown(1 + len(fs.Active) + len(fs.Queue) + len(fs.Early))
+		x.grown(1 + len(fs.Active) + len(fs.Queue) + len(fs.Early) + len(fs.Ticking))
 	}
-	if f.active.n+f.queue.n == 0 || len(f.early) > 0 {
+	if f.active.n+f.queue.n == 0 || len(f.early)+len(f.ticking) > 0 {
 		with := head
-		with.Early = f.early
+		with.Early, with.Ticking = f.early, f.ticking
 		add(with)
 	}
 	for ids := range f.active.pieces(partSize) {

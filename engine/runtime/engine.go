@@ -160,6 +160,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	spawn("follow the ledger", func() error { return e.follow(base, from) })
 	spawn("project", func() error { return e.views.run(base) })
 	spawn("write control records", func() error { return e.closer.run(base) })
+	spawn("start the runs of schedules", func() error { return e.sched.ticks.out.run(base) })
 	spawn("schedule", func() error {
 		return e.sched.loop(base, target, func() {
 			e.id = e.sched.state.Installation // known once its record is folded

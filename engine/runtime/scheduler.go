@@ -35,6 +35,7 @@ type scheduler struct {
 
 	current  bool // folded up to where the ledger ended at start: effects go out
 	timers   timers
+	ticks    *ticks
 	parking  *parking
 	limits   *limits
 	due      *lines     // may start now
@@ -52,7 +53,7 @@ func newScheduler(cfg *Config, state *fold.State, views *projector, calls *waite
 	return &scheduler{
 		cfg: cfg, log: engine.Logger(cfg.Log), state: state, views: views, calls: calls, worker: w, stops: stops,
 		journal: newJournal(engine.Logger(cfg.Log)), inbox: make(chan engine.Entry, 256), asks: make(chan func(), 64), ended: make(chan struct{}),
-		parking: newParking(cfg.Slots), limits: newLimits(cfg.Limits), due: newLines(), own: map[engine.RunID]bool{},
+		parking: newParking(cfg.Slots), limits: newLimits(cfg.Limits), due: newLines(), own: map[engine.RunID]bool{}, ticks: newTicks(cfg, state, newStarter(cfg)),
 	}
 }
 
@@ -157,6 +158,10 @@ func (s *scheduler) carryOut(e *fold.Effect) {
 		}
 	case fold.Told:
 		s.calls.told(e.Heard)
+	case fold.Ticks:
+		if s.current && !s.cfg.OnlyOwn {
+			s.ticks.plan(e.Flow, s.now())
+		}
 	case fold.Reopen:
 		s.worker.ended(e.Run)
 	}
@@ -197,6 +202,9 @@ func (s *scheduler) recorded(c *engine.Change) {
 // what was in flight when the process died is given out again, or, where a
 // repeat is not safe, becomes interrupted.
 func (s *scheduler) resume() {
+	if !s.cfg.OnlyOwn {
+		s.ticks.planAll(s.now())
+	}
 	for r := range s.state.Runs() {
 		if s.cfg.OnlyOwn && !s.mine(r) {
 			continue
@@ -269,6 +277,9 @@ func (s *scheduler) plan(r *fold.Run, ref fold.CellRef) {
 // fire looks at every timer whose time has come.
 func (s *scheduler) fire() {
 	now := s.now()
+	if s.current && !s.draining {
+		s.ticks.fire(now)
+	}
 	for {
 		t, ok := s.timers.due(now)
 		if !ok {
@@ -495,6 +506,9 @@ func (s *scheduler) sleepUntilNext(clock *time.Timer) {
 	d := time.Hour
 	if at, ok := s.timers.next(); ok {
 		d = max(0, time.Duration(at-s.now())*time.Microsecond)
+	}
+	if !s.draining {
+		d = s.ticks.rest(s.now(), d)
 	}
 	clock.Reset(d)
 }

@@ -23,6 +23,7 @@ var floors = map[string]int{
 	"internal/filestore": 0,
 	"internal/dag":       0,
 	"internal/ratelimit": 0,
+	"internal/cron":      1,
 	"internal/markup":    0,
 	"internal/password":  0,
 	"internal/sqliteraw": 0,
