@@ -37,6 +37,7 @@ var demoFlows = []struct {
 	{"checked_stock", "a response checked field by field", false},
 	{"hooked_stock", "unwrapped and checked by Wasm hooks", false},
 	{"fan_out", "20 calls in parallel, joined by one", false},
+	{"labelled_boxes", "a call for each item of a list, 8 at once", false},
 	{"flaky_invoice", "503 twice, then 201; one idempotency key", false},
 	{"busy_reports", "429, then as long as Retry-After says", false},
 	{"oauth2_account", "OAuth2: one token for all, renewed on 401", false},
