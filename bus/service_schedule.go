@@ -22,6 +22,9 @@ const (
 	MaxTicks     = 1000
 )
 
+// maxSchedules is how many schedules fit into an answer.
+const maxSchedules = 3000
+
 // Ticks is the answer of schedule.next.
 type Ticks struct {
 	FlowID    engine.FlowID     `json:"flow_id"`
@@ -44,7 +47,8 @@ func (s *Service) schedules() []Endpoint {
 	return []Endpoint{
 		{Name: "schedule.list", Handle: func(ctx context.Context, _ []byte) (any, error) {
 			list, err := s.cfg.Schedules.Schedules(ctx)
-			return map[string]any{"schedules": append([]engine.ScheduleInfo{}, list...)}, err
+			n := min(len(list), maxSchedules)
+			return map[string]any{"schedules": append([]engine.ScheduleInfo{}, list[:n]...), "more": n < len(list)}, err
 		}},
 		{Name: "schedule.next", Handle: s.scheduleNext},
 		{Name: "schedule.pause", Handle: func(ctx context.Context, data []byte) (any, error) { return s.rest(ctx, data, true) }},

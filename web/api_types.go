@@ -73,7 +73,8 @@ type logList struct {
 }
 
 type scheduleList struct {
-	Schedules []engine.ScheduleInfo `json:"schedules"`
+	Schedules []engine.ScheduleInfo `json:"schedules" doc:"by flow and trigger, at most 3,000"`
+	More      bool                  `json:"more" doc:"there are others"`
 }
 
 type scheduleTicks struct {
