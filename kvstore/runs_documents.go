@@ -41,8 +41,8 @@ func (r *Runs) Documents(ctx context.Context, ids []engine.RunID) ([]*engine.Run
 	for part := range slices.Chunk(ids, documentsAsked) {
 		for idle := 0; len(part) > 0; {
 			more, err := r.documents(ctx, part, found)
-			if err == nil && more && idle >= documentsIdle {
-				err = errors.New("the server does not send all of them")
+			if err == nil && more && idle >= documentsIdle { // one that cannot be read is in the way
+				more, err = false, r.oneByOne(ctx, part, found)
 			}
 			if err != nil {
 				return nil, unavailable(fmt.Errorf("read %d runs: %w", len(ids), err))
@@ -64,6 +64,23 @@ func (r *Runs) Documents(ctx context.Context, ids []engine.RunID) ([]*engine.Run
 		}
 	}
 	return docs, nil
+}
+
+// oneByOne asks for each run by itself: a document that is damaged ends an answer
+// for many, and hides those behind it.
+func (r *Runs) oneByOne(ctx context.Context, ids []engine.RunID, found map[engine.RunID]*engine.RunDoc) error {
+	for _, id := range ids {
+		doc, err := r.Get(ctx, id)
+		if errors.Is(err, engine.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		doc.Tasks = nil
+		found[id] = doc
+	}
+	return nil
 }
 
 // documents asks for runs once. more: the answer has grown too large, and some
