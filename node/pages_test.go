@@ -31,12 +31,22 @@ func TestPages_OfANodeThatWorks(t *testing.T) {
 	for path, want := range map[string]string{
 		"/": "bad", "/flows": "good", "/flows/good": "api_call", "/runs": string(failed.RunID), "/runs?status=failed": string(failed.RunID), "/runs?q=last": "",
 		"/runs/" + string(failed.RunID): "503", "/runs/" + string(failed.RunID) + "?view=graph": "task a, failed",
-		"/runs/" + string(failed.RunID) + "?view=timeline": "task a, failed", "/runs/" + string(failed.RunID) + "?task=a&attempt=99": "Attempt 1", "/node": "v1.2.3", "/breakers": "",
+		"/runs/" + string(failed.RunID) + "?view=timeline": "task a, failed", "/runs/" + string(failed.RunID) + "?task=a&attempt=99": "Attempt 1", "/node": "v1.2.3", "/breakers": "", "/schedules": `<td class="mono">@yearly</td>`,
 		"/query?sql=" + url.QueryEscape("select flow_id from xt_flow_executions"): "bad", to + "/xcom/a": "{}",
 	} {
 		status, text := get(t, n.URL()+path)
 		if status != http.StatusOK || !strings.Contains(text, want) || !strings.Contains(text, "</html>") {
 			t.Errorf("%s: %d without %q\n%s", path, status, want, text)
+		}
+	}
+	for _, do := range []struct{ action, then string }{{"pause", "/schedules/resume"}, {"resume", "/schedules/pause"}} {
+		res, err := c.PostForm(n.URL()+"/schedules/"+do.action, url.Values{"flow": {"good"}, "trigger": {""}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if status, text := get(t, n.URL()+"/schedules"); res.StatusCode != http.StatusSeeOther || status != http.StatusOK || !strings.Contains(text, `action="`+do.then+`"`) {
+			t.Errorf("%s: %d, and then\n%s", do.action, res.StatusCode, text)
 		}
 	}
 	if status, text := get(t, n.URL()+"/flows/good/graph.svg"); status != http.StatusOK || !strings.HasPrefix(text, `<svg xmlns="http://www.w3.org/2000/svg"`) || !strings.Contains(text, "<title>task a</title>") ||

@@ -26,7 +26,7 @@ func places(t *testing.T, tab context.Context, url string) []place {
 		{"run-failed", failed}, {"run-graph", wide + "?view=graph"}, {"run-timeline", wide + "?view=timeline"}, {"run-log", wide + "?view=log"},
 		{"run-attempts", task + "?task=create_invoice"}, {"no-run", "/runs/none"}, {"xcom", value + "/xcom/get_user"}, {"runs-trigger", "/runs?trigger=cli"},
 		{"log", "/log"}, {"query", "/query?sql=SELECT+flow_id,+status+FROM+xt_flow_executions"}, {"query-wrong", "/query?sql=SELEC"},
-		{"breakers", "/breakers"}, {"hooks", "/hooks"}, {"credentials", "/credentials"}, {"node", "/node"}, {"login", "/login"}, {"nowhere", "/nowhere"},
+		{"breakers", "/breakers"}, {"schedules", "/schedules"}, {"hooks", "/hooks"}, {"credentials", "/credentials"}, {"node", "/node"}, {"login", "/login"}, {"nowhere", "/nowhere"},
 	}
 }
 

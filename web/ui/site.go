@@ -80,6 +80,7 @@ type entry struct {
 var menu = []entry{
 	{"Home", "/", "h", "run.list", "runs,node"}, {"Runs", "/runs", "r", "run.list", "runs"}, {"Flows", "/flows", "f", "flow.list", "runs,node"},
 	{"Log", "/log", "l", "log.list", "log"}, {"Query", "/query", "q", "query", ""}, {"Breakers", "/breakers", "b", "breaker.list", "node"},
+	{"Schedules", "/schedules", "s", "schedule.list", "runs"},
 	{"Hooks", "/hooks", "k", "hook.list", ""}, {"Credentials", "/credentials", "c", "credential.list", ""}, {"Tokens", "/tokens", "t", "token.list", ""}, {"Users", "/users", "u", "user.list", ""}, {"Node", "/node", "n", "node.status", "runs,node"},
 }
 
@@ -150,6 +151,9 @@ func Routes() []Route {
 		{"GET", "/query", "query", "", (*Site).query},
 		{"GET", "/breakers", "breaker.list", "", (*Site).breakers},
 		{"POST", "/breakers/reset", "breaker.reset", "", (*Site).resetBreaker},
+		{"GET", "/schedules", "schedule.list", "", (*Site).schedules},
+		{"POST", "/schedules/pause", "schedule.pause", "", (*Site).pauseSchedule},
+		{"POST", "/schedules/resume", "schedule.resume", "", (*Site).resumeSchedule},
 		{"GET", "/hooks", "hook.list", "", (*Site).hooks},
 		{"GET", "/credentials", "credential.list", "", (*Site).credentials},
 		{"GET", "/tokens", "token.list", "", (*Site).tokens},

@@ -16,7 +16,7 @@ import (
 // samples are the data of every page.
 var samples = map[string]any{
 	"home": &homePage{}, "flows": &flowsPage{}, "flow": &flowPage{}, "runs": &runsPage{}, "run": &runPage{}, "rerun": &rerunPage{}, "bulk": &bulkPage{}, "xcom": &xcomPage{},
-	"log": &logPage{}, "query": &queryPage{}, "breakers": &breakersPage{}, "hooks": &[]hook{}, "credentials": &credentialsPage{}, "tokens": &tokensPage{}, "users": &usersPage{},
+	"log": &logPage{}, "query": &queryPage{}, "breakers": &breakersPage{}, "schedules": &schedulesPage{}, "hooks": &[]hook{}, "credentials": &credentialsPage{}, "tokens": &tokensPage{}, "users": &usersPage{},
 	"node": &nodeDoc{}, "login": &loginPage{}, "error": &refusal{},
 }
 
