@@ -4,6 +4,8 @@ import (
 	"encoding/xml"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -111,5 +113,21 @@ func TestPages_ManyRunsAtOnce(t *testing.T) {
 	}
 	if all, mine := runs("?trigger=api"), runs("?trigger=rerun"); all != 2 || mine != 1 {
 		t.Errorf("by trigger: %d of api, %d of rerun, want 2 and 1", all, mine)
+	}
+}
+
+// TestPages_ItemsAreCounted: a task that is done for each item shows how many have
+// ended how, and why the first have failed, in one row.
+func TestPages_ItemsAreCounted(t *testing.T) {
+	n := httpNode(t, func(cfg *Config) {
+		text := "[[tasks]]\nid = \"a\"\ntype = \"set\"\nfor_each = \"{{ [1, 0, 2, 0] }}\"\nproperties = { values = { share = \"{{ 6 // item }}\" } }\n"
+		if err := os.WriteFile(filepath.Join(cfg.Flows, "items.toml"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	})
+	run := runFlow(t, n, "items")
+	status, text := get(t, n.URL()+"/runs/"+string(run.RunID))
+	if status != http.StatusOK || !strings.Contains(text, "2 of 4 items succeeded, 2 failed") || !strings.Contains(text, `<li value="2">`) || !strings.Contains(text, `<progress max="4" value="4"`) {
+		t.Errorf("%d\n%s", status, text)
 	}
 }

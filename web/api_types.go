@@ -25,6 +25,7 @@ type runCancel struct {
 
 type runResolve struct {
 	TaskID string          `json:"task_id"`
+	Item   int             `json:"item,omitempty" doc:"of a task with for_each, from 1"`
 	As     string          `json:"as" doc:"success, failed or retry"`
 	Value  json.RawMessage `json:"value,omitempty" doc:"with success: what the task leaves"`
 }

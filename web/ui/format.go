@@ -41,6 +41,7 @@ var funcs = markup.Funcs{
 	"attempt_link": markup.Func2((*runPage).attemptLink),
 	"cells":        markup.Func1(rows.cells),
 	"talks_to":     markup.Func1(func(t engine.Task) string { return t.TalksTo() }),
+	"items_ended":  markup.Func1(func(d *engine.ItemsDoc) int { return d.Success + d.Failed + d.Skipped }),
 	"expiry":       markup.Func1(expiry),
 	"expired":      markup.Func2(func(t engine.Token, now time.Time) bool { return t.Expired(now) }),
 }

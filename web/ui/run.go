@@ -22,6 +22,13 @@ var runViews = []entry{{Name: "Tasks", Path: viewTasks}, {Name: "Graph", Path: v
 // pageTasks is how many tasks a list shows at once.
 const pageTasks = 200
 
+// unknown is a call of which a person has to say what became of it.
+type unknown struct {
+	TaskID engine.TaskID
+	Item   int // of a task with for_each; 0: it has none
+	Reason string
+}
+
 type runPage struct {
 	Doc   *engine.RunDoc
 	Views []entry
@@ -39,7 +46,7 @@ type runPage struct {
 	Percent int
 
 	Failure     *operation // the last attempt of what failed first
-	Interrupted []engine.TaskDoc
+	Interrupted []unknown
 	Approvals   []approval // that tasks wait for
 	Variables   string
 	MayCancel   bool
@@ -148,8 +155,14 @@ func (p *runPage) sort() {
 	}
 	p.DoneN = p.Doc.Counts[engine.Success]
 	for _, t := range p.Doc.Tasks {
-		if t.Status == engine.Interrupted {
-			p.Interrupted = append(p.Interrupted, t)
+		if t.Items != nil {
+			for _, f := range t.Items.Failures {
+				if f.Interrupted {
+					p.Interrupted = append(p.Interrupted, unknown{t.TaskID, f.Item, f.Message})
+				}
+			}
+		} else if t.Status == engine.Interrupted {
+			p.Interrupted = append(p.Interrupted, unknown{t.TaskID, 0, t.Reason})
 		}
 		if t.Status == engine.Success {
 			if len(p.Done) < pageTasks {

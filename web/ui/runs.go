@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/qarion/qarion/engine"
@@ -82,6 +83,13 @@ func (s *Site) cancel(v *Visit) (*reply, error) {
 func (s *Site) resolve(v *Visit) (*reply, error) {
 	run, as := v.PathValue("run"), v.PostForm.Get("as")
 	req := fields("run_id", run, "task_id", v.PostForm.Get("task"), "as", as)
+	if item := v.PostForm.Get("item"); item != "" {
+		n, err := strconv.Atoi(item)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %q is no item", engine.ErrInvalid, item)
+		}
+		req["item"] = n
+	}
 	if text := strings.TrimSpace(v.PostForm.Get("value")); text != "" && as == "success" {
 		value, err := readJSON(text)
 		if err != nil {
