@@ -140,6 +140,19 @@ func (t *Task) TalksTo() string {
 	return t.Target
 }
 
+// TypeFlow is the type of tasks that are runs of other flows.
+const TypeFlow = "flow"
+
+// Opens is the flow that the task is a run of; "" for tasks of other types.
+func (t *Task) Opens() FlowID {
+	if t.Type != TypeFlow {
+		return ""
+	}
+	v, _ := t.Properties.Get("flow")
+	id, _ := v.(string)
+	return FlowID(id)
+}
+
 // UnrepeatableIn reports whether a request of a turn must not be sent again by
 // itself when its outcome is not known.
 func (t *Task) UnrepeatableIn(turn int) bool {

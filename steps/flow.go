@@ -15,7 +15,7 @@ const maxChildVariables = 64 << 10
 // NewFlow makes the type flow: the task is a run of another flow.
 func NewFlow() *TaskType {
 	return &TaskType{
-		name: "flow",
+		name: engine.TypeFlow,
 		properties: []Property{
 			{"flow", "string", "required", "the id of the flow; it is the newest version that runs"},
 			{"variables", "dict", "", "the variables of the run"},

@@ -307,6 +307,7 @@ func (l Loader) LoadDir(dir string) (*Dir, error) {
 			byID[f.Flow.ID] = f.Name
 		}
 	}
+	d.opened()
 	slices.SortFunc(d.Flows, func(a, b *engine.Flow) int { return strings.Compare(string(a.ID), string(b.ID)) })
 	return d, nil
 }
