@@ -63,6 +63,7 @@ type Flow struct {
 	Timeout       time.Duration `json:"timeout"`               // of a whole run
 	MaxActiveRuns int           `json:"max_active_runs,omitempty"`
 	OnOverlap     string        `json:"on_overlap,omitempty"`
+	Priority      string        `json:"priority,omitempty"` // low or high; "": normal
 	Database      string        `json:"database,omitempty"` // of tasks that work on one and name none
 
 	// FinallyTimeout is how long on_failure and finally may take, each.

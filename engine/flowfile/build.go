@@ -15,10 +15,11 @@ import (
 var (
 	flowKeys = []string{
 		"id", "name", "description", "namespace", "flow_type", "input", "variables", "defaults", "timeout",
-		"max_active_runs", "on_overlap", "database", "triggers", "tasks", "on_failure", "finally", "finally_timeout",
+		"max_active_runs", "on_overlap", "priority", "database", "triggers", "tasks", "on_failure", "finally", "finally_timeout",
 	}
-	taskKeys = []string{"id", "name", "description", "type", "dependencies", "sensitive", "database", "when", "trigger_rule", "continue_on_error", "for_each", "max_parallel", "on_item_failure", "tolerate", "batch", "properties", "config", "hooks"}
-	overlaps = []string{engine.OverlapQueue, engine.OverlapSkip, engine.OverlapCancel}
+	taskKeys   = []string{"id", "name", "description", "type", "dependencies", "sensitive", "database", "when", "trigger_rule", "continue_on_error", "for_each", "max_parallel", "on_item_failure", "tolerate", "batch", "properties", "config", "hooks"}
+	overlaps   = []string{engine.OverlapQueue, engine.OverlapSkip, engine.OverlapCancel}
+	priorities = []string{"low", "normal", "high"}
 	// triggerKeys are the keys of a trigger, by its type; every type has the common ones.
 	triggerKeys = map[string][]string{
 		"cli": nil, "nats": {"subject"},
@@ -47,6 +48,13 @@ func (f *file) build() {
 	if flow.OnOverlap != "" && !slices.Contains(overlaps, flow.OnOverlap) {
 		f.add(t.vals["on_overlap"].place, Error{Key: "on_overlap", Code: "unknown-word", Suggestion: engine.Nearest(flow.OnOverlap, overlaps),
 			Message: fmt.Sprintf("on_overlap is %s, want one of %s", value.Quoted(flow.OnOverlap), strings.Join(overlaps, ", "))})
+	}
+	switch priority := f.text(t, "priority", "normal"); {
+	case !slices.Contains(priorities, priority):
+		f.add(t.vals["priority"].place, Error{Key: "priority", Code: "unknown-word", Suggestion: engine.Nearest(priority, priorities),
+			Message: fmt.Sprintf("priority is %s, want one of %s", value.Quoted(priority), strings.Join(priorities, ", "))})
+	case priority != "normal":
+		flow.Priority = priority
 	}
 	if n, ok := f.whole(t, "max_active_runs", 1, 1_000_000); ok {
 		flow.MaxActiveRuns = n

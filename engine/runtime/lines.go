@@ -8,9 +8,11 @@ import (
 // lines are the tasks that may start now, as people stand in line: one line
 // per flow, and in it one per run. They are given out in turns, over the flows
 // and within a flow over its runs, so that a flow with a hundred thousand
-// ready tasks delays another by one task and not by all of them.
+// ready tasks delays another by one task and not by all of them. Flows of higher
+// priority have more turns, and none has no turn.
 type lines struct {
-	flows queue[*flowLine]
+	flows [len(weights)]queue[*flowLine] // by their priorities
+	turns [len(weights)]int              // what each has had less than its share
 	byID  map[engine.FlowID]*flowLine
 	n     int
 
@@ -20,11 +22,31 @@ type lines struct {
 	spareRuns  []*runLine
 }
 
+// weights are how many turns flows of each priority have.
+var weights = [...]int{priorityLow: 1, priorityNormal: 4, priorityHigh: 16}
+
+const (
+	priorityLow = iota
+	priorityNormal
+	priorityHigh
+)
+
+func priorityOf(f *engine.Flow) int {
+	switch f.Priority {
+	case "low":
+		return priorityLow
+	case "high":
+		return priorityHigh
+	}
+	return priorityNormal
+}
+
 // maxSpare is how many emptied lines are kept.
 const maxSpare = 256
 
 type flowLine struct {
 	id   engine.FlowID
+	rank int // its priority
 	runs queue[*runLine]
 	byID map[engine.RunID]*runLine
 }
@@ -51,8 +73,8 @@ func (l *lines) add(p taskPlace) {
 		if f = spare(&l.spareFlows); f == nil {
 			f = &flowLine{byID: map[engine.RunID]*runLine{}}
 		}
-		f.id, l.byID[id] = id, f
-		l.flows.push(f)
+		f.id, f.rank, l.byID[id] = id, priorityOf(p.run.Graph.Flow), f
+		l.flows[f.rank].push(f)
 	}
 	r := f.byID[p.run.ID]
 	if r == nil {
@@ -69,7 +91,7 @@ func (l *lines) add(p taskPlace) {
 
 // next takes the task whose turn it is.
 func (l *lines) next() (p taskPlace, ok bool) {
-	f, ok := l.flows.pop()
+	f, ok := l.flows[l.turn()].pop()
 	if !ok {
 		return p, false
 	}
@@ -83,7 +105,7 @@ func (l *lines) next() (p taskPlace, ok bool) {
 		keepSpare(&l.spareRuns, r)
 	}
 	if f.runs.len() > 0 {
-		l.flows.push(f)
+		l.flows[f.rank].push(f)
 	} else {
 		delete(l.byID, f.id)
 		keepSpare(&l.spareFlows, f)
@@ -91,9 +113,29 @@ func (l *lines) next() (p taskPlace, ok bool) {
 	return p, true
 }
 
+// turn is the priority whose turn it is, by smooth weighted round-robin: turns are
+// spread, not given in rows.
+func (l *lines) turn() (next int) {
+	all := 0
+	next = priorityNormal
+	for rank := range weights {
+		if l.flows[rank].len() == 0 {
+			l.turns[rank] = 0
+			continue
+		}
+		l.turns[rank] += weights[rank]
+		if all == 0 || l.turns[rank] > l.turns[next] {
+			next = rank
+		}
+		all += weights[rank]
+	}
+	l.turns[next] -= all
+	return next
+}
+
 // all yields every task, in no order that means anything.
 func (l *lines) all(yield func(taskPlace) bool) {
-	for _, f := range l.flows.waiting() {
+	for _, f := range l.byID {
 		for _, r := range f.runs.waiting() {
 			for _, p := range r.tasks.waiting() {
 				if !yield(p) {

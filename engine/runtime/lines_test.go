@@ -99,3 +99,31 @@ func BenchmarkLines(b *testing.B) {
 		}
 	}
 }
+
+// TestLines_PriorityIsMoreTurnsNotAllOfThem: flows of three priorities that always
+// have tasks share the turns 1:4:16, spread over time.
+func TestLines_PriorityIsMoreTurnsNotAllOfThem(t *testing.T) {
+	l := newLines()
+	runs := map[string]*fold.Run{}
+	for i, priority := range []string{"low", "", "high"} {
+		r := openRun("flow"+priority, fmt.Sprint(i))
+		r.Graph.Flow.Priority = priority
+		runs[priority] = r
+		for task := range 1000 {
+			l.add(taskPlace{run: r, cell: fold.CellRef{Task: task}})
+		}
+	}
+	got, since := map[*fold.Run]int{}, map[*fold.Run]int{}
+	for n := range 210 {
+		p, _ := l.next()
+		got[p.run]++
+		if p.run == runs["high"] {
+			since[p.run] = n
+		} else if n-since[runs["high"]] > 3 {
+			t.Fatalf("after %d turns the high one has had none for %d", n, n-since[runs["high"]])
+		}
+	}
+	if got[runs["low"]] != 10 || got[runs[""]] != 40 || got[runs["high"]] != 160 {
+		t.Errorf("low %d, normal %d, high %d of 210 turns", got[runs["low"]], got[runs[""]], got[runs["high"]])
+	}
+}
