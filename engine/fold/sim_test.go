@@ -340,6 +340,10 @@ func (s *sim) resolve() bool {
 func (s *sim) ended(k engine.AttemptKey) *engine.AttemptRecord {
 	outcomes := []engine.Outcome{engine.OutcomeSuccess, engine.OutcomeSuccess, engine.OutcomeSuccess, engine.OutcomeAgain, engine.OutcomeAgain, engine.OutcomeAgain, engine.OutcomeAgain, engine.OutcomeRetry, engine.OutcomeDeferred, engine.OutcomeFailed, engine.OutcomeInterrupted, engine.OutcomeSkipped}
 	rec := &engine.AttemptRecord{AttemptKey: k, Flow: "f", Start: s.now + engine.Micros(s.rng.IntN(1000)), Outcome: outcomes[s.rng.IntN(len(outcomes))]}
+	if s.rng.IntN(3) == 0 {
+		costs := []int64{1000, 500_000}
+		rec.Limit = &engine.LimitSpent{Key: fmt.Sprint("shop|", s.rng.IntN(4)), Costs: costs[:1+s.rng.IntN(2)], Until: s.now * engine.Micros(s.rng.IntN(2))}
+	}
 	if k.Attempt > 5 || k.Dispatch > 5 || k.Turn > 5 {
 		rec.Outcome = engine.OutcomeSuccess
 	}
@@ -515,6 +519,7 @@ func nameOf(k engine.AttemptKey) string {
 // replay folds the ledger once more and demands the same changes, in the same
 // words.
 func (s *sim) replay(seed uint64) {
+	var spent map[string]engine.LimitState
 	trace := func() (out []string) {
 		state := NewState()
 		for _, e := range s.log {
@@ -528,9 +533,13 @@ func (s *sim) replay(seed uint64) {
 				}
 			}
 		}
+		spent = state.Limits()
 		return out
 	}
 	if a, b := trace(), trace(); !reflect.DeepEqual(a, b) {
 		s.t.Errorf("seed %d: two replays differ", seed)
+	}
+	if !reflect.DeepEqual(spent, s.state.Limits()) {
+		s.t.Errorf("seed %d: of rate limits a replay has %v, the crashes between have left %v", seed, spent, s.state.Limits())
 	}
 }
