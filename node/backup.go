@@ -89,18 +89,32 @@ func Backup(ctx context.Context, cfg BackupConfig) (*Manifest, error) {
 		if cfg.Node != nil && errors.Is(err, engine.ErrDamaged) && try < backupTries && ctx.Err() == nil {
 			continue
 		}
-		return nil, errors.Join(err, os.RemoveAll(part))
+		return nil, errors.Join(err, discard(part))
 	}
 }
 
-// unfinished is a file that says of a folder that a backup is being made in it.
-const unfinished = "UNFINISHED"
+// madeHere is a file that says of a folder that a backup was made in it: it goes last.
+const madeHere = ".qarion-backup"
+
+// discard deletes a folder that a backup was made in, however far it had come.
+func discard(part string) error {
+	list, err := os.ReadDir(part)
+	for _, e := range list {
+		if e.Name() != madeHere {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(part, e.Name())))
+		}
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return os.RemoveAll(part)
+}
 
 // beginBackup makes the folder that a backup is made in. One that an earlier backup
 // has left, cut off, makes room; anything else of that name is somebody's.
 func beginBackup(part string) error {
-	if _, err := os.Lstat(filepath.Join(part, unfinished)); err == nil {
-		if err := os.RemoveAll(part); err != nil {
+	if _, err := os.Lstat(filepath.Join(part, madeHere)); err == nil {
+		if err := discard(part); err != nil {
 			return err
 		}
 	}
@@ -115,7 +129,7 @@ func beginBackup(part string) error {
 	if err := os.MkdirAll(part, 0o700); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(part, unfinished), nil, 0o600)
+	return os.WriteFile(filepath.Join(part, madeHere), nil, 0o600)
 }
 
 // closeBackup gives a backup its name.
@@ -128,16 +142,13 @@ func closeBackup(cfg BackupConfig, m *Manifest, part string) error {
 		return err
 	}
 	if !strings.HasSuffix(cfg.To, ArchiveExt) {
-		if err := os.Remove(filepath.Join(part, unfinished)); err != nil {
-			return err
-		}
 		if err := syncTree(part); err != nil {
 			return err
 		}
 		if err := os.Rename(part, cfg.To); err != nil {
 			return err
 		}
-		return syncFolder(filepath.Dir(cfg.To))
+		return errors.Join(os.Remove(filepath.Join(cfg.To, madeHere)), syncFolder(filepath.Dir(cfg.To)))
 	}
 	file := filepath.Join(part, "archive")
 	if err := pack(part, m, file); err != nil {
@@ -146,7 +157,7 @@ func closeBackup(cfg BackupConfig, m *Manifest, part string) error {
 	if err := os.Rename(file, cfg.To); err != nil {
 		return err
 	}
-	return errors.Join(syncFolder(filepath.Dir(cfg.To)), os.RemoveAll(part))
+	return errors.Join(syncFolder(filepath.Dir(cfg.To)), discard(part))
 }
 
 // backupInto copies everything into a folder and checks it.
@@ -237,7 +248,7 @@ func copyKey(key kvstore.KeyConfig, to string, m *Manifest) error {
 // list notes every file of a backup.
 func (m *Manifest) list(dir string) error {
 	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || path == filepath.Join(dir, unfinished) {
+		if err != nil || d.IsDir() || path == filepath.Join(dir, madeHere) {
 			return err
 		}
 		rel, err := filepath.Rel(dir, path)
