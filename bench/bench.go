@@ -26,7 +26,7 @@ type Config struct {
 	Node      node.Config   // of the nodes that it opens; DataDir and Sync are its own
 	Parts     []string      // what to measure, of Parts
 	Length    time.Duration // of each measurement of a rate
-	Runs      int           // for the parts "single", "user" and "soak": so many runs; 0: as many as come in Length, in the last DefaultSoakRuns
+	Runs      int           // for the parts that make runs: so many; 0: as many as come in Length, or the default of the part
 	Profile   string        // folder for profiles of the engine in those parts; "": none
 	StoreRuns int           // finished runs in the store, for the part "store"
 	// ObjectBytes is the size of the object of the part "object"; 0 means
@@ -37,11 +37,18 @@ type Config struct {
 	Tell        func(text string) // what a part that takes minutes is doing; nil: nobody wants to know
 }
 
-// Parts are the parts, in the order in which they run. The last six take room
-// on the disk, and time.
-func Parts() []string {
-	return []string{"single", "user", "tables", "metrics", "pages", "traces", "hooks", "breaker", "chain", "fanout", "triggers", "sql", "serve", "growth", "burst", "object", "memory", "soak", "store", "history"}
-}
+// usual are the parts that are measured where none is named, unusual those that
+// take room on the disk, and time.
+var (
+	usual   = []string{"single", "user", "tables", "metrics", "pages", "traces", "hooks", "breaker", "chain", "fanout", "triggers", "sql", "serve", "growth"}
+	unusual = []string{"lists", "chains", "slots", "crowd", "loaded", "burst", "object", "memory", "soak", "store", "history"}
+)
+
+// Parts are the parts, in the order in which they run.
+func Parts() []string { return slices.Concat(usual, unusual) }
+
+// UsualParts are those that are measured where none is named.
+func UsualParts() []string { return slices.Clone(usual) }
 
 // What the bench does.
 const (
@@ -99,6 +106,7 @@ type Figures struct {
 	ObjectDown      float64 `json:"object_download_mib_ps,omitempty"`
 	ObjectUp        float64 `json:"object_upload_mib_ps,omitempty"`
 	ObjectRSSMiB    float64 `json:"object_rss_growth_mib,omitempty"`
+	LimitFigures
 	SoakFigures
 	SQLFigures
 	PageFigures
@@ -138,7 +146,8 @@ func Run(ctx context.Context, cfg Config) (*Figures, error) {
 	b := &bencher{cfg: cfg, target: target, length: cfg.Length}
 	steps := map[string]func(context.Context) error{
 		"single": b.single, "user": b.user, "tables": b.tables, "metrics": b.metrics, "pages": b.pages, "traces": b.traces, "hooks": b.hooks, "breaker": b.breaker, "chain": b.chains, "fanout": b.fanout, "triggers": b.triggers, "sql": b.sql,
-		"serve": b.serve, "growth": b.growth, "burst": b.burst, "object": b.object, "memory": b.memory, "soak": b.soak, "store": b.store, "history": b.history,
+		"serve": b.serve, "growth": b.growth, "lists": b.lists, "chains": b.manyChains, "slots": b.slots, "crowd": b.crowd, "loaded": b.loaded,
+		"burst": b.burst, "object": b.object, "memory": b.memory, "soak": b.soak, "store": b.store, "history": b.history,
 	}
 	for _, name := range Parts() {
 		if !slices.Contains(cfg.Parts, name) {

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -37,6 +38,7 @@ type workload struct {
 	start bus.StartRun
 	setup func(context.Context, *bus.Client) error
 	quiet bool // without events and XCom bucket
+	open  int  // runs at a time; 0 means 256
 }
 
 // userWork is a flow like a user's: variables from the trigger, a URL of three
@@ -107,10 +109,12 @@ func (b *bencher) load(ctx context.Context, w *workload) (l *Load, err error) {
 		}
 		in := w.start
 		in.Flow, in.Wait = w.name, json.RawMessage("60")
-		if _, _, err := drive(ctx, e.client, in, b.cfg.Runs/5, b.length/4); err != nil { // to warm up
+		if _, _, err := drive(ctx, e.client, in, cmp.Or(w.open, benchOpen), b.cfg.Runs/5, b.length/4); err != nil { // to warm up
 			return err
 		}
-		l, err = b.measure(e, w, bare, func() (int, time.Duration, error) { return drive(ctx, e.client, in, b.cfg.Runs, b.length) })
+		l, err = b.measure(e, w, bare, func() (int, time.Duration, error) {
+			return drive(ctx, e.client, in, cmp.Or(w.open, benchOpen), b.cfg.Runs, b.length)
+		})
 		return err
 	})
 	return l, err
@@ -153,9 +157,9 @@ func (b *bencher) measure(e *engineProcess, w *workload, bare float64, do func()
 	return l, nil
 }
 
-// drive makes runs, with 256 of them open at a time, and waits for the end of
+// drive makes runs, with some of them open at a time, and waits for the end of
 // each: so many, or, where that is 0, for a length of time.
-func drive(ctx context.Context, c *bus.Client, in bus.StartRun, runs int, length time.Duration) (done int, took time.Duration, err error) {
+func drive(ctx context.Context, c *bus.Client, in bus.StartRun, open, runs int, length time.Duration) (done int, took time.Duration, err error) {
 	var begun, ended atomic.Int64
 	var failed atomic.Value
 	var wg sync.WaitGroup
@@ -169,7 +173,7 @@ func drive(ctx context.Context, c *bus.Client, in bus.StartRun, runs int, length
 		}
 		return time.Since(began) < length
 	}
-	for range benchOpen {
+	for range open {
 		wg.Go(func() {
 			for more() {
 				var doc json.RawMessage // not decoded: the caller's work is not the engine's

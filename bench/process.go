@@ -1,13 +1,9 @@
 package bench
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -185,73 +181,3 @@ func (b *bencher) store(ctx context.Context) error {
 // storeIdle is how long a node has had nothing to do when its memory at rest is
 // measured: longer than it takes until it gives memory back.
 const storeIdle = time.Minute
-
-// benchBody is the target's answer: 200 bytes of JSON.
-var benchBody = []byte(`{"id":8817,"customer":7,"status":"confirmed","total":129.9,"currency":"EUR","note":"` + strings.Repeat("x", 113) + `"}`)
-
-// benchList is its answer where a list is asked for: 1 KB of JSON.
-var benchList = []byte(`{"items":[` + strings.Repeat(`{"id":8817,"sku":"A-17","qty":41},`, 29) + `{"id":1,"sku":"B-2","qty":7}]}`)
-
-// TargetCommand is the hidden command of this program that serves the target.
-const TargetCommand = "bench-target"
-
-// ServeTarget serves the target on a loopback port, prints its address, and
-// ends when in does.
-func ServeTarget(in io.Reader, out io.Writer) error {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(out, "http://%s/\n", l.Addr())
-	go func() {
-		_, _ = io.Copy(io.Discard, in)
-		l.Close()
-	}()
-	_ = http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch r.URL.Path {
-		case "/object":
-			serveObject(w, r)
-			return
-		case "/rows":
-			serveRows(w, r)
-			return
-		case "/list":
-			w.Header().Set("Content-Type", "application/json")
-			_, _ = w.Write(benchList)
-			return
-		case "/silent":
-			<-r.Context().Done()
-			return
-		}
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write(benchBody)
-	}))
-	return nil
-}
-
-// startTarget starts the target server and returns its address.
-func startTarget(ctx context.Context) (url string, stop func(), err error) {
-	self, err := os.Executable()
-	if err != nil {
-		return "", nil, err
-	}
-	cmd := exec.CommandContext(ctx, self, TargetCommand)
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return "", nil, err
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return "", nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return "", nil, fmt.Errorf("start the target server: %w", err)
-	}
-	stop = func() { in.Close(); _ = cmd.Wait() }
-	url, err = bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		stop()
-		return "", nil, fmt.Errorf("start the target server: %w", err)
-	}
-	return strings.TrimSpace(url), stop, nil
-}

@@ -41,7 +41,7 @@ func (b *bencher) soak(ctx context.Context) error {
 		in := bus.StartRun{Flow: "single", Wait: json.RawMessage("60")}
 		seconds := 0.0
 		for turn := 1; turn <= soakTurns; turn++ {
-			made, took, err := drive(ctx, e.client, in, runs*turn/soakTurns-b.SoakRuns, 0)
+			made, took, err := drive(ctx, e.client, in, benchOpen, runs*turn/soakTurns-b.SoakRuns, 0)
 			if err != nil {
 				return err
 			}

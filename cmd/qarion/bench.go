@@ -29,7 +29,10 @@ XCom and events on. Ratios are of one run on this machine. The part sql holds
 transformation tasks against the same statements by database/sql.
 
 Parts: ` + strings.Join(all, ", ") + `.
-Six are not measured by themselves: object streams an object of --object-mib
+The last ones are not measured by themselves. lists, chains, slots, crowd and
+loaded say how close the engine comes to what its surroundings allow: runs
+submitted in lists, 64 chains at once, full slots at a server that takes 20 ms, a
+small flow beside a large one, many flows. object streams an object of --object-mib
 through the store and needs that much room on the disk; burst, memory, soak, store
 and history fill stores with runs and take minutes. soak looks at the memory of one
 process while it makes a million runs. history writes the records of finished
@@ -48,9 +51,9 @@ runs into the ledger, without calls, and asks commands of the node on it.`,
 			})
 		},
 	}
-	c.Flags().StringArrayVar(&parts, "part", all[:len(all)-6], "what to measure; may be repeated")
+	c.Flags().StringArrayVar(&parts, "part", bench.UsualParts(), "what to measure; may be repeated")
 	c.Flags().DurationVar(&length, "time", 4*time.Second, "how long each rate is measured")
-	c.Flags().IntVar(&runs, "runs", 0, "so many runs in the parts single, user and soak, instead of --time")
+	c.Flags().IntVar(&runs, "runs", 0, "so many runs in the parts single, user, lists, chains, loaded and soak, instead of --time")
 	c.Flags().StringVar(&profile, "profile", "", "write profiles of the engine in those parts into folders of this one: cpu, allocs, block; of soak the heap")
 	c.Flags().IntVar(&objectMiB, "object-mib", bench.DefaultObjectBytes>>20, "size of the object, for the part object")
 	c.Flags().IntVar(&storeRuns, "store-runs", 100_000, "finished runs in the store, for the part store")
@@ -114,7 +117,8 @@ func (a *app) printFigures(f *bench.Figures) error {
 	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	t := newTable("FIGURE", "VALUE").alignRight(1)
-	name, within := "", "" // within: the load that a figure belongs to
+	name := ""
+	var within []string // the objects that a figure stands in, each with its name before it
 	for {
 		token, err := d.Token()
 		switch v := token.(type) {
@@ -125,14 +129,16 @@ func (a *app) printFigures(f *bench.Figures) error {
 			a.ui.printTable(t)
 			return nil
 		case json.Delim:
-			if within = ""; v == '{' && name != "" {
-				within = name + "_"
+			if v == '{' {
+				within = append(within, name)
+			} else {
+				within = within[:len(within)-1]
 			}
 			name = ""
 		case string:
 			name = v
 		case float64:
-			t.add(within+name, strings.TrimSuffix(fmt.Sprintf("%.2f", v), ".00"))
+			t.add(strings.TrimPrefix(strings.Join(append(within[:len(within):len(within)], name), "_"), "_"), strings.TrimSuffix(fmt.Sprintf("%.2f", v), ".00"))
 			name = ""
 		}
 	}
