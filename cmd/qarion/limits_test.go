@@ -144,3 +144,36 @@ func TestLimits_TooLongAWaitFails(t *testing.T) {
 		t.Errorf("%d %s%s, want %q", code, out, errs, want)
 	}
 }
+
+// TestLimits_HoldWhileSlotsAreBusy: what waits for a slot has taken no call yet, or
+// all of them would go out together once one is free. Reading a list, joining it and
+// a condition that is false are no calls.
+func TestLimits_HoldWhileSlotsAreBusy(t *testing.T) {
+	u := testkit.NewUpstream(t)
+	dir := limited(t, u, "rate = \"10/s\"\nper = \"name\"\n[worker]\nslots = 1")
+	write(t, filepath.Join(dir, "flows", "busy.toml"), "[[tasks]]\nid = \"w\"\ntype = \"api_call\"\nproperties = { url = \""+strings.Replace(u.URL, "127.0.0.1", "localhost", 1)+"/slow/2s\" }\n")
+	write(t, filepath.Join(dir, "flows", "items.toml"), "[[tasks]]\nid = \"i\"\ntype = \"api_call\"\nfor_each = \"{{ range(9) }}\"\nproperties = { url = \""+u.URL+"/ok\", limit = \"shop\" }\n")
+	write(t, filepath.Join(dir, "flows", "none.toml"), "[[tasks]]\nid = \"n\"\ntype = \"api_call\"\nwhen = \"{{ false }}\"\nproperties = { url = \""+u.URL+"/ok\", limit = \"shop\" }\n")
+	p := testkit.Serve(t, dir)
+	defer p.Stop()
+	for _, args := range [][]string{{"trigger", "busy"}, {"trigger", "items"}, {"trigger", "busy"}, {"trigger", "none"}} {
+		if out, errs, code := qarion(t, dir, args...); code != 0 {
+			t.Fatal(out, errs)
+		}
+	}
+	until(t, "the items have been called for", func() bool { return len(u.Requests("/ok")) == 9 })
+	if n := len(u.Requests("/slow/2s")); n != 2 {
+		t.Fatalf("the slots were busy with %d calls, want 2", n)
+	}
+	calls := u.Requests("/ok")
+	slices.SortFunc(calls, func(a, b testkit.Request) int { return a.At.Compare(b.At) })
+	// As many as are given out to a busy worker may go at once.
+	const given, late = 2, 150 * time.Millisecond
+	for i := range calls {
+		for j := i; j < len(calls); j++ {
+			if most := given + 1 + 10*(calls[j].At.Sub(calls[i].At)+late).Seconds(); float64(j-i+1) > most {
+				t.Errorf("%d calls within %s", j-i+1, calls[j].At.Sub(calls[i].At))
+			}
+		}
+	}
+}

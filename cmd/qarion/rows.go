@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,18 +13,22 @@ import (
 // run's state, cut to a width where there is one. It is pure: the same snapshot,
 // width and time give the same lines.
 func rows(d *engine.RunDoc, width int, now time.Time, color bool) []string {
+	return slices.Concat(taskRows(d, width, now, color)...)
+}
+
+// taskRows are the lines of each task: its own, and those about its items.
+func taskRows(d *engine.RunDoc, width int, now time.Time, color bool) [][]string {
 	name := nameWidth(d)
 	if width > 0 {
 		name = min(name, max(8, width/3))
 	}
-	out := make([]string, 0, len(d.Tasks))
+	out := make([][]string, len(d.Tasks))
 	for i := range d.Tasks {
-		lines := append([]string{row(&d.Tasks[i], name, now, color)}, itemFailures(&d.Tasks[i], "    ")...)
-		for _, line := range lines {
+		out[i] = append([]string{row(&d.Tasks[i], name, now, color)}, itemFailures(&d.Tasks[i], "    ")...)
+		for n, line := range out[i] {
 			if width > 0 {
-				line = clip(line, width)
+				out[i][n] = clip(line, width)
 			}
-			out = append(out, line)
 		}
 	}
 	return out

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -204,11 +205,10 @@ func (a *app) finalRows(d *engine.RunDoc) {
 	if a.ui.outTerm {
 		width = a.ui.width()
 	}
-	lines := rows(d, width, a.ui.now(), a.ui.color)
-	for i, line := range lines {
+	for i, lines := range taskRows(d, width, a.ui.now(), a.ui.color) {
 		t := &d.Tasks[i]
 		if !a.ui.oneStream || a.told[t.TaskID] != t.Status {
-			fmt.Fprintln(a.ui.out, line)
+			fmt.Fprintln(a.ui.out, strings.Join(lines, "\n"))
 		}
 	}
 	fmt.Fprintln(a.ui.out)

@@ -336,8 +336,5 @@ func note(d *engine.RunDoc) string {
 		}
 		return fmt.Sprintf("%d left", left)
 	}
-	if again := d.Calls - d.Counts[engine.Success]; again > 0 && d.Status == engine.Success {
-		return plural(again, "repeat")
-	}
 	return ""
 }

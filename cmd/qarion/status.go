@@ -185,16 +185,24 @@ func (a *app) printStatus(target string, in *nodeInfo) {
 	row("runs", "%d open · %d interrupted · %s", e.OpenRuns, len(e.Interrupted), runCounts("last hour", e.LastHour))
 	row("", "%s", runCounts("last 24 h", e.LastDay))
 	parked, short := 0, ""
+	var limits []string
 	for key, n := range e.Parked {
+		if limit, is := strings.CutPrefix(key, "limit "); is {
+			limits = append(limits, fmt.Sprintf("%s for %s", plural(n, "task"), limit))
+			continue
+		}
 		if what, ours := strings.CutPrefix(key, engine.NodeShort); ours {
 			short = fmt.Sprintf("the node has no %s left; %s", what, plural(n, "task")+" wait")
 			continue
 		}
 		parked += n
 	}
-	row("tasks", "%d in flight of %d slots · %d ready · %d waiting for a retry · %d waiting for a breaker", e.InFlight, e.Slots, e.ReadyTasks, e.Waiting, parked)
+	row("tasks", "%d in flight of %d slots · %d ready · %d waiting for their time or for word · %d waiting for a breaker", e.InFlight, e.Slots, e.ReadyTasks, e.Waiting, parked)
 	if short != "" {
 		row("short", "%s", short)
+	}
+	if slices.Sort(limits); len(limits) > 0 {
+		row("limits", "%s", strings.Join(limits, " · "))
 	}
 	if e.BadRecords > 0 {
 		row("ledger", "%s cannot be read and are skipped", plural(e.BadRecords, "record"))

@@ -9,22 +9,26 @@ import (
 // limits are the tasks that wait for a rate limit: a line for each key, in which
 // flows and runs take turns as they do for slots. A task whose flow file says where
 // it goes waits here before it is given out, at no cost but its place; one whose host
-// is made of data is postponed once by its worker, and waits here then. The
-// scheduler takes the call for whoever is next, so nobody asks twice.
+// is made of data is postponed once by its worker, and waits here then. Of each line
+// the first one stands in the line for the slots when its time has come; its call is
+// taken when a slot is there for it, not before, or those that were taken while all
+// slots were busy would go out together.
 type limits struct {
 	limiter *ratelimit.Limiter // nil: there are none
 	keys    map[string]*limitLine
+	turn    map[engine.AttemptKey]string // the first of a line, that stands in the line for the slots: its key
 	taken   map[engine.AttemptKey]string // calls that were taken and have no record yet: their keys
 }
 
 type limitLine struct {
 	rest *lines
 	next *taskPlace // whose turn it is, before the rest
+	out  bool       // the one before it stands in the line for the slots
 	look engine.Micros
 }
 
 func newLimits(l *ratelimit.Limiter) *limits {
-	return &limits{limiter: l, keys: map[string]*limitLine{}, taken: map[engine.AttemptKey]string{}}
+	return &limits{limiter: l, keys: map[string]*limitLine{}, turn: map[engine.AttemptKey]string{}, taken: map[engine.AttemptKey]string{}}
 }
 
 // restore takes what the ledger says was spent.
@@ -44,6 +48,12 @@ func (s *scheduler) limitOf(p taskPlace) string {
 	if err != nil {
 		return "" // its worker says so
 	}
+	switch {
+	case prog.each != nil && p.key.Item == 0:
+		return "" // it reads the list, or joins what the items have left
+	case prog.when != nil && p.key.Turn == 0:
+		return "" // perhaps nothing is sent: its worker asks when it knows
+	}
 	call := prog.limit
 	if p.key.Turn > 0 {
 		call.Host = "" // where a page or a poll leads to is made of data
@@ -58,49 +68,54 @@ func (s *scheduler) admitted(p taskPlace) (key string, ok bool) {
 	if l.limiter == nil {
 		return "", true
 	}
-	if key, ok := l.taken[p.key]; ok {
-		return key, true
-	}
-	if key = s.limitOf(p); key == "" {
+	key, first := l.turn[p.key]
+	if first {
+		s.steps(p.key)
+	} else if key = s.limitOf(p); key == "" {
 		return "", true
 	}
-	if line := l.keys[key]; line != nil && line.len() > 0 {
+	line := l.keys[key]
+	if line != nil && !first && (line.out || line.len() > 0) {
 		s.hold(key, p, 0)
 		return "", false
 	}
-	switch s.takeLimit(key, p) {
-	case limitTaken:
+	now := s.cfg.Now()
+	wait, taken := l.limiter.Take(key, now, p.key.Attempt > 1)
+	later := engine.At(now.Add(wait.For))
+	switch {
+	case taken:
+		l.taken[p.key] = key
+		s.freed(key)
 		return key, true
-	case limitTooLong:
+	case wait.For > l.limiter.MaxWait(key):
+		s.freed(key)
 		return "", true // its worker asks again, and says so
+	case wait.Why == ratelimit.ByRetries: // others need not wait for that
+		s.timers.add(taskTimer(later, p), s.awaits)
+		s.freed(key)
+	case line != nil && line.next == nil:
+		line.next = &p // it stays the first
+		s.lookAt(key, line, later)
+	default:
+		s.hold(key, p, later)
 	}
 	return "", false
 }
 
-type limitAnswer int
-
-const (
-	limitTaken   limitAnswer = iota
-	limitLater               // it waits, and is looked at again
-	limitTooLong             // longer than it may
-)
-
-// takeLimit takes a call of a key for a task, or lets it wait.
-func (s *scheduler) takeLimit(key string, p taskPlace) limitAnswer {
-	now := s.cfg.Now()
-	wait, ok := s.limits.limiter.Take(key, now, p.key.Attempt > 1)
-	switch {
-	case ok:
-		s.limits.taken[p.key] = key
-		return limitTaken
-	case wait.For > s.limits.limiter.MaxWait(key):
-		return limitTooLong
-	case wait.Why == ratelimit.ByRetries: // others need not wait for that
-		s.timers.add(taskTimer(engine.At(now.Add(wait.For)), p), s.awaits)
-	default:
-		s.hold(key, p, engine.At(now.Add(wait.For)))
+// steps takes the first of a line out of the line for the slots.
+func (s *scheduler) steps(k engine.AttemptKey) {
+	if line := s.limits.keys[s.limits.turn[k]]; line != nil {
+		line.out = false
 	}
-	return limitLater
+	delete(s.limits.turn, k)
+}
+
+// gone looks after the line of a task that was to be given out and is open no longer.
+func (s *scheduler) gone(p taskPlace) {
+	if key, first := s.limits.turn[p.key]; first {
+		s.steps(p.key)
+		s.freed(key)
+	}
 }
 
 // hold puts a task into the line of a key. at is when to look at it; 0: it has been
@@ -126,29 +141,18 @@ func (s *scheduler) lookAt(key string, line *limitLine, at engine.Micros) {
 	}
 }
 
-// freed looks at the line of a key: its time has come, or a call has ended.
+// freed lets the first of a key's line stand in the line for the slots: its time has
+// come, or a call has ended.
 func (s *scheduler) freed(key string) {
 	line := s.limits.keys[key]
-	if line == nil {
+	if line == nil || line.out {
 		return
 	}
 	for line.len() > 0 {
-		p := line.peek()
-		if !p.open() {
-			line.pop()
-			continue
-		}
-		wait, ok := s.limits.limiter.Take(key, s.cfg.Now(), p.key.Attempt > 1)
-		switch {
-		case ok:
-			s.limits.taken[p.key] = key
-			s.due.add(line.pop())
-		case wait.For > s.limits.limiter.MaxWait(key):
-			s.due.add(line.pop()) // its worker asks again, and says so
-		case wait.Why == ratelimit.ByRetries:
-			s.timers.add(taskTimer(engine.At(s.cfg.Now().Add(wait.For)), line.pop()), s.awaits)
-		default:
-			s.lookAt(key, line, engine.At(s.cfg.Now().Add(wait.For)))
+		if p := line.pop(); p.open() {
+			line.out = true
+			s.limits.turn[p.key] = key
+			s.due.add(p)
 			return
 		}
 	}
@@ -184,7 +188,7 @@ func (s *scheduler) tidyLimits() {
 		s.freed(key)
 	}
 	for key, line := range s.limits.keys {
-		if line.open() == 0 {
+		if line.open() == 0 && !line.out {
 			delete(s.limits.keys, key)
 		}
 	}

@@ -406,6 +406,7 @@ func (s *scheduler) dispatch(ctx context.Context) {
 			break
 		}
 		if !place.open() {
+			s.gone(place)
 			continue
 		}
 		limit, admitted := s.admitted(place)
