@@ -298,9 +298,10 @@ func (s *step) takeEarly(r *Run, await string) *engine.Wake {
 }
 
 // clock lets the run's time pass, or stand still: it does while a person is asked,
-// and while nothing is in flight and something is waited for.
+// and while nothing is in flight and something is waited for, but for what follows in
+// any case: a run that has ended otherwise does not wait for long.
 func (s *step) clock(r *Run) {
-	still := r.Interrupted > 0 || r.InFlight == 0 && r.Awaiting > 0
+	still := r.Interrupted > 0 || r.InFlight == 0 && r.Awaiting > 0 && r.stage < engine.StageFinally
 	switch {
 	case s.runs[r.ID] != r || r.Deadline == 0:
 	case still && r.paused == 0:
