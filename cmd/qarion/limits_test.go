@@ -59,8 +59,9 @@ func TestLimits_HoldTheRate(t *testing.T) {
 			if len(at) != 25 {
 				t.Fatalf("%d calls", len(at))
 			}
-			// What a call takes to arrive differs; none is early by more than that.
-			const late = 150 * time.Millisecond
+			// What a call takes to arrive differs, on a busy machine by much; all at
+			// once would be twice of what is left.
+			const late = 450 * time.Millisecond
 			for i := range at {
 				for j := i; j < len(at); j++ {
 					if most := 3 + 20*(at[j].Sub(at[i])+late).Seconds(); float64(j-i+1) > most+0.001 {
@@ -168,7 +169,7 @@ func TestLimits_HoldWhileSlotsAreBusy(t *testing.T) {
 	calls := u.Requests("/ok")
 	slices.SortFunc(calls, func(a, b testkit.Request) int { return a.At.Compare(b.At) })
 	// As many as are given out to a busy worker may go at once.
-	const given, late = 2, 150 * time.Millisecond
+	const given, late = 2, 400 * time.Millisecond
 	for i := range calls {
 		for j := i; j < len(calls); j++ {
 			if most := given + 1 + 10*(calls[j].At.Sub(calls[i].At)+late).Seconds(); float64(j-i+1) > most {
