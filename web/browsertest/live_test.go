@@ -80,7 +80,7 @@ func TestNoScript_PagesShowAndFormsWork(t *testing.T) {
 	url := demo(t)
 	do(t, tab, emulation.SetScriptExecutionDisabled(true))
 	open(t, tab, url+"/flows/get_user")
-	do(t, tab, chromedp.Click(`form[action$="/runs"] button`, chromedp.ByQuery), chromedp.WaitVisible(`dl.figures`, chromedp.ByQuery))
+	do(t, tab, chromedp.Click(`form[action$="/runs"] button`, chromedp.ByQuery), chromedp.WaitVisible(`nav[aria-label="Views of the run"]`, chromedp.ByQuery))
 	var at string
 	do(t, tab, chromedp.Location(&at))
 	if !strings.HasPrefix(at, url+"/runs/") {
